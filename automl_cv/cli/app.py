@@ -1,0 +1,88 @@
+"""The command `automl-cv`: finds the commands, turns errors into lines and exit codes.
+
+A command is a module of `automl_cv/cli/commands`. `NAME.py` holds either a
+function called NAME or, where it has commands of its own, a Typer called `app`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from automl_cv import __version__
+from automl_cv.cli import commands
+from automl_cv.cli.console import complain
+from automl_cv.errors import AutomlError
+
+INTERRUPTED = 130
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"automl-cv {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Search the best image classifier for a folder of images, stage by stage.
+
+    Start with: automl-cv search quickstart
+    """
+
+
+def build() -> typer.Typer:
+    """Return the application with every command found in `cli/commands`."""
+    app = typer.Typer(
+        name="automl-cv",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for found in pkgutil.iter_modules(commands.__path__):
+        module = importlib.import_module(f"{commands.__name__}.{found.name}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=found.name)
+        else:
+            app.command(name=found.name)(getattr(module, found.name))
+    return app
+
+
+def main() -> None:
+    """Run the command line: exit 0 done, 1 failed, 2 wrong use or input, 130 interrupted."""
+    debug = "--debug" in sys.argv
+    try:
+        build()()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) went away: nothing is wrong with us.
+        sys.stderr.close()
+        sys.exit(0)
+    except AutomlError as error:
+        if debug:
+            traceback.print_exc()
+        complain(str(error))
+        sys.exit(error.exit_code)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        complain(
+            f"{type(error).__name__}: {error} (in {where.name}, a bug of automl-cv; "
+            "run again with --debug for the traceback)"
+        )
+        sys.exit(1)

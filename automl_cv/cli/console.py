@@ -1,0 +1,43 @@
+"""The two consoles: data goes to stdout, words and progress to stderr."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+
+def output() -> Console:
+    """Return the console of stdout, made now so that a redirected stdout is respected."""
+    return Console(soft_wrap=not sys.stdout.isatty())
+
+
+def messages() -> Console:
+    """Return the console of stderr."""
+    return Console(stderr=True, soft_wrap=not sys.stderr.isatty())
+
+
+def say(text: str, *, quiet: bool = False) -> None:
+    """Write one line of plain words to stderr, unless `quiet`."""
+    if not quiet:
+        messages().print(text, markup=False, highlight=False)
+
+
+def complain(text: str) -> None:
+    """Write one line that begins with a red "error:" to stderr."""
+    messages().print(f"[bold red]error:[/] {escape(text)}", highlight=False)
+
+
+def caution(text: str) -> None:
+    """Write one line that begins with a yellow "warning:" to stderr."""
+    messages().print(f"[bold yellow]warning:[/] {escape(text)}", highlight=False)
+
+
+def show(table: Any) -> None:
+    """Print a Rich renderable to stdout; off a terminal it takes the width it needs."""
+    console = output()
+    if not sys.stdout.isatty():
+        console.width = 1000
+    console.print(table)

@@ -1,0 +1,44 @@
+"""Options that several commands share, each declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_STORAGE = "sqlite:///automl-cv.db"
+
+Storage = Annotated[
+    str,
+    typer.Option(
+        "--storage",
+        metavar="URL",
+        envvar="AUTOML_CV_STORAGE",
+        help="Database of the trials, as an SQLAlchemy address.",
+    ),
+]
+CacheDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache-dir",
+        metavar="DIR",
+        envvar="AUTOML_CV_CACHE_DIR",
+        help="Folder of cached features and built-in data.  [default: the user's cache folder]",
+        show_default=False,
+    ),
+]
+Debug = Annotated[
+    bool,
+    typer.Option("--debug", help="Show a traceback when something fails."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but results and errors.")]
+
+
+def cache_folder(chosen: Path | None) -> Path:
+    """Return the folder that `--cache-dir` chose, or the user's own cache folder."""
+    if chosen is not None:
+        return chosen.expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("automl-cv", appauthor=False))
