@@ -1,0 +1,71 @@
+"""The samplers that draw a trial's parameters: Optuna's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from automl_cv.registry import Entry, Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerEntry(Entry):
+    """A sampler; its target is a class or function (seed=…, **parameters) -> sampler.
+
+    Args:
+        learns: whether a draw depends on the trials before it. Where it does not,
+            trial n has the same parameters for any number of workers.
+        needs: packages beyond automl-cv's own that it imports.
+        extra: the extra of automl-cv that installs them.
+        parameters: what a study file may set, with defaults.
+    """
+
+    learns: bool
+    needs: tuple[str, ...] = ()
+    extra: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+SAMPLERS: Table[SamplerEntry] = Table(
+    "sampler",
+    [
+        SamplerEntry(
+            name="random",
+            about="independent and uniform over each range",
+            target="optuna.samplers:RandomSampler",
+            learns=False,
+        ),
+        SamplerEntry(
+            name="qmc",
+            about="quasi-random Sobol points: fills the space more evenly than random",
+            target="automl_cv.search.draws:QuasiRandomSampler",
+            learns=False,
+        ),
+        SamplerEntry(
+            name="tpe",
+            about="tree-structured Parzen estimator; conditional parameters are grouped",
+            target="automl_cv.search.draws:grouped_tpe",
+            learns=True,
+            parameters={"n_startup_trials": 10, "n_ei_candidates": 24},
+        ),
+        SamplerEntry(
+            name="gp",
+            about="Gaussian process; numeric spaces of few parameters",
+            target="optuna.samplers:GPSampler",
+            learns=True,
+            needs=("torch", "scipy"),
+            extra="gp",
+            parameters={"n_startup_trials": 10},
+        ),
+        SamplerEntry(
+            name="cmaes",
+            about="covariance matrix adaptation; numeric spaces, many trials",
+            target="optuna.samplers:CmaEsSampler",
+            learns=True,
+            needs=("cmaes",),
+            extra="cmaes",
+            parameters={"n_startup_trials": 1},
+        ),
+    ],
+)

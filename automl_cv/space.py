@@ -1,0 +1,258 @@
+"""A search space: ranges, choices and conditions, and the drawing of parameters from it.
+
+A space is a TOML table of parameters, in the order in which they are drawn:
+
+    optimizer = ["SGD", "Adam"]                               # one of these
+    batch_size = { low = 10, high = 100 }                     # a whole number: both ends are whole
+    learning_rate = { low = 1e-4, high = 0.3, log = true }    # a number
+    momentum = { low = 0.0, high = 0.9, when = { optimizer = ["SGD"] } }  # only with SGD
+    epochs = 50                                               # always this value
+
+Both ends belong to a range. A condition looks at parameters that stand above it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Protocol
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    Tag,
+    model_validator,
+)
+
+# Strict: a quoted "0.1" is a mistake to point out, not a number to guess.
+Value = StrictBool | StrictInt | StrictFloat | StrictStr
+Number = Annotated[float, Field(strict=True)]
+Condition = dict[str, tuple[Value, ...]]
+
+
+class Drawer(Protocol):
+    """What a space draws from: an `optuna.Trial`, or anything with its three methods."""
+
+    def suggest_categorical(self, name: str, choices: Any, /) -> Any:
+        """Return one of `choices`."""
+
+    def suggest_float(
+        self, name: str, low: float, high: float, /, *, step: float | None, log: bool
+    ) -> float:
+        """Return a float between `low` and `high`."""
+
+    def suggest_int(self, name: str, low: int, high: int, /, *, step: int, log: bool) -> int:
+        """Return a whole number between `low` and `high`."""
+
+
+class _Parameter(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Constant(_Parameter):
+    """One value for every trial."""
+
+    value: Value
+    when: Condition = {}
+
+    def draw(self, name: str, drawer: Drawer) -> Value:
+        """Return the value; nothing is drawn, but Optuna records it as a choice of one."""
+        chosen: Value = drawer.suggest_categorical(name, (self.value,))
+        return chosen
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+class Choice(_Parameter):
+    """One of several values, each as likely as the others."""
+
+    choices: Annotated[tuple[Value, ...], Field(min_length=1)]
+    when: Condition = {}
+
+    @model_validator(mode="after")
+    def _check(self) -> Choice:
+        seen = [(type(choice), choice) for choice in self.choices]
+        twice = [choice for kind, choice in seen if seen.count((kind, choice)) > 1]
+        if twice:
+            raise ValueError(f"the choice {twice[0]!r} stands twice in the list")
+        return self
+
+    def draw(self, name: str, drawer: Drawer) -> Value:
+        """Return one of the choices."""
+        chosen: Value = drawer.suggest_categorical(name, self.choices)
+        return chosen
+
+    def __str__(self) -> str:
+        return " | ".join(map(str, self.choices))
+
+
+class _Range(_Parameter):
+    def _check_ends(self, low: float, high: float, step: float | None, log: bool) -> None:
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise ValueError(f"both ends must be finite numbers, got {low} and {high}")
+        if low > high:
+            raise ValueError(f"low ({low}) is above high ({high})")
+        if step is not None and step <= 0:
+            raise ValueError(f"step must be above 0, got {step}")
+        if log and low <= 0:
+            raise ValueError(f"a log range needs low above 0, got {low}")
+        if log and step is not None:
+            raise ValueError("a range has either log or step, not both")
+
+
+class IntRange(_Range):
+    """A whole number between two whole numbers, both included."""
+
+    low: StrictInt
+    high: StrictInt
+    step: StrictInt | None = None
+    log: StrictBool = False
+    when: Condition = {}
+
+    @model_validator(mode="after")
+    def _check(self) -> IntRange:
+        self._check_ends(self.low, self.high, self.step, self.log)
+        return self
+
+    def draw(self, name: str, drawer: Drawer) -> int:
+        """Return a whole number of the range."""
+        return drawer.suggest_int(name, self.low, self.high, step=self.step or 1, log=self.log)
+
+    def __str__(self) -> str:
+        return _range_text(self.low, self.high, self.step, self.log)
+
+
+class FloatRange(_Range):
+    """A number between two numbers, both included, uniform unless `log`."""
+
+    low: Number
+    high: Number
+    step: Number | None = None
+    log: StrictBool = False
+    when: Condition = {}
+
+    @model_validator(mode="after")
+    def _check(self) -> FloatRange:
+        self._check_ends(self.low, self.high, self.step, self.log)
+        return self
+
+    def draw(self, name: str, drawer: Drawer) -> float:
+        """Return a number of the range."""
+        return drawer.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
+
+    def __str__(self) -> str:
+        return _range_text(self.low, self.high, self.step, self.log)
+
+
+def _range_text(low: float, high: float, step: float | None, log: bool) -> str:
+    extra = " (log)" if log else f" (step {step:g})" if step is not None else ""
+    return f"{low:g} – {high:g}{extra}"
+
+
+def _kind(raw: Any) -> str:
+    """Tell which parameter a TOML value declares; a parameter itself tells its own kind."""
+    if isinstance(raw, _Parameter):
+        return type(raw).__name__
+    if isinstance(raw, Mapping):
+        if "choices" in raw:
+            return "Choice"
+        if "value" in raw:
+            return "Constant"
+        ends = [raw.get("low"), raw.get("high"), raw.get("step")]
+        given = [end for end in ends if end is not None]
+        whole = given and all(isinstance(end, int) and not isinstance(end, bool) for end in given)
+        return "IntRange" if whole else "FloatRange"
+    return "Choice" if isinstance(raw, list | tuple) else "Constant"
+
+
+Parameter = Annotated[
+    Annotated[Constant, Tag("Constant")]
+    | Annotated[Choice, Tag("Choice")]
+    | Annotated[IntRange, Tag("IntRange")]
+    | Annotated[FloatRange, Tag("FloatRange")],
+    Discriminator(_kind),
+]
+
+
+class Space(BaseModel):
+    """Parameters in the order in which they are drawn.
+
+    Args:
+        parameters: name to range, choice or constant.
+
+    Raises:
+        ValueError: a condition names a parameter that does not stand above it, or a
+            value that this parameter can't take.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    parameters: dict[str, Parameter]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spell_out(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping) or set(raw) == {"parameters"}:
+            return raw
+        return {"parameters": {name: _spell_out(value) for name, value in raw.items()}}
+
+    @model_validator(mode="after")
+    def _check_conditions(self) -> Space:
+        above: dict[str, Any] = {}
+        for name, parameter in self.parameters.items():
+            for needed, values in parameter.when.items():
+                if needed not in above:
+                    raise ValueError(
+                        f"{name}.when names {needed!r}, which must stand above {name!r} "
+                        f"in the space; above it: {', '.join(above) or 'nothing'}"
+                    )
+                impossible = [value for value in values if not _can_be(above[needed], value)]
+                if impossible:
+                    raise ValueError(
+                        f"{name}.when.{needed} asks for {impossible[0]!r}, "
+                        f"which {needed} = {above[needed]} can't be"
+                    )
+            above[name] = parameter
+        return self
+
+    def draw(self, drawer: Drawer) -> dict[str, Value]:
+        """Draw a value for each parameter whose condition holds.
+
+        Args:
+            drawer: an `optuna.Trial` or anything with its `suggest_…` methods.
+
+        Returns:
+            Values by name, in the order of the space; parameters whose condition
+            does not hold are absent.
+        """
+        drawn: dict[str, Value] = {}
+        for name, parameter in self.parameters.items():
+            if all(drawn.get(needed) in values for needed, values in parameter.when.items()):
+                drawn[name] = parameter.draw(name, drawer)
+        return drawn
+
+
+def _spell_out(raw: Any) -> Any:
+    """Turn the short forms of TOML, a bare value and a bare list, into tables."""
+    if isinstance(raw, list | tuple):
+        return {"choices": raw}
+    if isinstance(raw, Mapping | _Parameter):
+        return raw
+    return {"value": raw}
+
+
+def _can_be(parameter: Any, value: Value) -> bool:
+    match parameter:
+        case Constant():
+            return bool(parameter.value == value)
+        case Choice():
+            return value in parameter.choices
+        case _:
+            return not isinstance(value, str) and bool(parameter.low <= value <= parameter.high)

@@ -1,0 +1,465 @@
+"""Study files: TOML under `studies/`, read into frozen models and checked as a whole.
+
+Everything in a file is checked before TensorFlow loads. A file may build on
+another (`extends = "slides"`): tables are merged key by key, stages by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from automl_cv.catalog.backbones import BACKBONES
+from automl_cv.catalog.heads import HEADS
+from automl_cv.catalog.optimizers import OPTIMIZERS
+from automl_cv.catalog.pruners import PRUNERS
+from automl_cv.catalog.samplers import SAMPLERS
+from automl_cv.errors import UserError, suggest
+from automl_cv.registry import Table
+from automl_cv.space import Choice, Constant, FloatRange, IntRange, Space
+
+STUDY_FOLDERS = (
+    Path(__file__).parent / "studies",  # an installed wheel
+    Path(__file__).parent.parent / "studies",  # a checkout
+)
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Split(_Section):
+    """Shares of the images that train, that select, and that are kept aside; they sum to 1."""
+
+    train: float = Field(0.6, gt=0, lt=1)
+    validation: float = Field(0.2, gt=0, lt=1)
+    test: float = Field(0.2, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Split:
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"train + validation + test must be 1, got {total:g}")
+        return self
+
+
+class Data(_Section):
+    """Where the images are, and how they are split where the source has no splits itself.
+
+    Args:
+        source: a folder, a CSV or Parquet manifest, or a built-in name; None where
+            the file leaves it to `--data`.
+        split: shares of the three splits.
+    """
+
+    source: str | None = None
+    split: Split = Split()
+
+
+class Backbone(_Section):
+    """The frozen network whose features the heads learn from.
+
+    Args:
+        name: an entry of the table of backbones, or the path of a saved `.keras` model.
+        image_size: height and width in pixels that images are resized to; None takes
+            the backbone's own.
+        features: "last" gives a head the pooled output of the last block, "all" that
+            of every block (as Head2Toe does, https://arxiv.org/abs/2201.03529).
+        weights: "imagenet", or the path of a weights file; None takes the backbone's own.
+    """
+
+    name: str = "compact"
+    image_size: int | None = Field(None, ge=8, le=4096)
+    features: Literal["last", "all"] = "last"
+    weights: str | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return name if name.endswith(".keras") else _known(BACKBONES, name)
+
+
+class Named(_Section):
+    """An entry of a table with its own parameters: `"random"` or `{ name = "tpe", … }`."""
+
+    name: str
+    parameters: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spell_out(cls, raw: Any) -> Any:
+        if isinstance(raw, str):
+            return {"name": raw}
+        if isinstance(raw, Mapping) and "parameters" not in raw:
+            own = {key: value for key, value in raw.items() if key != "name"}
+            return {**{key: raw[key] for key in ("name",) if key in raw}, "parameters": own}
+        return raw
+
+
+class Stage(_Section):
+    """One search: how many trials, of how many epochs, over which space.
+
+    Args:
+        name: unique within the file.
+        about: one line for people.
+        trials: finished trials the stage wants.
+        epochs: passes over the training images a trial may take at most.
+        sampler: an entry of the table of samplers.
+        pruner: an entry of the table of pruners; the only thing that stops a trial early.
+        head: an entry of the table of heads.
+        space: what is searched.
+    """
+
+    name: str = Field(pattern=NAME_PATTERN)
+    about: str = ""
+    trials: int = Field(ge=1)
+    epochs: int = Field(ge=1)
+    sampler: Named = Named(name="random")
+    pruner: Named = Named(name="none")
+    head: Named = Named(name="linear")
+    space: Space
+
+    @field_validator("sampler")
+    @classmethod
+    def _check_sampler(cls, sampler: Named) -> Named:
+        return _checked(SAMPLERS, sampler)
+
+    @field_validator("pruner")
+    @classmethod
+    def _check_pruner(cls, pruner: Named) -> Named:
+        return _checked(PRUNERS, pruner)
+
+    @field_validator("head")
+    @classmethod
+    def _check_head(cls, head: Named) -> Named:
+        return _checked(HEADS, head)
+
+    @field_validator("space")
+    @classmethod
+    def _check_space(cls, space: Space) -> Space:
+        return _checked_space(space)
+
+
+class StudyFile(_Section):
+    """A whole study, as its file declares it.
+
+    Args:
+        name: what `search`, `report` and the storage call it.
+        about: one line for people.
+        seed: every random number of the study derives from it.
+        data: where the images are.
+        backbone: what makes features of them.
+        stages: searches, in order.
+    """
+
+    name: str = Field(pattern=NAME_PATTERN)
+    about: str = ""
+    seed: int = Field(0, ge=0, lt=2**31)
+    data: Data = Data()
+    backbone: Backbone = Backbone()
+    stages: tuple[Stage, ...] = Field(min_length=1, alias="stage")
+
+    @model_validator(mode="after")
+    def _check(self) -> StudyFile:
+        names = [stage.name for stage in self.stages]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ValueError(f"two stages are called {twice[0]!r}")
+        return self
+
+    def stage(self, name: str) -> Stage:
+        """Return the stage called `name`; UserError with close matches if there is none."""
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        names = [stage.name for stage in self.stages]
+        raise UserError(f"study {self.name!r} has no stage {name!r}: {suggest(name, names)}")
+
+    def as_toml_data(self) -> dict[str, Any]:
+        """Return the study as plain data, every default written out; `parse` reads it back."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def digest(self) -> str:
+        """Return a hash of all that changes results: 16 hexadecimal digits.
+
+        Descriptions do not count, nor does the number of trials: a search may be extended.
+        """
+        text = json.dumps(_essence(self.as_toml_data()), sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def parse(raw: Mapping[str, Any], where: str) -> StudyFile:
+    """Check plain data as a study.
+
+    Args:
+        raw: what `tomllib` read, `extends` already resolved.
+        where: the file, for messages.
+
+    Raises:
+        UserError: one line for each mistake: file, key path, what came, what was expected.
+    """
+    try:
+        return StudyFile.model_validate(raw)
+    except ValidationError as error:
+        lines = [f"{where}: {line}" for line in _explain(error)]
+        raise UserError("\n".join(lines)) from None
+
+
+def load(name_or_path: str) -> StudyFile:
+    """Read a study by its name (one of those shipped) or by the path of its file.
+
+    Raises:
+        UserError: no such study or file, no TOML, or a mistake in it.
+    """
+    path = locate(name_or_path)
+    return parse(_read(path, ()), str(path))
+
+
+def locate(name_or_path: str) -> Path:
+    """Return the path of a study file, given its path or its name.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name_or_path.endswith(".toml") or "/" in name_or_path or "\\" in name_or_path:
+        path = Path(name_or_path).expanduser()
+        if not path.is_file():
+            raise UserError(f"{path}: no such study file; see `automl-cv studies` for names")
+        return path
+    shipped_files = shipped()
+    if name_or_path not in shipped_files:
+        raise UserError(
+            f"no study is called {name_or_path!r}: {suggest(name_or_path, shipped_files)}; "
+            "a file of your own is named by its path, ./NAME.toml"
+        )
+    return shipped_files[name_or_path]
+
+
+def shipped() -> dict[str, Path]:
+    """Return the study files that come with automl-cv, path by name, sorted."""
+    folder = next((folder for folder in STUDY_FOLDERS if folder.is_dir()), None)
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))} if folder else {}
+
+
+def difference(old: StudyFile, new: StudyFile) -> list[str]:
+    """Return one line for each thing that changes results: "stage.coarse.epochs: 50 -> 60"."""
+    before, after = (dict(_flatten(_essence(study.as_toml_data()))) for study in (old, new))
+    lines = []
+    for key in [*before, *(key for key in after if key not in before)]:
+        was, now = before.get(key, "(absent)"), after.get(key, "(absent)")
+        if was != now:
+            lines.append(f"{key}: {was} -> {now}")
+    return lines
+
+
+def _read(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:
+    """Read TOML and lay it over the study it extends."""
+    path = path.resolve()
+    if path in chain:
+        names = " -> ".join(link.name for link in (*chain, path))
+        raise UserError(f"{chain[0]}: extends goes in a circle: {names}")
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: no valid TOML: {error}") from None
+    except OSError as error:
+        raise UserError(f"{path}: can't be read: {error.strerror}") from None
+    parent = raw.pop("extends", None)
+    if parent is None:
+        return raw
+    if not isinstance(parent, str):
+        raise UserError(f"{path}: extends: expected the name or path of a study, got {parent!r}")
+    beside = path.parent / parent
+    parent_path = beside if parent.endswith(".toml") and beside.is_file() else locate(parent)
+    return _merge(_read(parent_path, (*chain, path)), raw)
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Lay one table over another: tables key by key, stages by name, anything else replaced.
+
+    Within a space each parameter is replaced as a whole: a list can't be laid over a range.
+    """
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        if key == "stage" and isinstance(below, list) and isinstance(value, list):
+            merged[key] = _merge_stages(below, value)
+        elif key == "space" and isinstance(below, dict) and isinstance(value, dict):
+            merged[key] = {**below, **value}
+        elif isinstance(below, dict) and isinstance(value, dict):
+            merged[key] = _merge(below, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _merge_stages(base: list[Any], over: list[Any]) -> list[Any]:
+    stages = {stage.get("name"): stage for stage in base}
+    for stage in over:
+        name = stage.get("name") if isinstance(stage, dict) else None
+        stages[name] = _merge(stages[name], stage) if name in stages else stage
+    return list(stages.values())
+
+
+def _known(table: Table[Any], name: str) -> str:
+    if name not in table:
+        raise ValueError(f"unknown {table.kind}: {suggest(name, table.names)}")
+    return name
+
+
+def _checked(table: Table[Any], named: Named) -> Named:
+    """Check an entry's name and its parameters against its table; return it with defaults."""
+    _known(table, named.name)
+    defaults: Mapping[str, Any] = table[named.name].parameters
+    for key, value in named.parameters.items():
+        if key not in defaults:
+            raise ValueError(f"{named.name} has no parameter {key!r}: {suggest(key, defaults)}")
+        expected = type(defaults[key])
+        fits = isinstance(value, expected) or (expected is float and isinstance(value, int))
+        if not fits or (isinstance(value, bool) and expected is not bool):
+            raise ValueError(f"{named.name}.{key}: expected {expected.__name__}, got {value!r}")
+    return Named(name=named.name, parameters={**defaults, **named.parameters})
+
+
+# Parameters every trial needs, whatever its optimizer.
+REQUIRED_PARAMETERS = ("optimizer", "batch_size", "learning_rate")
+
+
+def _checked_space(space: Space) -> Space:
+    """Check a space's parameters against what the objective and the optimizers take."""
+    found = dict(space.parameters)
+    missing = [name for name in REQUIRED_PARAMETERS if name not in found]
+    if missing:
+        raise ValueError(f"the space lacks {', '.join(missing)}")
+    optimizers = _values(found["optimizer"], "optimizer")
+    for name in optimizers:
+        _known(OPTIMIZERS, str(name))
+    own = {parameter for name in optimizers for parameter in OPTIMIZERS[str(name)].parameters}
+    known = [*REQUIRED_PARAMETERS, *sorted(own)]
+    for name, parameter in found.items():
+        if name not in known:
+            raise ValueError(f"unknown parameter {name!r}: {suggest(name, known)}")
+        if name == "batch_size":
+            _check_batch_size(parameter)
+        elif name != "optimizer":
+            found[name] = _as_float(name, parameter)
+    return Space(parameters=found)
+
+
+def _values(parameter: Any, name: str) -> tuple[Any, ...]:
+    match parameter:
+        case Constant():
+            return (parameter.value,)
+        case Choice():
+            return parameter.choices
+    raise ValueError(f"{name}: expected a name or a list of names, got {parameter}")
+
+
+def _check_batch_size(parameter: Any) -> None:
+    if isinstance(parameter, FloatRange):
+        raise ValueError(f"batch_size: expected whole numbers, got {parameter}")
+    if isinstance(parameter, IntRange):
+        values: tuple[Any, ...] = (parameter.low,)
+    else:
+        values = _values(parameter, "batch_size")
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"batch_size: expected whole numbers from 1, got {value!r}")
+
+
+def _as_float(name: str, parameter: Any) -> Any:
+    """Return a parameter that only takes numbers: `low = 0, high = 1` is no whole number here."""
+    match parameter:
+        case IntRange():
+            step = None if parameter.step is None else float(parameter.step)
+            numbers = {"low": float(parameter.low), "high": float(parameter.high), "step": step}
+            return FloatRange(**numbers, log=parameter.log, when=parameter.when)
+        case FloatRange():
+            low = parameter.low
+        case Constant() | Choice():
+            values = _values(parameter, name)
+            wrong = [v for v in values if isinstance(v, bool | str)]
+            if wrong:
+                raise ValueError(f"{name}: expected numbers, got {wrong[0]!r}")
+            low = min(values)
+    if low < 0 or (name == "learning_rate" and low == 0):
+        bound = "above 0" if name == "learning_rate" else "not below 0"
+        raise ValueError(f"{name}: expected numbers {bound}, got {low:g}")
+    return parameter
+
+
+def _essence(study: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what does not change the result of a trial; key stages by name."""
+    kept = {key: value for key, value in study.items() if key not in ("about", "name")}
+    kept["stage"] = {
+        stage["name"]: {
+            key: value for key, value in stage.items() if key not in ("about", "name", "trials")
+        }
+        for stage in study["stage"]
+    }
+    return kept
+
+
+def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _flatten(inner, f"{path}.{key}" if path else key)
+    else:
+        yield path, value
+
+
+def _explain(error: ValidationError) -> Iterator[str]:
+    """Turn each of pydantic's complaints into "key.path: what was wrong, what was expected"."""
+    for problem in error.errors(include_url=False):
+        path = _key_path(problem["loc"])
+        received = problem["input"]
+        match problem["type"]:
+            case "missing":
+                yield f"{path}: missing; it must be given"
+            case "extra_forbidden":
+                yield f"{path}: unknown key; {suggest(str(problem['loc'][-1]), _keys_at(problem))}"
+            case "value_error":
+                shown = "" if isinstance(received, Mapping | BaseModel) else f" (got {received!r})"
+                yield f"{path}: {problem['ctx']['error']}{shown}".removeprefix(": ")
+            case _:
+                yield f"{path}: got {received!r}; {problem['msg']}"
+
+
+def _key_path(location: tuple[int | str, ...]) -> str:
+    """Write pydantic's location as the file's own key path: ("stage", 0, "epochs") etc."""
+    hidden = {"parameters", "Constant", "Choice", "IntRange", "FloatRange"}
+    path = ""
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part + 1}]"
+        elif part not in hidden:
+            path += f".{part}" if path else part
+    return path or "the file"
+
+
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "data": Data,
+    "split": Split,
+    "backbone": Backbone,
+    "stage": Stage,
+    "IntRange": IntRange,
+    "FloatRange": FloatRange,
+    "Choice": Choice,
+    "Constant": Constant,
+}
+
+
+def _keys_at(problem: Any) -> list[str]:
+    """Return the keys that would have been right where an unknown one stood."""
+    holders = [part for part in problem["loc"][:-1] if isinstance(part, str)]
+    model = _SECTIONS.get(holders[-1], StudyFile) if holders else StudyFile
+    keys = [field.alias or name for name, field in model.model_fields.items()]
+    return [*keys, "extends"] if model is StudyFile else keys
