@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-StopReason = Literal["epochs", "plateau", "pruned", "failed"]
+StopReason = Literal["epochs", "plateau", "pruned", "diverged", "failed"]
 """Why a trial ended: it used all its epochs, it no longer improved, it was worse
-than others, or it could not be trained."""
+than others, its loss was no longer finite, or something broke."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,3 @@ class History:
         epochs = tuple(Epoch(**dict(zip(columns, row, strict=True))) for row in rows)
         rest = {name: stored[name] for name in ("stop_reason", "error", "seconds")}
         return cls(epochs=epochs, **rest)
-
-
-def as_row(epoch: Epoch) -> dict[str, float]:
-    """Return one epoch as a dict, in the order of its fields."""
-    return asdict(epoch)

@@ -16,12 +16,15 @@ class SamplerEntry(Entry):
     Args:
         learns: whether a draw depends on the trials before it. Where it does not,
             trial n has the same parameters for any number of workers.
+        is_sequence: whether the target is one point of a sequence, and is called with
+            (seed=…, index=…, names=…) instead.
         needs: packages beyond automl-cv's own that it imports.
         extra: the extra of automl-cv that installs them.
         parameters: what a study file may set, with defaults.
     """
 
     learns: bool
+    is_sequence: bool = False
     needs: tuple[str, ...] = ()
     extra: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -41,6 +44,7 @@ SAMPLERS: Table[SamplerEntry] = Table(
             about="quasi-random Sobol points: fills the space more evenly than random",
             target="automl_cv.search.draws:QuasiRandomSampler",
             learns=False,
+            is_sequence=True,
         ),
         SamplerEntry(
             name="tpe",
