@@ -1,33 +1,25 @@
-"""Study files: TOML under `studies/`, read into frozen models and checked as a whole.
+"""A study as its TOML file declares it: frozen models, checked as a whole.
 
-Everything in a file is checked before TensorFlow loads. A file may build on
-another (`extends = "slides"`): tables are merged key by key, stages by name.
+Everything is checked before TensorFlow loads. `library` finds and reads the files.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.catalog.heads import HEADS
-from automl_cv.catalog.optimizers import OPTIMIZERS
 from automl_cv.catalog.pruners import PRUNERS
 from automl_cv.catalog.samplers import SAMPLERS
 from automl_cv.errors import UserError, suggest
+from automl_cv.parameters import checked_space
 from automl_cv.registry import Table
 from automl_cv.space import Choice, Constant, FloatRange, IntRange, Space
-
-STUDY_FOLDERS = (
-    Path(__file__).parent / "studies",  # an installed wheel
-    Path(__file__).parent.parent / "studies",  # a checkout
-)
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
@@ -145,7 +137,7 @@ class Stage(_Section):
     @field_validator("space")
     @classmethod
     def _check_space(cls, space: Space) -> Space:
-        return _checked_space(space)
+        return checked_space(space)
 
 
 class StudyFile(_Section):
@@ -213,100 +205,51 @@ def parse(raw: Mapping[str, Any], where: str) -> StudyFile:
         raise UserError("\n".join(lines)) from None
 
 
-def load(name_or_path: str) -> StudyFile:
-    """Read a study by its name (one of those shipped) or by the path of its file.
+def overridden(
+    study: StudyFile,
+    *,
+    data: str | None = None,
+    seed: int | None = None,
+    trials: int | None = None,
+) -> StudyFile:
+    """Return a study with what the command line sets in place of its own.
+
+    Args:
+        study: the study of the file.
+        data: a source of images.
+        seed: a seed.
+        trials: finished trials that each stage wants.
 
     Raises:
-        UserError: no such study or file, no TOML, or a mistake in it.
+        UserError: a value is out of its bounds.
     """
-    path = locate(name_or_path)
-    return parse(_read(path, ()), str(path))
-
-
-def locate(name_or_path: str) -> Path:
-    """Return the path of a study file, given its path or its name.
-
-    Raises:
-        UserError: there is none.
-    """
-    if name_or_path.endswith(".toml") or "/" in name_or_path or "\\" in name_or_path:
-        path = Path(name_or_path).expanduser()
-        if not path.is_file():
-            raise UserError(f"{path}: no such study file; see `automl-cv studies` for names")
-        return path
-    shipped_files = shipped()
-    if name_or_path not in shipped_files:
-        raise UserError(
-            f"no study is called {name_or_path!r}: {suggest(name_or_path, shipped_files)}; "
-            "a file of your own is named by its path, ./NAME.toml"
-        )
-    return shipped_files[name_or_path]
-
-
-def shipped() -> dict[str, Path]:
-    """Return the study files that come with automl-cv, path by name, sorted."""
-    folder = next((folder for folder in STUDY_FOLDERS if folder.is_dir()), None)
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))} if folder else {}
+    raw = study.as_toml_data()
+    if data is not None:
+        raw["data"]["source"] = data
+    if seed is not None:
+        raw["seed"] = seed
+    if trials is not None:
+        for stage in raw["stage"]:
+            stage["trials"] = trials
+    return parse(raw, "command line")
 
 
 def difference(old: StudyFile, new: StudyFile) -> list[str]:
-    """Return one line for each thing that changes results: "stage.coarse.epochs: 50 -> 60"."""
-    before, after = (dict(_flatten(_essence(study.as_toml_data()))) for study in (old, new))
+    """Return one line for each thing that changes results: "stage.coarse.epochs: 50 -> 60".
+
+    Stages that only one of them has do not count: they change nothing in the others.
+    """
+    left, right = (_essence(study.as_toml_data()) for study in (old, new))
+    common = set(left["stage"]) & set(right["stage"])
+    for side in (left, right):
+        side["stage"] = {name: side["stage"][name] for name in side["stage"] if name in common}
+    before, after = dict(_flatten(left)), dict(_flatten(right))
     lines = []
     for key in [*before, *(key for key in after if key not in before)]:
         was, now = before.get(key, "(absent)"), after.get(key, "(absent)")
         if was != now:
             lines.append(f"{key}: {was} -> {now}")
     return lines
-
-
-def _read(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:
-    """Read TOML and lay it over the study it extends."""
-    path = path.resolve()
-    if path in chain:
-        names = " -> ".join(link.name for link in (*chain, path))
-        raise UserError(f"{chain[0]}: extends goes in a circle: {names}")
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: no valid TOML: {error}") from None
-    except OSError as error:
-        raise UserError(f"{path}: can't be read: {error.strerror}") from None
-    parent = raw.pop("extends", None)
-    if parent is None:
-        return raw
-    if not isinstance(parent, str):
-        raise UserError(f"{path}: extends: expected the name or path of a study, got {parent!r}")
-    beside = path.parent / parent
-    parent_path = beside if parent.endswith(".toml") and beside.is_file() else locate(parent)
-    return _merge(_read(parent_path, (*chain, path)), raw)
-
-
-def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Lay one table over another: tables key by key, stages by name, anything else replaced.
-
-    Within a space each parameter is replaced as a whole: a list can't be laid over a range.
-    """
-    merged = dict(base)
-    for key, value in over.items():
-        below = merged.get(key)
-        if key == "stage" and isinstance(below, list) and isinstance(value, list):
-            merged[key] = _merge_stages(below, value)
-        elif key == "space" and isinstance(below, dict) and isinstance(value, dict):
-            merged[key] = {**below, **value}
-        elif isinstance(below, dict) and isinstance(value, dict):
-            merged[key] = _merge(below, value)
-        else:
-            merged[key] = value
-    return merged
-
-
-def _merge_stages(base: list[Any], over: list[Any]) -> list[Any]:
-    stages = {stage.get("name"): stage for stage in base}
-    for stage in over:
-        name = stage.get("name") if isinstance(stage, dict) else None
-        stages[name] = _merge(stages[name], stage) if name in stages else stage
-    return list(stages.values())
 
 
 def _known(table: Table[Any], name: str) -> str:
@@ -327,73 +270,6 @@ def _checked(table: Table[Any], named: Named) -> Named:
         if not fits or (isinstance(value, bool) and expected is not bool):
             raise ValueError(f"{named.name}.{key}: expected {expected.__name__}, got {value!r}")
     return Named(name=named.name, parameters={**defaults, **named.parameters})
-
-
-# Parameters every trial needs, whatever its optimizer.
-REQUIRED_PARAMETERS = ("optimizer", "batch_size", "learning_rate")
-
-
-def _checked_space(space: Space) -> Space:
-    """Check a space's parameters against what the objective and the optimizers take."""
-    found = dict(space.parameters)
-    missing = [name for name in REQUIRED_PARAMETERS if name not in found]
-    if missing:
-        raise ValueError(f"the space lacks {', '.join(missing)}")
-    optimizers = _values(found["optimizer"], "optimizer")
-    for name in optimizers:
-        _known(OPTIMIZERS, str(name))
-    own = {parameter for name in optimizers for parameter in OPTIMIZERS[str(name)].parameters}
-    known = [*REQUIRED_PARAMETERS, *sorted(own)]
-    for name, parameter in found.items():
-        if name not in known:
-            raise ValueError(f"unknown parameter {name!r}: {suggest(name, known)}")
-        if name == "batch_size":
-            _check_batch_size(parameter)
-        elif name != "optimizer":
-            found[name] = _as_float(name, parameter)
-    return Space(parameters=found)
-
-
-def _values(parameter: Any, name: str) -> tuple[Any, ...]:
-    match parameter:
-        case Constant():
-            return (parameter.value,)
-        case Choice():
-            return parameter.choices
-    raise ValueError(f"{name}: expected a name or a list of names, got {parameter}")
-
-
-def _check_batch_size(parameter: Any) -> None:
-    if isinstance(parameter, FloatRange):
-        raise ValueError(f"batch_size: expected whole numbers, got {parameter}")
-    if isinstance(parameter, IntRange):
-        values: tuple[Any, ...] = (parameter.low,)
-    else:
-        values = _values(parameter, "batch_size")
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"batch_size: expected whole numbers from 1, got {value!r}")
-
-
-def _as_float(name: str, parameter: Any) -> Any:
-    """Return a parameter that only takes numbers: `low = 0, high = 1` is no whole number here."""
-    match parameter:
-        case IntRange():
-            step = None if parameter.step is None else float(parameter.step)
-            numbers = {"low": float(parameter.low), "high": float(parameter.high), "step": step}
-            return FloatRange(**numbers, log=parameter.log, when=parameter.when)
-        case FloatRange():
-            low = parameter.low
-        case Constant() | Choice():
-            values = _values(parameter, name)
-            wrong = [v for v in values if isinstance(v, bool | str)]
-            if wrong:
-                raise ValueError(f"{name}: expected numbers, got {wrong[0]!r}")
-            low = min(values)
-    if low < 0 or (name == "learning_rate" and low == 0):
-        bound = "above 0" if name == "learning_rate" else "not below 0"
-        raise ValueError(f"{name}: expected numbers {bound}, got {low:g}")
-    return parameter
 
 
 def _essence(study: dict[str, Any]) -> dict[str, Any]:

@@ -114,7 +114,11 @@ def training_batches(images: np.ndarray, labels: np.ndarray, epochs: int, seed: 
 
 
 def load_images(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Read one split ("train" or "t10k") as uint8 (n, 32, 32), padded with black, and int32 (n,)."""
+    """Read one split, "train" or "t10k".
+
+    Returns:
+        Images padded with black, uint8 (n, 32, 32), and labels, int32 (n,).
+    """
     images = read_idx(folder / f"{split}-images-idx3-ubyte.gz")
     labels = read_idx(folder / f"{split}-labels-idx1-ubyte.gz")
     margin = (IMAGE_SIZE - images.shape[1]) // 2

@@ -1,0 +1,107 @@
+"""`automl-cv search`: runs the stages of a study, or goes on with them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import typer
+
+from automl_cv.cli import options
+
+
+def parse_duration(text: str | None) -> float | None:
+    """Return seconds of "90", "90s", "10m", "1.5h" or "1h30m"."""
+    if text is None:
+        return None
+    found = re.fullmatch(
+        r"(?:(?P<h>[\d.]+)h)?(?:(?P<m>[\d.]+)m)?(?:(?P<s>[\d.]+)s?)?", text.strip().lower()
+    )
+    try:
+        parts = {unit: float(part) for unit, part in found.groupdict().items() if part}  # type: ignore[union-attr]
+    except (AttributeError, ValueError):
+        parts = {}
+    seconds = sum(parts[unit] * {"h": 3600, "m": 60, "s": 1}[unit] for unit in parts)
+    if seconds <= 0:
+        raise typer.BadParameter(f"{text!r} is no time; expected one such as 90s, 10m or 1h30m")
+    return seconds
+
+
+def search(
+    study: Annotated[
+        str, typer.Argument(help="Name of a study (see `automl-cv studies`), or path of its file.")
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Images: a folder of class folders, a manifest, or a built-in name.",
+            metavar="PATH",
+            show_default="the study's own",
+        ),
+    ] = None,
+    stage: Annotated[str | None, typer.Option(help="Run this stage alone.", metavar="NAME")] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Trials a stage, in place of the study's own.")
+    ] = None,
+    timeout: Annotated[
+        str | None,
+        typer.Option(help="End after this time: 90s, 10m, 1h30m. What is done is kept."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that train side by side.")] = 1,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed, in place of the study's own.")
+    ] = None,
+    new: Annotated[
+        bool,
+        typer.Option("--new", help="Begin a new run; the earlier one stays in the database."),
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop where an image is damaged, with exit code 2.")
+    ] = False,
+    json_lines: Annotated[
+        bool, typer.Option("--json-lines", help="Write each event as a line of JSON to stdout.")
+    ] = False,
+    quiet: options.Quiet = False,
+    storage: options.Storage = options.DEFAULT_STORAGE,
+    cache_dir: options.CacheDir = None,
+    debug: options.Debug = False,
+) -> None:
+    """Search a study stage by stage; the same command again goes on where it stopped.
+
+    Example: automl-cv search quickstart
+    """
+    from automl_cv import library, studyfile
+    from automl_cv.cli.console import say
+    from automl_cv.cli.views import watching
+    from automl_cv.search import session
+
+    seconds = parse_duration(timeout)
+    chosen = studyfile.overridden(library.load(study), data=data, seed=seed, trials=trials)
+    todo = session.SearchOptions(
+        storage=storage,
+        cache_dir=options.cache_folder(cache_dir),
+        stage=stage,
+        timeout=seconds,
+        workers=workers,
+        new=new,
+        strict=strict,
+    )
+    try:
+        with watching(quiet=quiet, json_lines=json_lines) as listen:
+            outcome = session.search(chosen, todo, listen)
+    except KeyboardInterrupt:
+        say("interrupted; everything finished is kept. The same command again goes on from there.")
+        raise
+    if not json_lines:
+        _show_leaderboard(storage, outcome.run)
+    if outcome.missing:
+        left = ", ".join(f"{count} of {name}" for name, count in outcome.missing.items())
+        say(f"trials left: {left}. The same command again goes on from here.", quiet=quiet)
+    say(f"more: automl-cv report {outcome.run}", quiet=quiet or json_lines)
+
+
+def _show_leaderboard(storage: str, run: str) -> None:
+    """Print the best ten trials."""
+    from automl_cv.cli.commands.report import report
+
+    report(study=run, top=10, storage=storage)

@@ -1,0 +1,113 @@
+"""`automl-cv studies`: the studies that come with automl-cv, what they search, a copy of one."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from automl_cv.cli import options
+
+app = typer.Typer(invoke_without_command=True, help="List studies; show or copy one.")
+
+StudyArgument = Annotated[str, typer.Argument(help="Name of a study, or path of its file.")]
+
+
+@app.callback()
+def studies(context: typer.Context, debug: options.Debug = False) -> None:
+    """List the studies that come with automl-cv; `show` prints one, `export` copies it."""
+    if context.invoked_subcommand is not None:
+        return
+    from rich.markup import escape
+    from rich.table import Table
+
+    from automl_cv import library
+    from automl_cv.cli.console import show as show_table
+
+    table = Table("study", "stages", "trials", "about", title="Studies", title_justify="left")
+    for name, path in library.shipped().items():
+        study = library.load(str(path))
+        table.add_row(
+            escape(name),
+            escape(", ".join(stage.name for stage in study.stages)),
+            str(sum(stage.trials for stage in study.stages)),
+            escape(study.about),
+        )
+    show_table(table)
+
+
+@app.command()
+def show(study: StudyArgument, debug: options.Debug = False) -> None:
+    """Show what a study searches: data, backbone, and each stage's space as a table."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from automl_cv import library
+    from automl_cv.cli.console import output
+    from automl_cv.cli.console import show as show_table
+
+    chosen = library.load(study)
+    backbone = chosen.backbone
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("study", escape(chosen.name))
+    facts.add_row("about", escape(chosen.about))
+    facts.add_row("data", escape(chosen.data.source or "given with --data"))
+    split = chosen.data.split
+    facts.add_row(
+        "split", f"{split.train:g} train, {split.validation:g} validation, {split.test:g} test"
+    )
+    size = f"{backbone.image_size} px" if backbone.image_size else "its own image size"
+    facts.add_row(
+        "backbone", escape(f"{backbone.name}, {size}, features of {backbone.features} blocks")
+    )
+    facts.add_row("seed", str(chosen.seed))
+    show_table(facts)
+    for stage in chosen.stages:
+        output().print()
+        table = Table("parameter", "values", "only when", title_justify="left")
+        table.title = escape(
+            f"{stage.name}: {stage.trials} trials of at most {stage.epochs} epochs, "
+            f"sampler {_named(stage.sampler)}, pruner {_named(stage.pruner)}, "
+            f"head {_named(stage.head)}"
+        )
+        for name, parameter in stage.space.parameters.items():
+            condition = "; ".join(
+                f"{needed} is {' or '.join(map(str, values))}"
+                for needed, values in parameter.when.items()
+            )
+            table.add_row(escape(name), escape(str(parameter)), escape(condition))
+        show_table(table)
+
+
+@app.command()
+def export(
+    study: StudyArgument,
+    folder: Annotated[Path, typer.Argument(help="Folder to copy the file to; made if need be.")],
+    debug: options.Debug = False,
+) -> None:
+    """Copy a study's file, to change it: the copy is named by its path, `search ./NAME.toml`."""
+    from automl_cv import library
+    from automl_cv.cli.console import say
+    from automl_cv.errors import UserError
+
+    source = library.locate(study)
+    target = folder / source.name
+    if target.exists():
+        raise UserError(f"{target}: exists already; remove it or name another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise UserError(f"{target}: can't be written: {error.strerror}") from None
+    say(f"copied to {target}; run it with: automl-cv search {target}")
+
+
+def _named(named: object) -> str:
+    """Return "early_stopping (patience 10, min_delta 0)"."""
+    from automl_cv.studyfile import Named
+
+    assert isinstance(named, Named)
+    own = ", ".join(f"{name} {value:g}" for name, value in named.parameters.items())
+    return f"{named.name} ({own})" if own else named.name

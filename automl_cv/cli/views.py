@@ -1,0 +1,276 @@
+"""Views of a running search: a live panel, plain lines, JSON lines, or nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from automl_cv.cli.console import caution, messages, say
+from automl_cv.history import History
+from automl_cv.search import events
+
+
+@contextmanager
+def watching(*, quiet: bool, json_lines: bool) -> Iterator[events.Listener]:
+    """Give the listener that fits: JSON lines, silence, a live panel, or plain lines."""
+    if json_lines:
+        yield write_json_line
+    elif quiet:
+        yield lambda event: None
+    elif sys.stderr.isatty():
+        panel = LivePanel(messages())
+        with panel:
+            yield panel
+    else:
+        yield PlainLines()
+
+
+def write_json_line(event: events.Event) -> None:
+    """Write an event as one line of JSON to stdout: its name, then its fields."""
+    name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
+    fields = dataclasses.asdict(event)
+    if "history" in fields:
+        fields["history"] = event.history.to_json()  # type: ignore[union-attr]
+    print(json.dumps({"event": name, **fields}, default=str), flush=True)
+
+
+class PlainLines:
+    """Writes one line for each thing that is done; for files, pipes and CI."""
+
+    def __init__(self) -> None:
+        self._best = 0.0
+        self._trials = 0
+
+    def __call__(self, event: events.Event) -> None:
+        """Write the event's line, if it has one."""
+        match event:
+            case events.DataRead():
+                say(data_line(event))
+                for line in event.warnings:
+                    caution(line)
+            case events.FeaturesReady():
+                say(features_line(event))
+            case events.Surveyed():
+                say(reference_line(event.reference))
+                for line in event.warnings:
+                    caution(line)
+            case events.StageStarted():
+                self._best = max(event.best.values(), default=0.0)
+                self._trials = event.trials
+                say(stage_line(event))
+            case events.TrialEnded():
+                best = event.history.best
+                self._best = max(self._best, best.val_accuracy if best else 0.0)
+                say(
+                    f"{event.stage} {event.finished}/{self._trials}: trial {event.trial}: "
+                    f"{parameters_text(event.parameters)}: {outcome_text(event.history)}; "
+                    f"best so far {self._best:.4f}"
+                )
+            case events.StageEnded():
+                say(f"stage {event.stage}: {event.finished} trials in {event.seconds:.1f} s")
+
+
+class LivePanel:
+    """Shows the search on the last lines of a terminal; finished things scroll above it.
+
+    Args:
+        console: the terminal, stderr.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, refresh_per_second=8, transient=True)
+        self._stage: events.StageStarted | None = None
+        self._finished = 0
+        self._began = time.monotonic()
+        self._began_with = 0
+        self._best: dict[str, float] = {}
+        self._running: dict[int, _Row] = {}
+
+    def __enter__(self) -> LivePanel:
+        self._live.start()
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self._live.stop()
+
+    def __call__(self, event: events.Event) -> None:
+        """Take an event in and redraw."""
+        match event:
+            case events.Inspecting():
+                self._show_bar("reading images", event.done, event.total, "")
+            case events.DataRead():
+                self._console.print(data_line(event), markup=False, highlight=False)
+                self._warn(event.warnings)
+            case events.Extracting():
+                left = (event.total - event.done) / max(event.images_per_second, 1e-9)
+                note = f"{event.images_per_second:,.0f} images/s, {duration(left)} left"
+                self._show_bar("extracting features", event.done, event.total, note)
+            case events.FeaturesReady():
+                self._console.print(features_line(event), markup=False, highlight=False)
+            case events.Surveyed():
+                self._console.print(reference_line(event.reference), markup=False, highlight=False)
+                self._warn(event.warnings)
+            case events.StageEnded():
+                line = f"stage {event.stage}: {event.finished} trials in {event.seconds:.1f} s"
+                self._console.print(line, markup=False, highlight=False)
+                self._live.update("")
+            case _:
+                self._take_trial(event)
+                self._live.update(self._panel())
+
+    def _take_trial(self, event: events.Event) -> None:
+        match event:
+            case events.StageStarted():
+                self._stage = event
+                self._finished = self._began_with = event.finished
+                self._began = time.monotonic()
+                self._best = dict(event.best)
+            case events.TrialStarted():
+                self._running[event.trial] = _Row(event.parameters)
+            case events.EpochEnded():
+                row = self._running[event.trial]
+                row.epoch, row.epochs = event.epoch.epoch, event.epochs
+                row.accuracy = event.epoch.val_accuracy
+                row.best = max(row.best, event.epoch.val_accuracy)
+            case events.TrialEnded():
+                self._running.pop(event.trial, None)
+                self._finished = event.finished
+                best = event.history.best
+                if best is not None:
+                    optimizer = str(event.parameters.get("optimizer"))
+                    self._best[optimizer] = max(self._best.get(optimizer, 0.0), best.val_accuracy)
+
+    def _warn(self, lines: tuple[str, ...]) -> None:
+        for line in lines:
+            self._console.print(f"[bold yellow]warning:[/] {escape(line)}", highlight=False)
+
+    def _show_bar(self, what: str, done: int, total: int, note: str) -> None:
+        bar = Table.grid(padding=(0, 2))
+        bar.add_row(
+            what, ProgressBar(total=max(total, 1), completed=done, width=40), f"{done:,}/{total:,}"
+        )
+        self._live.update(Group(bar, Text(note, style="dim")) if note else bar)
+
+    def _panel(self) -> Group:
+        stage = self._stage
+        assert stage is not None
+        head = Table.grid(padding=(0, 2))
+        head.add_row(
+            Text(f"stage {stage.stage}", style="bold"),
+            ProgressBar(total=stage.trials, completed=self._finished, width=30),
+            f"trial {self._finished} of {stage.trials}",
+            self._time_left(),
+        )
+        rows = Table(box=None, pad_edge=False, padding=(0, 2), header_style="dim")
+        for heading in ("trial", "parameters", "epoch", "val accuracy", "best"):
+            rows.add_column(heading, justify="left" if heading == "parameters" else "right")
+        for trial, row in sorted(self._running.items()):
+            rows.add_row(
+                str(trial),
+                escape(parameters_text(row.parameters)),
+                f"{row.epoch}/{row.epochs}" if row.epochs else "",
+                f"{row.accuracy:.4f}" if row.epochs else "",
+                f"{row.best:.4f}" if row.epochs else "",
+            )
+        ranked = sorted(self._best.items(), key=lambda item: -item[1])
+        best = "   ".join(f"{name} {value:.4f}" for name, value in ranked)
+        return Group(head, rows, Text(f"best  {best or 'none yet'}", style="green"))
+
+    def _time_left(self) -> str:
+        assert self._stage is not None
+        done = self._finished - self._began_with
+        if not done:
+            return ""
+        each = (time.monotonic() - self._began) / done
+        return f"{duration(each * (self._stage.trials - self._finished))} left"
+
+
+@dataclasses.dataclass
+class _Row:
+    """A running trial as the panel shows it."""
+
+    parameters: Mapping[str, Any]
+    epoch: int = 0
+    epochs: int = 0
+    accuracy: float = 0.0
+    best: float = 0.0
+
+
+def data_line(event: events.DataRead) -> str:
+    """Return "data: digits, 1,797 images (1,077 train, …) of 10 classes"."""
+    total = sum(event.images.values())
+    splits = ", ".join(f"{count:,} {split}" for split, count in event.images.items())
+    skipped = f"; {event.skipped:,} files skipped" if event.skipped else ""
+    classes = f"{len(event.classes)} classes"
+    return f"data: {event.source}, {total:,} images ({splits}) of {classes}{skipped}"
+
+
+def features_line(event: events.FeaturesReady) -> str:
+    """Return how many images passed the backbone and how long it took."""
+    if not event.extracted:
+        return f"features: all cached, {event.dimension:,} numbers an image"
+    speed = event.extracted / max(event.seconds, 1e-9)
+    return (
+        f"features: {event.extracted:,} images in {event.seconds:.1f} s ({speed:,.0f} a second), "
+        f"{event.dimension:,} numbers an image; cached from now on"
+    )
+
+
+def stage_line(event: events.StageStarted) -> str:
+    """Return what a stage will do."""
+    done = f", {event.finished} of them already finished" if event.finished else ""
+    return f"stage {event.stage}: {event.trials} trials{done}"
+
+
+def reference_line(reference: Mapping[str, Any]) -> str:
+    """Return the reference's validation accuracy."""
+    return (
+        f"reference: {reference['label']}: val accuracy {reference['val_accuracy']:.4f}, "
+        f"val loss {reference['val_loss']:.4g}"
+    )
+
+
+def parameters_text(parameters: Mapping[str, Any]) -> str:
+    """Return "SGD, batch_size 49, learning_rate 0.035"."""
+    named = [
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in parameters.items()
+        if name != "optimizer"
+    ]
+    return ", ".join([str(parameters.get("optimizer", "")), *named])
+
+
+def outcome_text(history: History) -> str:
+    """Return a trial's best epoch and why it stopped."""
+    best = history.best
+    if history.error is not None:
+        return f"{history.stop_reason}: {history.error}"
+    if best is None:
+        return "no epoch"
+    return (
+        f"val accuracy {best.val_accuracy:.4f} at epoch {best.epoch} of {len(history.epochs)} "
+        f"({history.stop_reason}, {history.seconds:.2f} s)"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Return a time as "12 s", "3:05" or "1:02:03"."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,159 @@
+"""What a search tells whoever watches it: plain data, in the order in which it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from automl_cv.history import Epoch, History
+from automl_cv.space import Value
+
+
+@dataclass(frozen=True)
+class Inspecting:
+    """So many of the source's files have been looked at."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class DataRead:
+    """The images are known and split.
+
+    Args:
+        source: as the user wrote it.
+        images: number of images by split.
+        classes: names of the classes.
+        skipped: files left out because they could not be read.
+        warnings: lines for the user.
+    """
+
+    source: str
+    images: Mapping[str, int]
+    classes: tuple[str, ...]
+    skipped: int
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Extracting:
+    """So many images have passed the backbone."""
+
+    done: int
+    total: int
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class FeaturesReady:
+    """Every image's features are cached.
+
+    Args:
+        extracted: images that passed the backbone now.
+        dimension: length of a feature vector.
+        seconds: what it took.
+    """
+
+    extracted: int
+    dimension: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """The reference is trained and the splits are compared.
+
+    Args:
+        reference: the logistic regression's figures.
+        warnings: lines on images that stand in two splits.
+    """
+
+    reference: Mapping[str, Any]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StageStarted:
+    """A stage begins, or goes on.
+
+    Args:
+        stage: its name.
+        trials: finished trials it wants.
+        finished: those that earlier runs finished.
+        best: best validation accuracy so far, by optimizer.
+    """
+
+    stage: str
+    trials: int
+    finished: int
+    best: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class TrialStarted:
+    """A worker trains a trial."""
+
+    stage: str
+    trial: int
+    parameters: Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class EpochEnded:
+    """A running trial has finished an epoch of `epochs`."""
+
+    stage: str
+    trial: int
+    epoch: Epoch
+    epochs: int
+
+
+@dataclass(frozen=True)
+class TrialEnded:
+    """A trial is over and stored.
+
+    Args:
+        stage: its stage.
+        trial: its number.
+        parameters: what was trained.
+        history: every epoch, and why it stopped.
+        finished: trials of the stage that are finished now.
+    """
+
+    stage: str
+    trial: int
+    parameters: Mapping[str, Value]
+    history: History
+    finished: int
+
+
+@dataclass(frozen=True)
+class StageEnded:
+    """A stage has all its trials, or the time is up.
+
+    Args:
+        stage: its name.
+        finished: finished trials.
+        seconds: what this run spent on it.
+    """
+
+    stage: str
+    finished: int
+    seconds: float
+
+
+Event = (
+    Inspecting
+    | DataRead
+    | Extracting
+    | FeaturesReady
+    | Surveyed
+    | StageStarted
+    | TrialStarted
+    | EpochEnded
+    | TrialEnded
+    | StageEnded
+)
+Listener = Callable[[Event], None]

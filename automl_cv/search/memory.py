@@ -1,0 +1,157 @@
+"""The trials of a stage as Optuna's samplers and pruners see them, in memory.
+
+Asking them in the SQLite file each epoch doubles the cost of an epoch's report, and
+a busy machine multiplies it. So they are asked here; the file is only written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import TrialState, create_trial
+
+from automl_cv.catalog.pruners import PRUNERS
+from automl_cv.history import Epoch, History, StopReason
+from automl_cv.search.draws import sampler_of
+from automl_cv.space import Space, Value
+from automl_cv.studyfile import Stage
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Parameters of a trial, and what Optuna has to be told of them.
+
+    Args:
+        trial: our number of the trial, from 0.
+        parameters: values by name.
+        distributions: where each was drawn from.
+        system_attributes: what the sampler keeps with the trial (CMA-ES its state).
+    """
+
+    trial: int
+    parameters: Mapping[str, Value]
+    distributions: Mapping[str, BaseDistribution]
+    system_attributes: Mapping[str, Any]
+
+
+class StageMemory:
+    """Draws parameters, and decides after each epoch whether a trial goes on.
+
+    Args:
+        name: name of the Optuna study; Hyperband hashes it.
+        stage: the stage of the study file.
+        seed: the study's seed.
+    """
+
+    def __init__(self, name: str, stage: Stage, seed: int) -> None:
+        entry = PRUNERS[stage.pruner.name]
+        self._stage = stage
+        self._seed = seed
+        self._stop: StopReason = "plateau" if entry.stop_means == "finish" else "pruned"
+        self._study = optuna.create_study(
+            study_name=name,
+            direction="maximize",
+            storage=optuna.storages.InMemoryStorage(),
+            pruner=entry.load()(**stage.pruner.parameters),
+        )
+        self._running: dict[int, optuna.Trial] = {}
+
+    def restore(
+        self,
+        parameters: Mapping[str, Value],
+        history: History,
+        system_attributes: Mapping[str, Any],
+    ) -> None:
+        """Add a trial that an earlier run finished; call in the order of trial numbers."""
+        state, value = outcome(history)
+        self._study.add_trial(
+            create_trial(
+                state=state,
+                value=value,
+                params=dict(parameters),
+                distributions=distributions_of(self._stage.space, parameters),
+                intermediate_values={e.epoch: e.val_accuracy for e in history.epochs},
+                system_attrs=dict(system_attributes),
+            )
+        )
+
+    def draw(self, trial: int) -> Drawn:
+        """Draw the parameters of a trial and hold it as running.
+
+        Args:
+            trial: its number; for a sampler that does not learn the parameters depend on
+                it, the seed and the stage alone.
+        """
+        self._study.sampler = sampler_of(self._stage, self._seed, trial)
+        asked = self._study.ask()
+        self._running[trial] = asked
+        parameters = self._stage.space.draw(asked)
+        attributes = self._study.trials[asked.number].system_attrs
+        return Drawn(trial, parameters, asked.distributions, attributes)
+
+    def after(self, trial: int, epoch: Epoch) -> StopReason | None:
+        """Report an epoch of a running trial; return why it should stop, or None to go on."""
+        running = self._running[trial]
+        running.report(epoch.val_accuracy, epoch.epoch)
+        return self._stop if running.should_prune() else None
+
+    def finish(self, trial: int, history: History) -> None:
+        """Close a running trial, so that samplers and pruners learn from it."""
+        state, value = outcome(history)
+        self._study.tell(
+            self._running.pop(trial), value if state == TrialState.COMPLETE else None, state
+        )
+
+
+def outcome(history: History) -> tuple[TrialState, float | None]:
+    """Return the Optuna state of an ended trial and its value.
+
+    A trial that early stopping ended is COMPLETE with its best epoch's value: Optuna
+    would keep a pruned trial's last value, and leave it out of best_trial, importances
+    and the good half of TPE.
+    """
+    best = history.best
+    if history.stop_reason in ("epochs", "plateau") and best is not None:
+        return TrialState.COMPLETE, best.val_accuracy
+    if history.stop_reason == "pruned":
+        return TrialState.PRUNED, history.epochs[-1].val_accuracy
+    return TrialState.FAIL, None
+
+
+def distributions_of(space: Space, parameters: Mapping[str, Value]) -> dict[str, BaseDistribution]:
+    """Return the distribution each of a trial's parameters was drawn from."""
+    recorder = _Recorder(parameters)
+    space.draw(recorder)
+    return recorder.distributions
+
+
+class _Recorder:
+    """A drawer that returns known values and writes down where they come from."""
+
+    def __init__(self, parameters: Mapping[str, Value]) -> None:
+        self._parameters = parameters
+        self.distributions: dict[str, BaseDistribution] = {}
+
+    def _record(self, name: str, distribution: BaseDistribution) -> Any:
+        self.distributions[name] = distribution
+        return self._parameters[name]
+
+    def suggest_categorical(self, name: str, choices: Any, /) -> Any:
+        return self._record(name, CategoricalDistribution(choices))
+
+    def suggest_float(
+        self, name: str, low: float, high: float, /, *, step: float | None, log: bool
+    ) -> Any:
+        return self._record(name, FloatDistribution(low, high, log=log, step=step))
+
+    def suggest_int(self, name: str, low: int, high: int, /, *, step: int, log: bool) -> Any:
+        return self._record(name, IntDistribution(low, high, log=log, step=step))

@@ -1,0 +1,221 @@
+"""Stages of a study in order: draws, hands out, stores and settles their trials."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from automl_cv.errors import SearchBroken
+from automl_cv.history import Epoch, History
+from automl_cv.search import events
+from automl_cv.search.draws import derived_seed
+from automl_cv.search.memory import Drawn, StageMemory
+from automl_cv.search.messages import Answer, Failed, Train, Trained, Verdict
+from automl_cv.search.workers import Crew, Worker
+from automl_cv.store.records import State, TrialRecord
+from automl_cv.store.trials import StageTrials
+from automl_cv.studyfile import Stage
+
+# So many trials that break one after the other are no accident (KerasTuner's number).
+BROKEN_IN_A_ROW = 3
+
+# Longer trials are written while they run, about so often, so that a kill loses no epoch.
+SECONDS_BETWEEN_WRITES = 1.0
+
+
+@dataclass
+class _Running:
+    """A trial that a worker trains now."""
+
+    drawn: Drawn
+    started: float
+    epochs: list[Epoch]
+    written: float | None = None
+
+
+class StageRun:
+    """Searches one stage until it has all its trials.
+
+    Args:
+        stage: what to search.
+        seed: the study's seed.
+        trials: the stage's part of the storage.
+        crew: the workers.
+        listen: is told everything that happens.
+        deadline: `time.monotonic()` at which the search has to end; None for never.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        seed: int,
+        trials: StageTrials,
+        crew: Crew,
+        listen: events.Listener,
+        deadline: float | None,
+    ) -> None:
+        self._stage = stage
+        self._seed = seed
+        self._trials = trials
+        self._crew = crew
+        self._listen = listen
+        self._deadline = deadline
+        self._memory = StageMemory(f"{trials.run}/{stage.name}", stage, seed)
+        self._running: dict[Worker, _Running] = {}
+        self._broken = 0
+
+    def run(self) -> int:
+        """Run every trial that is missing; return how many are finished now.
+
+        Raises:
+            SearchBroken: three trials in a row broke.
+        """
+        started = time.monotonic()
+        self._trials.settle()
+        finished = {record.trial: record for record in self._trials.records() if is_done(record)}
+        for number in sorted(finished):
+            record = finished[number]
+            self._memory.restore(record.parameters, record.history, record.system_attributes)
+        pending = deque(n for n in range(self._stage.trials) if n not in finished)
+        self._finished = len(finished)
+        self._listen(
+            events.StageStarted(
+                self._stage.name,
+                self._stage.trials,
+                self._finished,
+                best_by_optimizer(finished),
+            )
+        )
+        try:
+            self._work(pending)
+        finally:
+            self._abandon()
+        self._listen(
+            events.StageEnded(self._stage.name, self._finished, time.monotonic() - started)
+        )
+        return self._finished
+
+    def _work(self, pending: deque[int]) -> None:
+        while (pending or self._running) and not self._is_late():
+            for worker in self._crew.workers:
+                if pending and worker not in self._running:
+                    self._begin(worker, pending.popleft())
+            for worker, answer in self._crew.answers(timeout=1.0):
+                if worker in self._running:
+                    self._take(worker, answer)
+
+    def _is_late(self) -> bool:
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    def _begin(self, worker: Worker, number: int) -> None:
+        drawn = self._memory.draw(number)
+        seed = derived_seed(self._seed, self._stage.name, number, "training")
+        self._crew.order(worker, Train(self._stage, number, drawn.parameters, seed))
+        self._running[worker] = _Running(drawn, time.monotonic(), [])
+        self._listen(events.TrialStarted(self._stage.name, number, drawn.parameters))
+
+    def _take(self, worker: Worker, answer: Answer) -> None:
+        running = self._running[worker]
+        match answer:
+            case Epoch():
+                running.epochs.append(answer)
+                worker.send(Verdict(self._memory.after(running.drawn.trial, answer)))
+                self._keep(running)
+                self._listen(
+                    events.EpochEnded(
+                        self._stage.name, running.drawn.trial, answer, self._stage.epochs
+                    )
+                )
+            case Trained():
+                self._broken = 0
+                self._end(worker, answer.history, answer.optimizer_config)
+            case Failed():
+                self._broken += 1
+                seconds = time.monotonic() - running.started
+                history = History(tuple(running.epochs), "failed", answer.reason, seconds)
+                self._end(worker, history, {})
+                if self._broken == BROKEN_IN_A_ROW:
+                    error = SearchBroken(
+                        f"stage {self._stage.name!r}: {BROKEN_IN_A_ROW} trials in a row failed, "
+                        f"the last with: {answer.reason}; mend the cause and run the same "
+                        "command again, finished trials are kept"
+                    )
+                    error.add_note(answer.traceback)
+                    raise error
+
+    def _keep(self, running: _Running) -> None:
+        """Write a long trial's epochs while it runs; a short one costs one write at its end."""
+        now = time.monotonic()
+        if now - (running.written or running.started) < SECONDS_BETWEEN_WRITES:
+            return
+        drawn = running.drawn
+        if running.written is None:
+            self._trials.begin(
+                drawn.trial,
+                drawn.parameters,
+                drawn.distributions,
+                system_attributes=drawn.system_attributes,
+            )
+        self._trials.write_epochs(drawn.trial, History(tuple(running.epochs)))
+        running.written = now
+
+    def _end(
+        self, worker: Worker, history: History, optimizer_config: Mapping[str, object]
+    ) -> None:
+        running = self._running.pop(worker)
+        worker.trained += 1
+        drawn = running.drawn
+        self._memory.finish(drawn.trial, history)
+        record = TrialRecord(
+            run=self._trials.run,
+            stage=self._stage.name,
+            trial=drawn.trial,
+            state=state_of(history),
+            parameters=drawn.parameters,
+            history=history,
+            optimizer_config=optimizer_config,
+        )
+        self._trials.finish(record, drawn.distributions, system_attributes=drawn.system_attributes)
+        self._finished += history.stop_reason != "failed"
+        self._listen(
+            events.TrialEnded(
+                self._stage.name, drawn.trial, drawn.parameters, history, self._finished
+            )
+        )
+
+    def _abandon(self) -> None:
+        """Give up what still runs: its trials run again, with the same numbers, next time."""
+        for worker, running in self._running.items():
+            if running.written is not None:
+                self._trials.interrupt(running.drawn.trial, History(tuple(running.epochs)))
+            worker.replace()
+        self._running.clear()
+
+
+def state_of(history: History) -> State:
+    """Return the state of an ended trial."""
+    if history.stop_reason == "pruned":
+        return "pruned"
+    return "complete" if history.stop_reason in ("epochs", "plateau") else "failed"
+
+
+def is_done(record: TrialRecord) -> bool:
+    """Tell whether a trial need not run again: it has a result, or diverged and always will.
+
+    A trial that broke (out of memory, a killed process) gets another chance with the
+    next search, since its cause may be gone.
+    """
+    return record.state in ("complete", "pruned") or record.history.stop_reason == "diverged"
+
+
+def best_by_optimizer(records: Mapping[int, TrialRecord]) -> dict[str, float]:
+    """Return the highest validation accuracy of each optimizer."""
+    best: dict[str, float] = {}
+    for record in records.values():
+        epoch = record.history.best
+        if epoch is not None:
+            optimizer = str(record.parameters.get("optimizer"))
+            best[optimizer] = max(best.get(optimizer, 0.0), epoch.val_accuracy)
+    return best
