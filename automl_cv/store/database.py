@@ -1,0 +1,159 @@
+"""Opens the database of trials through Optuna, and waits where another process locks it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import optuna
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+
+from automl_cv.errors import AutomlError, UserError
+
+BUSY_SECONDS = 5.0  # SQLite itself waits this long for another writer
+ATTEMPTS = 5  # and a write is begun anew this often before it counts as failed
+
+T = TypeVar("T")
+
+
+def open_storage(url: str, *, create: bool, busy_seconds: float = BUSY_SECONDS) -> RDBStorage:
+    """Open the database that holds trials.
+
+    Args:
+        url: an SQLAlchemy address such as "sqlite:///automl-cv.db".
+        create: whether to make the database where there is none; a reader must not.
+        busy_seconds: how long SQLite waits for another process's write, in seconds.
+
+    Raises:
+        UserError: no such file, no database of Optuna, or an address that can't be used.
+    """
+    _silence_optuna()
+    address = _parse(url)
+    arguments: dict[str, Any] = {}
+    if address.get_backend_name() == "sqlite":
+        _check_file(address, create)
+        arguments["connect_args"] = {"timeout": busy_seconds}
+    try:
+        # RDBStorage fills "{…}" in an address, so braces of a path are doubled.
+        storage = RDBStorage(
+            url.replace("{", "{{").replace("}", "}}"),
+            engine_kwargs=arguments,
+            skip_table_creation=not create,
+        )
+    except ImportError as error:
+        raise UserError(f"--storage {_shown(address)}: its driver is missing: {error}") from None
+    except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
+        raise UserError(f"--storage {_shown(address)}: {_reason(error)}") from None
+    if address.get_backend_name() == "sqlite":
+        _tune_sqlite(storage, write_ahead=create)
+    return storage
+
+
+def patiently(action: Callable[[], T]) -> T:
+    """Do a write, again while SQLite says that the database is locked.
+
+    Optuna retries only the creation of a trial; a lock while a result is stored would lose
+    the result. A write that meets a lock has been rolled back, so doing it again is safe.
+
+    Raises:
+        AutomlError: the database stayed locked for all `ATTEMPTS`.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return action()
+        except (StorageInternalError, OperationalError) as error:
+            if not _is_locked(error):
+                raise
+            if attempt == ATTEMPTS:
+                raise AutomlError(
+                    f"the database of trials stayed locked for {ATTEMPTS} attempts: another "
+                    "process holds it; close that one and run the same command again"
+                ) from error
+            time.sleep(0.1 * attempt)
+    raise AssertionError("unreachable")
+
+
+def _silence_optuna() -> None:
+    """Keep Optuna's and Alembic's own messages off the screen.
+
+    Without any handler Python's handler of last resort would print the warnings.
+    """
+    optuna.logging.disable_default_handler()
+    for name in ("optuna", "alembic"):
+        logger = logging.getLogger(name)
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())
+
+
+def _parse(url: str) -> URL:
+    try:
+        return make_url(url)
+    except ArgumentError:
+        raise UserError(
+            f"--storage {url}: no address of a database; expected one such as "
+            "sqlite:///automl-cv.db or postgresql://user@host/name"
+        ) from None
+
+
+def _check_file(address: URL, create: bool) -> None:
+    """Refuse to read an SQLite file that is not there: SQLite itself would make it."""
+    name = address.database
+    if create or not name or name == ":memory:" or name.startswith("file:"):
+        return
+    if not Path(name).exists():
+        raise UserError(
+            f"{name}: no such database of trials; `automl-cv search quickstart` makes one here, "
+            "--storage URL names another"
+        )
+
+
+def _tune_sqlite(storage: RDBStorage, *, write_ahead: bool) -> None:
+    """Let readers and the writer work side by side, and commit without waiting for the disk.
+
+    With a write-ahead log, synchronous=NORMAL keeps the file sound through a power cut and
+    risks only the last transactions (https://www.sqlite.org/pragma.html#pragma_synchronous).
+    The journal mode stays with the file, so readers need not set it.
+    """
+
+    @event.listens_for(storage.engine, "connect")
+    def _set_pragmas(connection: Any, _: Any) -> None:
+        cursor = connection.cursor()
+        if write_ahead:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.close()
+
+    if storage.engine.url.database not in (None, "", ":memory:"):
+        # Connections that Optuna opened before the listener stood go back unused.
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def _is_locked(error: BaseException) -> bool:
+    return any(
+        isinstance(cause, OperationalError) and "locked" in str(cause.orig)
+        for cause in (error, error.__cause__)
+    )
+
+
+def _reason(error: Exception) -> str:
+    """Say in one line why a database could not be opened."""
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    original = getattr(cause, "orig", None)
+    text = " ".join(str(original or cause).split())
+    if "no such table" in text or "does not exist" in text:
+        return f"holds no trials of automl-cv ({text})"
+    if "unable to open" in text:
+        return f"can't be opened ({text}); check that its folder exists and may be written"
+    return text
+
+
+def _shown(address: URL) -> str:
+    return address.render_as_string(hide_password=True)

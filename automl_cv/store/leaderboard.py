@@ -1,0 +1,271 @@
+"""Trials as DataFrames: the leaderboard, the trials without a result, and every epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from optuna.storages import RDBStorage
+
+from automl_cv.history import Epoch
+from automl_cv.store.database import open_storage
+from automl_cv.store.intervals import differs, wilson
+from automl_cv.store.records import StudyFacts, TrialRecord, merged
+from automl_cv.store.runs import StudyRun, find_run
+from automl_cv.store.trials import read_records
+
+# Parameters that every leaderboard has, in this order; others follow as they are met.
+_PARAMETERS = {
+    "batch_size": "Int64",
+    "optimizer": "str",
+    "learning_rate": "float64",
+    "momentum": "float64",
+}
+
+
+@dataclass(frozen=True)
+class RunTrials:
+    """All that a database holds of one run.
+
+    Args:
+        run: the run.
+        facts: facts of its stages as one.
+        ranked: trials with a result, best first.
+        unranked: trials that failed, were interrupted or run now; by stage and slot.
+    """
+
+    run: StudyRun
+    facts: StudyFacts
+    ranked: tuple[TrialRecord, ...]
+    unranked: tuple[TrialRecord, ...]
+
+
+def read_run(
+    storage: str | RDBStorage, study: str | None = None, stage: str | None = None
+) -> RunTrials:
+    """Read one run, or one stage of it.
+
+    The order is validation accuracy at the best epoch, highest first; then the validation
+    loss there, lowest first; then stage and slot.
+
+    Args:
+        storage: the database, or its address.
+        study: see `automl_cv.store.runs.find_run`.
+        stage: name of one stage; None for all.
+
+    Raises:
+        UserError: no such database, study or stage.
+    """
+    if isinstance(storage, str):
+        storage = open_storage(storage, create=False)
+    run = find_run(storage, study)
+    positions = range(len(run.stages)) if stage is None else [run.position(stage)]
+    records = [
+        record
+        for position in positions
+        for record in read_records(storage, run.study_ids[position], run.name, run.stages[position])
+    ]
+    ranked = sorted((record for record in records if record.is_ranked), key=_merit)
+    return RunTrials(
+        run=run,
+        facts=merged([run.facts[position] for position in positions]),
+        ranked=tuple(ranked),
+        unranked=tuple(record for record in records if not record.is_ranked),
+    )
+
+
+def leaderboard(
+    storage: str | RDBStorage, study: str | None = None, stage: str | None = None
+) -> pd.DataFrame:
+    """Return the trials that have a result, best first.
+
+    Example:
+        >>> import automl_cv
+        >>> board = automl_cv.leaderboard("sqlite:///automl-cv.db", "quickstart")
+        >>> best = board.iloc[0]
+
+    Args:
+        storage: the database, or its address.
+        study: "quickstart" for its latest run, "quickstart@1" for its first; None for the
+            run that changed last.
+        stage: name of one stage; None for all.
+
+    Returns:
+        One row a trial. rank; stage, trial (the slot), model; a column for each parameter,
+        missing where a trial has none; epochs (run), best_epoch; at the best epoch
+        accuracy, val_accuracy, its 95 % interval val_accuracy_low and _high (Wilson), loss,
+        val_loss; tied_with_first: whether its val_accuracy can't be told from the first
+        one's (`automl_cv.store.intervals.differs`); stop_reason; seconds; state.
+
+    Raises:
+        UserError: no such database, study or stage.
+    """
+    return ranked_frame(read_run(storage, study, stage))
+
+
+def unfinished(
+    storage: str | RDBStorage, study: str | None = None, stage: str | None = None
+) -> pd.DataFrame:
+    """Return the trials that have no result: failed, interrupted or still running.
+
+    Args:
+        storage: the database, or its address.
+        study: as for `leaderboard`.
+        stage: as for `leaderboard`.
+
+    Returns:
+        One row a trial: stage, trial, state, model, parameters, epochs, val_accuracy (best so
+        far), seconds, reason.
+
+    Raises:
+        UserError: no such database, study or stage.
+    """
+    return unranked_frame(read_run(storage, study, stage))
+
+
+def epochs(
+    storage: str | RDBStorage,
+    study: str | None = None,
+    trial: int | None = None,
+    stage: str | None = None,
+) -> pd.DataFrame:
+    """Return every epoch of every trial, finished or not.
+
+    Args:
+        storage: the database, or its address.
+        study: as for `leaderboard`.
+        trial: one slot; None for all.
+        stage: as for `leaderboard`.
+
+    Returns:
+        One row an epoch: stage, trial, state, epoch (from 1), accuracy, val_accuracy, loss,
+        val_loss, learning_rate, seconds; by stage, trial and epoch.
+
+    Raises:
+        UserError: no such database, study or stage.
+    """
+    read = read_run(storage, study, stage)
+    order = {name: position for position, name in enumerate(read.run.stages)}
+    records = sorted(
+        (
+            record
+            for record in (*read.ranked, *read.unranked)
+            if trial is None or record.trial == trial
+        ),
+        key=lambda record: (order[record.stage], record.trial),
+    )
+    rows = [(record, epoch) for record in records for epoch in record.history.epochs]
+
+    def of_epoch(name: str, dtype: str = "float64") -> pd.Series[Any]:
+        return _series((getattr(epoch, name) for _, epoch in rows), dtype)
+
+    return pd.DataFrame(
+        {
+            "stage": _series((record.stage for record, _ in rows), "str"),
+            "trial": _series((record.trial for record, _ in rows), "Int64"),
+            "state": _series((record.state for record, _ in rows), "str"),
+            "epoch": of_epoch("epoch", "Int64"),
+            **{name: of_epoch(name) for name in Epoch.__dataclass_fields__ if name != "epoch"},
+        }
+    )
+
+
+def ranked_frame(read: RunTrials) -> pd.DataFrame:
+    """Return the leaderboard of a run; see `leaderboard`."""
+    records = read.ranked
+    best = [_best(record) for record in records]
+    intervals = [_interval(epoch.val_accuracy, read.facts.n_validation) for epoch in best]
+    return pd.DataFrame(
+        {
+            "rank": _series(range(1, len(records) + 1), "Int64"),
+            **_identity(read, records),
+            **_parameters(records),
+            "epochs": _series((len(record.history.epochs) for record in records), "Int64"),
+            "best_epoch": _series((epoch.epoch for epoch in best), "Int64"),
+            "accuracy": _series((epoch.accuracy for epoch in best), "float64"),
+            "val_accuracy": _series((epoch.val_accuracy for epoch in best), "float64"),
+            "val_accuracy_low": _series((low for low, _ in intervals), "float64"),
+            "val_accuracy_high": _series((high for _, high in intervals), "float64"),
+            "loss": _series((epoch.loss for epoch in best), "float64"),
+            "val_loss": _series((epoch.val_loss for epoch in best), "float64"),
+            "tied_with_first": _series(_ties(best, read.facts.n_validation), "boolean"),
+            "stop_reason": _series((record.history.stop_reason for record in records), "str"),
+            "seconds": _series((record.history.seconds for record in records), "float64"),
+            "state": _series((record.state for record in records), "str"),
+        }
+    )
+
+
+def unranked_frame(read: RunTrials) -> pd.DataFrame:
+    """Return the trials of a run that have no result; see `unfinished`."""
+    records = read.unranked
+    return pd.DataFrame(
+        {
+            **_identity(read, records),
+            "state": _series((record.state for record in records), "str"),
+            **_parameters(records),
+            "epochs": _series((len(record.history.epochs) for record in records), "Int64"),
+            "val_accuracy": _series((record.value for record in records), "float64"),
+            "seconds": _series((record.history.seconds for record in records), "float64"),
+            "reason": _series((record.reason for record in records), "str"),
+        }
+    )
+
+
+def _merit(record: TrialRecord) -> tuple[float, float]:
+    best = _best(record)
+    return -best.val_accuracy, best.val_loss
+
+
+def _best(record: TrialRecord) -> Epoch:
+    best = record.history.best
+    assert best is not None, "only ranked trials come here"
+    return best
+
+
+def _interval(val_accuracy: float, n_images: int | None) -> tuple[float | None, float | None]:
+    return wilson(val_accuracy, n_images) if n_images else (None, None)
+
+
+def _ties(best: Sequence[Epoch], n_images: int | None) -> list[bool | None]:
+    if not n_images:
+        return [None for _ in best]
+    return [not differs(best[0].val_accuracy, epoch.val_accuracy, n_images) for epoch in best]
+
+
+def _identity(read: RunTrials, records: Sequence[TrialRecord]) -> dict[str, pd.Series[Any]]:
+    return {
+        "stage": _series((record.stage for record in records), "str"),
+        "trial": _series((record.trial for record in records), "Int64"),
+        "model": _series((read.facts.backbone for _ in records), "str"),
+    }
+
+
+def _parameters(records: Sequence[TrialRecord]) -> dict[str, pd.Series[Any]]:
+    """Return a typed column for each parameter that any of the trials has."""
+    names = dict.fromkeys([*_PARAMETERS, *(name for r in records for name in r.parameters)])
+    columns = {}
+    for name in names:
+        values = [record.parameters.get(name) for record in records]
+        dtype = _PARAMETERS.get(name) or _dtype(values)
+        as_text: Callable[[Any], Any] = str if dtype == "str" else lambda value: value
+        columns[name] = _series(
+            (None if value is None else as_text(value) for value in values), dtype
+        )
+    return columns
+
+
+def _dtype(values: Iterable[Any]) -> str:
+    """Return the narrowest type that holds all values; pandas itself would say "object"."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {bool}:
+        return "boolean"
+    if kinds == {int}:
+        return "Int64"
+    return "float64" if kinds and kinds <= {int, float} else "str"
+
+
+def _series(values: Iterable[Any], dtype: str) -> pd.Series[Any]:
+    return pd.Series(list(values), dtype=dtype)

@@ -1,0 +1,185 @@
+"""What the database holds of a study and of a trial, as plain data, and under which keys."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from automl_cv.history import History
+
+# Attributes of an Optuna study or trial. The version grows when a value's meaning changes.
+FACTS = "automl-cv:v1:facts"  # of a study: StudyFacts
+HOLDER = "automl-cv:v1:holder"  # of a study: the Lease of the search that runs it now
+TRIAL = "automl-cv:v1:trial"  # of a trial, like all below: the slot, from 0
+HISTORY = "automl-cv:v1:history"
+STOP_REASON = "automl-cv:v1:stop_reason"  # also in the history; on its own for dashboards
+OPTIMIZER = "automl-cv:v1:optimizer"
+WORKER = "automl-cv:v1:worker"
+LEASE = "automl-cv:v1:lease"
+INTERRUPTED = "automl-cv:v1:interrupted"
+
+State = Literal["complete", "pruned", "failed", "running", "interrupted"]
+"""complete and pruned trials have a result; a failed one could not be trained; an interrupted
+one lost its process, and its slot runs again."""
+
+
+@dataclass(frozen=True)
+class StudyFacts:
+    """What must be known to read a study's results, stored with each of its stages.
+
+    Args:
+        study: the study file as plain data (`StudyFile.as_toml_data`).
+        digest: hash of all in it that changes results.
+        seed: every random number derives from it.
+        versions: version by name: automl-cv, python, optuna, keras, tensorflow, numpy.
+        data_source: folder, manifest or built-in name.
+        data_fingerprint: hash of the images and their splits.
+        class_names: in the order of their indices.
+        split_sizes: number of images by split: train, validation, test.
+        ledger: what became of each file that was found: `automl_cv.ledger.Ledger` as a dict.
+        warnings: lines that belong above the leaderboard.
+        reference: a classifier that nothing was searched for, on the same features and
+            split: label, accuracy, val_accuracy, loss, val_loss, seconds.
+        notes: lines that belong below the leaderboard.
+        started: when the stage began, UTC. Optuna's own times are naive and local.
+    """
+
+    study: Mapping[str, Any]
+    digest: str = ""
+    seed: int = 0
+    versions: Mapping[str, str] = field(default_factory=dict)
+    data_source: str = ""
+    data_fingerprint: str = ""
+    class_names: tuple[str, ...] = ()
+    split_sizes: Mapping[str, int] = field(default_factory=dict)
+    ledger: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    reference: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def backbone(self) -> str:
+        """Name of the frozen network."""
+        return str(self.study.get("backbone", {}).get("name", ""))
+
+    @property
+    def n_validation(self) -> int | None:
+        """Number of validation images; None where it is not known."""
+        return self.split_sizes.get("validation")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the facts as plain dicts, lists and strings."""
+        return {**asdict(self), "started": self.started.isoformat()}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> StudyFacts:
+        """Return the facts that `to_json` wrote; keys of a newer automl-cv are left out."""
+        known = {field.name for field in fields(cls)}
+        values = {name: value for name, value in stored.items() if name in known}
+        for name in ("class_names", "warnings", "notes"):
+            values[name] = tuple(values.get(name, ()))
+        return cls(**{**values, "started": datetime.fromisoformat(values["started"])})
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One slot of a stage: the parameters, and what came of them.
+
+    Args:
+        run: name of the run: "quickstart", or "quickstart@2" for a second one.
+        stage: name of the stage.
+        trial: the slot, from 0; the same after a resume.
+        state: see `State`.
+        parameters: drawn values by name.
+        history: epochs, stop reason, seconds.
+        optimizer_config: the optimizer's whole configuration, Keras's defaults included.
+        worker: what is known of the process that ran the trial.
+        system_attributes: what a sampler keeps with its trials; empty where not read.
+        number: Optuna's own number; None before the record is stored.
+    """
+
+    run: str
+    stage: str
+    trial: int
+    state: State
+    parameters: Mapping[str, Any]
+    history: History = field(default_factory=History)
+    optimizer_config: Mapping[str, Any] = field(default_factory=dict)
+    worker: Mapping[str, Any] = field(default_factory=dict)
+    system_attributes: Mapping[str, Any] = field(default_factory=dict)
+    number: int | None = None
+
+    @property
+    def value(self) -> float | None:
+        """Validation accuracy of the best epoch; None where no epoch has finite losses."""
+        return None if self.history.best is None else self.history.best.val_accuracy
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether the trial has a result that a leaderboard can show."""
+        return self.state in ("complete", "pruned") and self.value is not None
+
+    @property
+    def reason(self) -> str:
+        """Say in one line why a trial has no result, or not yet."""
+        match self.state:
+            case "failed":
+                return self.history.error or self.history.stop_reason or "no reason was recorded"
+            case "interrupted":
+                return "its process ended; the next search runs it again"
+            case "running":
+                return "runs now"
+        return "" if self.is_ranked else "no epoch with finite losses"
+
+
+def history_to_json(history: History) -> dict[str, Any]:
+    """Return a history as strict JSON: the losses of a diverged epoch become null."""
+    stored = history.to_json()
+    stored["epochs"] = {
+        name: [value if math.isfinite(value) else None for value in column]
+        for name, column in stored["epochs"].items()
+    }
+    return stored
+
+
+def history_from_json(stored: Mapping[str, Any]) -> History:
+    """Return the history that `history_to_json` wrote; null becomes NaN."""
+    columns = {
+        name: [math.nan if value is None else value for value in column]
+        for name, column in stored["epochs"].items()
+    }
+    return History.from_json({**stored, "epochs": columns})
+
+
+def one_per_slot(records: list[TrialRecord]) -> list[TrialRecord]:
+    """Return one record a slot, ordered by slot: what finished counts before what did not.
+
+    Args:
+        records: trials of one stage in the order in which they were begun.
+    """
+    weight = {"complete": 3, "pruned": 3, "running": 2, "failed": 1, "interrupted": 0}
+    chosen: dict[int, TrialRecord] = {}
+    for record in records:
+        other = chosen.get(record.trial)
+        if other is None or weight[record.state] >= weight[other.state]:
+            chosen[record.trial] = record
+    return [chosen[slot] for slot in sorted(chosen)]
+
+
+def merged(facts: list[StudyFacts]) -> StudyFacts:
+    """Return the facts of several stages of one run as one: the last one's, every line kept."""
+    return replace(
+        facts[-1],
+        warnings=_unique([line for one in facts for line in one.warnings]),
+        notes=_unique([line for one in facts for line in one.notes]),
+        reference=next((one.reference for one in reversed(facts) if one.reference), None),
+        started=min(one.started for one in facts),
+    )
+
+
+def _unique(lines: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(lines))

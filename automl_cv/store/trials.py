@@ -1,0 +1,384 @@
+"""The trials of one stage: written as they run, read back, settled after a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState, create_trial
+
+from automl_cv.errors import AutomlError
+from automl_cv.history import History
+from automl_cv.store.database import patiently
+from automl_cv.store.lease import Lease
+from automl_cv.store.optuna_tables import TrialRow, read_trials, write_curve
+from automl_cv.store.records import (
+    FACTS,
+    HISTORY,
+    HOLDER,
+    INTERRUPTED,
+    LEASE,
+    OPTIMIZER,
+    STOP_REASON,
+    TRIAL,
+    WORKER,
+    State,
+    StudyFacts,
+    TrialRecord,
+    history_from_json,
+    history_to_json,
+    one_per_slot,
+)
+
+
+@dataclass
+class _Begun:
+    """A trial of this process that the database shows as running."""
+
+    trial_id: int
+    lease: Lease
+    n_epochs: int = 0  # of its curve that are stored
+
+
+class StageTrials:
+    """The trials of one stage of one run. Made by `create` or `open`.
+
+    Args:
+        storage: the database.
+        study: the Optuna study that holds the stage; samplers draw from it.
+        run: name of the run.
+        stage: name of the stage.
+        facts: what is known of the study.
+    """
+
+    def __init__(
+        self, storage: RDBStorage, study: optuna.Study, run: str, stage: str, facts: StudyFacts
+    ) -> None:
+        self.storage = storage
+        self.study = study
+        self.run = run
+        self.stage = stage
+        self.facts = facts
+        self._study_id = storage.get_study_id_from_name(study.study_name)
+        self._begun: dict[int, _Begun] = {}
+
+    @classmethod
+    def create(cls, storage: RDBStorage, run: str, stage: str, facts: StudyFacts) -> StageTrials:
+        """Begin a stage.
+
+        Raises:
+            AutomlError: the run has this stage already.
+        """
+        study = patiently(
+            lambda: optuna.create_study(
+                storage=storage,
+                study_name=f"{run}/{stage}",
+                direction="maximize",
+                load_if_exists=True,  # made by a process that died before it stored the facts
+            )
+        )
+        if FACTS in study.user_attrs:
+            raise AutomlError(f"stage {stage!r} of {run} stands in the database already")
+        trials = cls(storage, study, run, stage, facts)
+        trials.update_facts()
+        return trials
+
+    @classmethod
+    def open(cls, storage: RDBStorage, run: str, stage: str) -> StageTrials:
+        """Return a stage that was begun before.
+
+        Raises:
+            AutomlError: there is none.
+        """
+        try:
+            study = optuna.load_study(storage=storage, study_name=f"{run}/{stage}")
+        except KeyError:
+            raise AutomlError(f"the database holds no stage {stage!r} of {run}") from None
+        facts = StudyFacts.from_json(study.user_attrs[FACTS])
+        return cls(storage, study, run, stage, facts)
+
+    def update_facts(self, **changes: Any) -> None:
+        """Store the facts with some of their fields changed: warnings, reference, notes, …"""
+        self.facts = replace(self.facts, **changes)
+        patiently(lambda: self.study.set_user_attr(FACTS, self.facts.to_json()))
+
+    @property
+    def name(self) -> str:
+        """Name of the Optuna study: "quickstart/coarse"."""
+        return f"{self.run}/{self.stage}"
+
+    def claim(self) -> None:
+        """Take the stage for this process, so that a second search doesn't run its slots too.
+
+        Trials of less than a second are written only when they have ended, so that `held`
+        alone would let two searches run the same ones.
+
+        Raises:
+            AutomlError: another living process holds it.
+        """
+        stored = self.study.user_attrs.get(HOLDER)
+        own = Lease.of_this_process()
+        if stored is not None:
+            holder = Lease.from_json(stored)
+            if holder.is_alive and (holder.host, holder.process) != (own.host, own.process):
+                raise AutomlError(
+                    f"{self.name} is being searched by process {holder.process} on "
+                    f"{holder.host} since {holder.time:%Y-%m-%d %H:%M} UTC; wait for its end, "
+                    "or begin a run of your own with --new"
+                )
+        patiently(lambda: self.study.set_user_attr(HOLDER, own.to_json()))
+
+    def release(self) -> None:
+        """Give the stage back."""
+        patiently(lambda: self.study.set_user_attr(HOLDER, None))
+
+    def records(self) -> list[TrialRecord]:
+        """Return one record for each slot that was ever begun, ordered by slot."""
+        return read_records(
+            self.storage,
+            self._study_id,
+            self.run,
+            self.stage,
+            with_system_attributes=True,
+        )
+
+    def held(self) -> list[int]:
+        """Return the slots that another living process is running."""
+        own = {begun.trial_id for begun in self._begun.values()}
+        return sorted(
+            row.attributes[TRIAL]
+            for row in self._running()
+            if row.trial_id not in own and _lease(row).is_alive
+        )
+
+    def settle(self) -> list[int]:
+        """Fail the trials whose process died, and return their slots, to be run again.
+
+        What they had reached stays readable, as the state "interrupted".
+        """
+        settled = []
+        for row in self._running():
+            if not _lease(row).is_alive:
+                self._mark_interrupted(row.trial_id)
+                settled.append(row.attributes[TRIAL])
+        return sorted(settled)
+
+    def begin(
+        self,
+        trial: int,
+        parameters: Mapping[str, Any],
+        distributions: Mapping[str, BaseDistribution],
+        *,
+        lease: Lease | None = None,
+        system_attributes: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Show a trial as running. Only worth its cost for trials of more than a second.
+
+        Args:
+            trial: the slot.
+            parameters: drawn values by name.
+            distributions: what each was drawn from.
+            lease: who runs it; None for this process.
+            system_attributes: what a sampler keeps with its trials.
+        """
+        record = TrialRecord(
+            run=self.run,
+            stage=self.stage,
+            trial=trial,
+            state="running",
+            parameters=dict(parameters),
+            system_attributes=dict(system_attributes or {}),
+        )
+        self._create(record, distributions, lease or Lease.of_this_process())
+
+    def write_epochs(self, trial: int, history: History) -> None:
+        """Store the epochs of a begun trial that are not yet stored, and renew its lease."""
+        begun = self._begun[trial]
+        begun.lease = begun.lease.renewed()
+        self._write_curve(begun, history)
+        self._set_attributes(
+            begun.trial_id, {HISTORY: history_to_json(history), LEASE: begun.lease.to_json()}
+        )
+
+    def finish(
+        self,
+        trial: int,
+        parameters: Mapping[str, Any],
+        distributions: Mapping[str, BaseDistribution],
+        history: History,
+        *,
+        optimizer_config: Mapping[str, Any] | None = None,
+        worker: Mapping[str, Any] | None = None,
+        system_attributes: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Store a finished trial, whether it was begun or not.
+
+        Its state follows from `history.stop_reason`. Until the last of a few short
+        transactions the trial counts as running, so that a crash between them leaves a slot
+        to settle and never half a result.
+
+        Args:
+            trial: the slot.
+            parameters: drawn values by name.
+            distributions: what each was drawn from.
+            history: all epochs, with a stop reason.
+            optimizer_config: the optimizer's whole configuration.
+            worker: what is known of the process that ran the trial.
+            system_attributes: what a sampler keeps with its trials.
+        """
+        record = TrialRecord(
+            run=self.run,
+            stage=self.stage,
+            trial=trial,
+            state="running",
+            parameters=dict(parameters),
+            history=history,
+            optimizer_config=dict(optimizer_config or {}),
+            worker=dict(worker or {}),
+            system_attributes=dict(system_attributes or {}),
+        )
+        begun = self._begun.get(trial)
+        if begun is None:
+            begun = self._create(record, distributions, Lease.of_this_process())
+        else:
+            attributes = {**_attributes(record), LEASE: begun.lease.renewed().to_json()}
+            self._set_attributes(begun.trial_id, attributes)
+            for key, stored in record.system_attributes.items():
+                self._set_system_attribute(begun.trial_id, key, stored)
+        self._write_curve(begun, history)
+        self._set_state(begun.trial_id, *_outcome(history))
+        del self._begun[trial]
+
+    def interrupt(self, trial: int, history: History) -> None:
+        """Give up a begun trial: what it reached stays readable, and its slot runs again."""
+        self.write_epochs(trial, history)
+        self._mark_interrupted(self._begun.pop(trial).trial_id)
+
+    def _create(
+        self,
+        record: TrialRecord,
+        distributions: Mapping[str, BaseDistribution],
+        lease: Lease,
+    ) -> _Begun:
+        template = create_trial(
+            state=TrialState.RUNNING,
+            params=dict(record.parameters),
+            distributions=dict(distributions),
+            user_attrs={**_attributes(record), LEASE: lease.to_json()},
+            system_attrs=dict(record.system_attributes),
+        )
+        create = self.storage.create_new_trial
+        trial_id = patiently(lambda: create(self._study_id, template_trial=template))
+        self._begun[record.trial] = _Begun(trial_id, lease)
+        return self._begun[record.trial]
+
+    def _mark_interrupted(self, trial_id: int) -> None:
+        self._set_attributes(trial_id, {INTERRUPTED: True})
+        self._set_state(trial_id, TrialState.FAIL, None)
+
+    def _write_curve(self, begun: _Begun, history: History) -> None:
+        missing = history.epochs[begun.n_epochs :]
+        patiently(lambda: write_curve(self.storage, begun.trial_id, missing))
+        begun.n_epochs = len(history.epochs)
+
+    def _set_attributes(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
+        for key, value in attributes.items():
+            self._set_attribute(trial_id, key, value)
+
+    def _set_attribute(self, trial_id: int, key: str, value: Any) -> None:
+        patiently(lambda: self.storage.set_trial_user_attr(trial_id, key, value))
+
+    def _set_system_attribute(self, trial_id: int, key: str, value: Any) -> None:
+        patiently(lambda: self.storage.set_trial_system_attr(trial_id, key, value))
+
+    def _set_state(self, trial_id: int, state: TrialState, value: float | None) -> None:
+        values = None if value is None else [value]
+        patiently(lambda: self.storage.set_trial_state_values(trial_id, state, values))
+
+    def _running(self) -> list[TrialRow]:
+        rows = read_trials(self.storage, self._study_id)
+        return [row for row in rows if row.state is TrialState.RUNNING and TRIAL in row.attributes]
+
+
+def read_records(
+    storage: RDBStorage,
+    study_id: int,
+    run: str,
+    stage: str,
+    *,
+    with_system_attributes: bool = False,
+) -> list[TrialRecord]:
+    """Return one record for each slot of a stage, ordered by slot.
+
+    Args:
+        storage: the database.
+        study_id: Optuna's number of the stage's study.
+        run: name of the run.
+        stage: name of the stage.
+        with_system_attributes: whether to read what samplers keep, which may be much.
+    """
+    rows = [
+        row
+        for row in read_trials(storage, study_id, with_system_attributes=with_system_attributes)
+        if TRIAL in row.attributes
+    ]
+    return one_per_slot([_record(row, run, stage) for row in rows])
+
+
+def _record(row: TrialRow, run: str, stage: str) -> TrialRecord:
+    stored = row.attributes
+    return TrialRecord(
+        run=run,
+        stage=stage,
+        trial=stored[TRIAL],
+        state=_state(row),
+        parameters=row.parameters,
+        history=history_from_json(stored[HISTORY]),
+        optimizer_config=stored.get(OPTIMIZER, {}),
+        worker=stored.get(WORKER, {}),
+        system_attributes=row.system_attributes,
+        number=row.number,
+    )
+
+
+def _outcome(history: History) -> tuple[TrialState, float | None]:
+    """Return Optuna's state and value of a finished trial."""
+    match history.stop_reason:
+        case "epochs" | "plateau" if history.best is not None:
+            return TrialState.COMPLETE, history.best.val_accuracy
+        case "pruned":
+            # As Optuna itself does it: a pruned trial's value is the last one reported.
+            return TrialState.PRUNED, history.epochs[-1].val_accuracy
+        case None:
+            raise ValueError("a finished trial needs a stop reason")
+    return TrialState.FAIL, None
+
+
+def _attributes(record: TrialRecord) -> dict[str, Any]:
+    attributes: dict[str, Any] = {
+        TRIAL: record.trial,
+        HISTORY: history_to_json(record.history),
+        STOP_REASON: record.history.stop_reason,
+        OPTIMIZER: dict(record.optimizer_config),
+        WORKER: dict(record.worker),
+    }
+    return {key: value for key, value in attributes.items() if value not in (None, {})}
+
+
+def _lease(row: TrialRow) -> Lease:
+    return Lease.from_json(row.attributes[LEASE])
+
+
+def _state(row: TrialRow) -> State:
+    match row.state:
+        case TrialState.COMPLETE:
+            return "complete"
+        case TrialState.PRUNED:
+            return "pruned"
+        case TrialState.FAIL:
+            return "interrupted" if row.attributes.get(INTERRUPTED) else "failed"
+    return "running" if _lease(row).is_alive else "interrupted"

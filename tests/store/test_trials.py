@@ -1,0 +1,235 @@
+import math
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import optuna
+import pytest
+
+from automl_cv.errors import AutomlError
+from automl_cv.history import Epoch, History
+from automl_cv.store.database import open_storage
+from automl_cv.store.lease import Lease
+from automl_cv.store.records import StudyFacts
+from automl_cv.store.trials import StageTrials
+from tests.published import COARSE, FACTS, distributions_of, fail, finish, history_of, parameters_of
+
+SGD = COARSE[5]
+PARAMETERS = parameters_of(SGD)
+DISTRIBUTIONS = distributions_of(PARAMETERS)
+HISTORY = history_of(SGD)
+
+
+@pytest.fixture
+def storage(tmp_path):
+    return open_storage(f"sqlite:///{tmp_path}/trials.db", create=True)
+
+
+@pytest.fixture
+def trials(storage):
+    return StageTrials.create(storage, "quickstart", "coarse", FACTS)
+
+
+def optuna_trial(trials, number=0):
+    return optuna.load_study(storage=trials.storage, study_name=trials.name).trials[number]
+
+
+def test_a_finished_trial_comes_back_as_it_was(trials):
+    config, worker, kept = {"epsilon": 1e-7}, {"process": 3}, {"cma:0": "abc"}
+    trials.finish(
+        4,
+        PARAMETERS,
+        DISTRIBUTIONS,
+        HISTORY,
+        optimizer_config=config,
+        worker=worker,
+        system_attributes=kept,
+    )
+    (record,) = StageTrials.open(trials.storage, "quickstart", "coarse").records()
+    assert record.parameters == PARAMETERS
+    assert list(record.parameters) == list(PARAMETERS)
+    assert record.history == HISTORY
+    assert record.history.seconds == HISTORY.seconds
+    assert (record.trial, record.number, record.state) == (4, 0, "complete")
+    assert (record.optimizer_config, record.worker) == (config, worker)
+    assert record.system_attributes == kept
+    assert record.value == 0.9342
+
+
+def test_optuna_and_its_dashboard_see_a_common_trial(trials):
+    trials.finish(0, PARAMETERS, DISTRIBUTIONS, HISTORY)
+    seen = optuna_trial(trials)
+    assert seen.state is optuna.trial.TrialState.COMPLETE
+    assert seen.value == HISTORY.best.val_accuracy
+    assert seen.params == PARAMETERS
+    assert seen.distributions == DISTRIBUTIONS
+    assert seen.intermediate_values == {e.epoch: e.val_accuracy for e in HISTORY.epochs}
+    assert seen.user_attrs["automl-cv:v1:stop_reason"] == "plateau"
+    assert trials.study.best_trial.number == 0
+
+
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize(
+    ("stop_reason", "state", "value"),
+    [
+        ("epochs", "COMPLETE", 0.9342),
+        ("plateau", "COMPLETE", 0.9342),
+        ("pruned", "PRUNED", HISTORY.epochs[-1].val_accuracy),
+        ("failed", "FAIL", None),
+    ],
+)
+def test_the_stop_reason_gives_state_and_value(trials, begun, stop_reason, state, value):
+    history = replace(HISTORY, stop_reason=stop_reason)
+    if begun:
+        trials.begin(0, PARAMETERS, DISTRIBUTIONS)
+        trials.write_epochs(0, History(HISTORY.epochs[:3]))
+    trials.finish(0, PARAMETERS, DISTRIBUTIONS, history, system_attributes={"kept": 1})
+    seen = optuna_trial(trials)
+    assert (seen.state.name, seen.value) == (state, value)
+    assert len(seen.intermediate_values) == len(HISTORY.epochs)
+    assert seen.system_attrs == {"kept": 1}
+    assert [record.history for record in trials.records()] == [history]
+
+
+def test_a_diverged_trial_is_stored_without_nan(trials):
+    epochs = tuple(Epoch(number, 0.1, 0.1, math.inf, math.nan, 0.3, 0.01) for number in range(1, 4))
+    trials.finish(0, PARAMETERS, DISTRIBUTIONS, History(epochs, "epochs", seconds=1.0))
+    assert optuna_trial(trials).state is optuna.trial.TrialState.FAIL
+    (record,) = trials.records()
+    assert (record.state, record.value) == ("failed", None)
+    assert all(math.isnan(epoch.val_loss) for epoch in record.history.epochs)
+    with trials.storage.engine.connect() as connection:
+        texts = connection.exec_driver_sql("select value_json from trial_user_attributes").all()
+    assert not any("NaN" in text or "Infinity" in text for (text,) in texts)
+
+
+def test_epochs_are_written_while_a_trial_runs(trials):
+    trials.begin(0, PARAMETERS, DISTRIBUTIONS)
+    for n_epochs in (2, 2, 5):
+        trials.write_epochs(0, History(HISTORY.epochs[:n_epochs]))
+    assert list(optuna_trial(trials).intermediate_values) == [1, 2, 3, 4, 5]
+    (record,) = trials.records()
+    assert record.state == "running"
+    assert len(record.history.epochs) == 5
+
+
+def test_an_interrupted_slot_runs_again_and_the_finished_one_counts(trials):
+    trials.begin(0, PARAMETERS, DISTRIBUTIONS)
+    trials.interrupt(0, History(HISTORY.epochs[:2]))
+    (record,) = trials.records()
+    assert (record.state, len(record.history.epochs)) == ("interrupted", 2)
+    trials.finish(0, PARAMETERS, DISTRIBUTIONS, HISTORY)
+    trials.begin(0, PARAMETERS, DISTRIBUTIONS)
+    trials.interrupt(0, History(HISTORY.epochs[:1]))
+    assert [(r.trial, r.number, r.state) for r in trials.records()] == [(0, 1, "complete")]
+
+
+def test_slots_come_in_order_whatever_order_they_ended_in(trials):
+    for slot in (2, 0, 1):
+        finish(trials, slot, COARSE[slot])
+    assert [(record.trial, record.number) for record in trials.records()] == [
+        (0, 1),
+        (1, 2),
+        (2, 0),
+    ]
+
+
+def test_a_failed_trial_keeps_its_reason(trials):
+    fail(trials, 0, SGD, "out of memory")
+    (record,) = trials.records()
+    assert (record.state, record.reason) == ("failed", "out of memory")
+
+
+CHILD = """
+import sys, time
+from automl_cv.store.database import open_storage
+from automl_cv.store.trials import StageTrials
+from automl_cv.history import History
+from tests.published import COARSE, distributions_of, history_of, parameters_of
+
+trials = StageTrials.open(open_storage(sys.argv[1], create=False), "quickstart", "coarse")
+trials.claim()
+parameters = parameters_of(COARSE[5])
+trials.begin(3, parameters, distributions_of(parameters))
+trials.write_epochs(3, History(history_of(COARSE[5]).epochs[:4]))
+print("begun", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_killed_search_is_settled_and_a_living_one_left_alone(trials):
+    url = str(trials.storage.engine.url)
+    command = [sys.executable, "-c", CHILD, url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout.readline() == "begun\n"
+        assert trials.held() == [3]
+        assert trials.settle() == []
+        assert [record.state for record in trials.records()] == ["running"]
+        with pytest.raises(AutomlError, match=f"searched by process {child.pid} "):
+            trials.claim()
+        child.send_signal(signal.SIGKILL)
+    assert [record.state for record in trials.records()] == ["interrupted"]
+    trials.claim()
+    assert trials.held() == []
+    assert trials.settle() == [3]
+    assert trials.settle() == []
+    assert optuna_trial(trials).state is optuna.trial.TrialState.FAIL
+    (record,) = trials.records()
+    assert (record.state, len(record.history.epochs)) == ("interrupted", 4)
+
+
+def test_a_trial_of_this_process_is_not_held_by_another(trials):
+    trials.begin(0, PARAMETERS, DISTRIBUTIONS)
+    assert trials.held() == []
+    assert StageTrials.open(trials.storage, "quickstart", "coarse").held() == [0]
+
+
+def test_a_recycled_process_number_shows(trials):
+    mine = Lease.of_this_process()
+    assert mine.is_alive
+    assert not replace(mine, process_started="another boot 17").is_alive
+    assert not replace(mine, process=2**22 + 1).is_alive
+
+
+def test_a_process_of_another_machine_counts_as_dead_after_silence(trials):
+    now = datetime.now(UTC)
+    foreign = replace(Lease.of_this_process(), host="elsewhere", time=now)
+    trials.begin(0, PARAMETERS, DISTRIBUTIONS, lease=foreign)
+    silent = replace(foreign, time=now - timedelta(hours=2))
+    trials.begin(1, PARAMETERS, DISTRIBUTIONS, lease=silent)
+    assert trials.settle() == [1]
+    trials.write_epochs(0, History(HISTORY.epochs[:1]))
+    assert trials.settle() == []
+
+
+def test_a_claim_is_given_back(trials):
+    trials.claim()
+    trials.claim()
+    trials.release()
+    assert "automl-cv:v1:holder" in trials.study.user_attrs
+
+
+def test_facts_come_back_and_can_grow(trials):
+    assert StageTrials.open(trials.storage, "quickstart", "coarse").facts == FACTS
+    trials.update_facts(reference={"val_accuracy": 0.5}, warnings=("one", "two"))
+    again = StageTrials.open(trials.storage, "quickstart", "coarse").facts
+    assert again == replace(FACTS, reference={"val_accuracy": 0.5}, warnings=("one", "two"))
+
+
+def test_facts_of_a_newer_version_are_read():
+    stored = {**FACTS.to_json(), "added_later": 1}
+    assert StudyFacts.from_json(stored) == FACTS
+
+
+def test_a_stage_is_created_once(trials):
+    with pytest.raises(AutomlError, match="'coarse' of quickstart stands in the database"):
+        StageTrials.create(trials.storage, "quickstart", "coarse", FACTS)
+    with pytest.raises(AutomlError, match="no stage 'fine' of quickstart"):
+        StageTrials.open(trials.storage, "quickstart", "fine")
+
+
+def test_a_stage_whose_maker_died_before_its_facts_is_made_anew(storage):
+    optuna.create_study(storage=storage, study_name="quickstart/coarse", direction="maximize")
+    assert StageTrials.create(storage, "quickstart", "coarse", FACTS).records() == []
