@@ -84,4 +84,4 @@ def _as_float(name: str, parameter: Any) -> Any:
 
 def _check_optimizer(name: str) -> None:
     if name not in OPTIMIZERS:
-        raise ValueError(f"unknown optimizer: {suggest(name, OPTIMIZERS.names)}")
+        raise ValueError(f"unknown optimizer {name!r}: {suggest(name, OPTIMIZERS.names)}")

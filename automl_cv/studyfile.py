@@ -25,7 +25,13 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+def _known(table: Table[Any], name: str) -> str:
+    if name not in table:
+        raise ValueError(f"unknown {table.kind} {name!r}: {suggest(name, table.names)}")
+    return name
 
 
 class Split(_Section):
@@ -157,10 +163,12 @@ class StudyFile(_Section):
     seed: int = Field(0, ge=0, lt=2**31)
     data: Data = Data()
     backbone: Backbone = Backbone()
-    stages: tuple[Stage, ...] = Field(min_length=1, alias="stage")
+    stages: tuple[Stage, ...] = Field(alias="stage")
 
     @model_validator(mode="after")
     def _check(self) -> StudyFile:
+        if not self.stages:
+            raise ValueError("stage: the list is empty; a study needs at least one [[stage]]")
         names = [stage.name for stage in self.stages]
         twice = [name for name in names if names.count(name) > 1]
         if twice:
@@ -201,7 +209,7 @@ def parse(raw: Mapping[str, Any], where: str) -> StudyFile:
     try:
         return StudyFile.model_validate(raw)
     except ValidationError as error:
-        lines = [f"{where}: {line}" for line in _explain(error)]
+        lines = [f"{where}: {line}" for line in _explain(error, raw)]
         raise UserError("\n".join(lines)) from None
 
 
@@ -248,14 +256,8 @@ def difference(old: StudyFile, new: StudyFile) -> list[str]:
     for key in [*before, *(key for key in after if key not in before)]:
         was, now = before.get(key, "(absent)"), after.get(key, "(absent)")
         if was != now:
-            lines.append(f"{key}: {was} -> {now}")
+            lines.append(f"{key.replace('.parameters', '')}: {was} -> {now}")
     return lines
-
-
-def _known(table: Table[Any], name: str) -> str:
-    if name not in table:
-        raise ValueError(f"unknown {table.kind}: {suggest(name, table.names)}")
-    return name
 
 
 def _checked(table: Table[Any], named: Named) -> Named:
@@ -292,10 +294,10 @@ def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def _explain(error: ValidationError) -> Iterator[str]:
+def _explain(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]:
     """Turn each of pydantic's complaints into "key.path: what was wrong, what was expected"."""
     for problem in error.errors(include_url=False):
-        path = _key_path(problem["loc"])
+        path = _key_path(problem["loc"], raw)
         received = problem["input"]
         match problem["type"]:
             case "missing":
@@ -303,22 +305,25 @@ def _explain(error: ValidationError) -> Iterator[str]:
             case "extra_forbidden":
                 yield f"{path}: unknown key; {suggest(str(problem['loc'][-1]), _keys_at(problem))}"
             case "value_error":
-                shown = "" if isinstance(received, Mapping | BaseModel) else f" (got {received!r})"
-                yield f"{path}: {problem['ctx']['error']}{shown}".removeprefix(": ")
+                yield f"{path}: {problem['ctx']['error']}".removeprefix("the file: ")
             case _:
                 yield f"{path}: got {received!r}; {problem['msg']}"
 
 
-def _key_path(location: tuple[int | str, ...]) -> str:
-    """Write pydantic's location as the file's own key path: ("stage", 0, "epochs") etc."""
+def _key_path(location: tuple[int | str, ...], raw: Mapping[str, Any]) -> str:
+    """Write pydantic's location as the file's own key path: "stage.coarse.epochs"."""
     hidden = {"parameters", "Constant", "Choice", "IntRange", "FloatRange"}
-    path = ""
+    path: list[str] = []
     for part in location:
         if isinstance(part, int):
-            path += f"[{part + 1}]"
+            stages = raw.get("stage")
+            is_stage = path == ["stage"] and isinstance(stages, list)
+            stage = stages[part] if is_stage and stages else {}
+            name = stage.get("name") if isinstance(stage, Mapping) else None
+            path.append(str(name or part + 1))
         elif part not in hidden:
-            path += f".{part}" if path else part
-    return path or "the file"
+            path.append(part)
+    return ".".join(path) or "the file"
 
 
 _SECTIONS: dict[str, type[BaseModel]] = {

@@ -11,7 +11,7 @@ from automl_cv.registry import Entry, Table
 
 @dataclass(frozen=True, kw_only=True)
 class HeadEntry(Entry):
-    """A head; its target is a function (features, classes, **parameters) -> Keras model.
+    """A head; its target is a function (HeadInput, **parameters) -> Keras model.
 
     Args:
         parameters: what a study file may set, with defaults.
@@ -27,6 +27,7 @@ HEADS: Table[HeadEntry] = Table(
             name="linear",
             about="one softmax layer on the features",
             target="automl_cv.engine.head:linear",
+            parameters={"normalization": False},
         ),
     ],
 )

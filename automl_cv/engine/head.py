@@ -2,19 +2,65 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import keras
+import numpy as np
 
 
-def linear(features: int, classes: int) -> keras.Model:
-    """Return one dense layer.
+@dataclass(frozen=True)
+class HeadInput:
+    """What a head is built for.
+
+    Args:
+        features: length of a feature vector.
+        classes: number of classes.
+        mean: of each feature over the training images, float32, shape (features,).
+        variance: likewise.
+    """
+
+    features: int
+    classes: int
+    mean: np.ndarray
+    variance: np.ndarray
+
+
+def linear(given: HeadInput, *, normalization: bool) -> keras.Model:
+    """Return one dense layer, on standardised features if asked.
 
     The softmax is left to the loss, which is exact on logits; on probabilities
     Keras clips at 1e-7 and a loss never passes 16.1.
 
     Args:
-        features: length of a feature vector.
+        given: what the head is built for.
+        normalization: whether each feature is brought to mean 0 and variance 1 first.
+    """
+    inputs = keras.Input((given.features,), name="features")
+    x = inputs
+    if normalization:
+        x = keras.layers.Normalization(
+            mean=given.mean, variance=given.variance, name="normalization"
+        )(x)
+    logits = keras.layers.Dense(given.classes, name="logits")(x)
+    return keras.Model(inputs, logits, name="linear_head")
+
+
+def describe(features: np.ndarray, rows: np.ndarray, classes: int) -> HeadInput:
+    """Measure mean and variance over the training images, a block of them at a time.
+
+    Args:
+        features: float32, shape (images, features); may be memory-mapped.
+        rows: the training images, shape (n,).
         classes: number of classes.
     """
-    inputs = keras.Input((features,), name="features")
-    logits = keras.layers.Dense(classes, name="logits")(inputs)
-    return keras.Model(inputs, logits, name="linear_head")
+    total = np.zeros(features.shape[1])
+    squares = np.zeros(features.shape[1])
+    for block in np.array_split(rows, max(1, len(rows) // 4096)):
+        values = features[block].astype(np.float64)
+        total += values.sum(axis=0)
+        squares += np.square(values).sum(axis=0)
+    mean = total / len(rows)
+    variance = np.maximum(squares / len(rows) - np.square(mean), 0.0)
+    return HeadInput(
+        features.shape[1], classes, mean.astype(np.float32), variance.astype(np.float32)
+    )

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from automl_cv.catalog.heads import HEADS
 from automl_cv.catalog.optimizers import OPTIMIZERS
+from automl_cv.engine.head import HeadInput, describe
 from automl_cv.engine.runtime import as_tensor
 from automl_cv.history import Epoch, History, StopReason
 
@@ -63,9 +64,9 @@ class TrainingTask:
     learning_rate: float
     epochs: int
     seed: int
+    head: str
+    head_parameters: Mapping[str, Any]
     optimizer_parameters: Mapping[str, float] = field(default_factory=dict)
-    head: str = "linear"
-    head_parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ class HeadTrainer:
     def __init__(self, data: TrainingData) -> None:
         self._data = data
         self._features = as_tensor(data.features)
+        self._head_input = describe(data.features, data.train, data.classes)
         self._loops: dict[tuple[Any, ...], _Loop] = {}
 
     def train(self, task: TrainingTask, on_epoch: OnEpoch) -> TrainingResult:
@@ -176,7 +178,7 @@ class HeadTrainer:
     def _loop(self, task: TrainingTask) -> _Loop:
         key = (task.optimizer, task.head, tuple(sorted(task.head_parameters.items())))
         if key not in self._loops:
-            self._loops[key] = _Loop(task, self._data)
+            self._loops[key] = _Loop(task, self._data, self._head_input)
         return self._loops[key]
 
 
@@ -188,8 +190,9 @@ def epoch_order(images: int, seed: int, epoch: int) -> np.ndarray:
 class _Loop:
     """One traced epoch: a head, an optimizer of one class, and their first states."""
 
-    def __init__(self, task: TrainingTask, data: TrainingData) -> None:
+    def __init__(self, task: TrainingTask, data: TrainingData, head_input: HeadInput) -> None:
         self._data = data
+        self._head_input = head_input
         self._build_head = HEADS[task.head].load()
         self._model = self._new_head(task)
         entry = OPTIMIZERS[task.optimizer]
@@ -203,8 +206,7 @@ class _Loop:
         self.run = tf.function(self._run, jit_compile=False, reduce_retracing=True)
 
     def _new_head(self, task: TrainingTask) -> keras.Model:
-        features = self._data.features.shape[1]
-        return self._build_head(features, self._data.classes, **task.head_parameters)
+        return self._build_head(self._head_input, **task.head_parameters)
 
     def reset(self, task: TrainingTask) -> None:
         """Set weights, optimizer state and hyperparameters to a task's first ones."""

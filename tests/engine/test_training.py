@@ -1,0 +1,201 @@
+"""Our traced loop does what Keras does, and does the same again."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from automl_cv.catalog.optimizers import OPTIMIZERS
+from automl_cv.engine import runtime
+from automl_cv.engine.head import describe, linear
+from automl_cv.engine.training import HeadTrainer, TrainingData, TrainingTask, epoch_order
+
+keras = runtime.keras
+
+SETTINGS = {
+    "SGD": (0.1, {"momentum": 0.8}),
+    "RMSprop": (0.01, {"momentum": 0.3}),
+    "Adagrad": (0.1, {}),
+    "Adadelta": (1.0, {}),
+    "Adam": (0.01, {}),
+    "Adamax": (0.01, {}),
+    "Nadam": (0.01, {}),
+}
+
+
+def blobs(images: int = 200, features: int = 12, classes: int = 3, seed: int = 0) -> TrainingData:
+    """Return classes that overlap a little, so that no curve ends at 1."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, classes, images).astype(np.int32)
+    centres = generator.normal(size=(classes, features))
+    values = (centres[labels] + generator.normal(scale=1.5, size=(images, features))).astype(
+        np.float32
+    )
+    train, validation = np.arange(0, images, 2), np.arange(1, images, 2)
+    return TrainingData(values, train, labels[train], validation, labels[validation], classes)
+
+
+def task(optimizer: str = "SGD", **changes: object) -> TrainingTask:
+    rate, own = SETTINGS[optimizer]
+    plain = TrainingTask(
+        optimizer=optimizer,
+        batch_size=16,
+        learning_rate=rate,
+        epochs=4,
+        seed=5,
+        head="linear",
+        head_parameters={"normalization": True},
+        optimizer_parameters=own,
+    )
+    return dataclasses.replace(plain, **changes)
+
+
+def go_on(epoch):
+    return None
+
+
+def keras_run(data: TrainingData, todo: TrainingTask) -> list[np.ndarray]:
+    """Train the same head with Keras's own compile and train_on_batch, in the same order."""
+    keras.utils.set_random_seed(todo.seed)
+    model = linear(describe(data.features, data.train, data.classes), **todo.head_parameters)
+    optimizer = OPTIMIZERS[todo.optimizer].load()(
+        learning_rate=todo.learning_rate, **todo.optimizer_parameters
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, jit_compile=False)
+    for number in range(1, todo.epochs + 1):
+        order = epoch_order(len(data.train), todo.seed, number)
+        rows, labels = data.train[order], data.train_labels[order]
+        for start in range(0, len(rows), todo.batch_size):
+            chosen = slice(start, start + todo.batch_size)
+            model.train_on_batch(data.features[rows[chosen]], labels[chosen])
+    return [np.asarray(variable) for variable in model.trainable_variables]
+
+
+def our_run(data: TrainingData, todo: TrainingTask) -> list[np.ndarray]:
+    trainer = HeadTrainer(data)
+    # A trial before it leaves its traces in the shared loop, if any can be left.
+    trainer.train(dataclasses.replace(todo, seed=99, learning_rate=0.5), go_on)
+    trainer.train(todo, go_on)
+    (loop,) = trainer._loops.values()
+    return [np.asarray(variable) for variable in loop._model.trainable_variables]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.names)
+def test_weights_equal_those_of_keras_train_on_batch(optimizer):
+    data = blobs()
+    expected = keras_run(data, task(optimizer))
+    for ours, theirs in zip(our_run(data, task(optimizer)), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "RMSprop"])
+def test_momentum_of_zero_equals_keras_without_momentum(optimizer):
+    data = blobs()
+    todo = task(optimizer, optimizer_parameters={"momentum": 0.0})
+    for ours, theirs in zip(our_run(data, todo), keras_run(data, todo), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_every_optimizer_of_the_table_is_covered():
+    assert list(SETTINGS) == OPTIMIZERS.names
+
+
+def test_the_same_task_gives_the_same_numbers_whatever_ran_before():
+    data = blobs()
+    fresh = HeadTrainer(data).train(task(), go_on)
+    used = HeadTrainer(data)
+    used.train(task("SGD", learning_rate=0.9, batch_size=7), go_on)
+    used.train(task("Adam"), go_on)
+    again = used.train(task(), go_on)
+    assert figures(again) == figures(fresh)
+    other = used.train(task(seed=6), go_on)
+    assert figures(other) != figures(fresh)
+
+
+def figures(result):
+    return [
+        (e.accuracy, e.val_accuracy, e.loss, e.val_loss, e.learning_rate)
+        for e in result.history.epochs
+    ]
+
+
+def test_figures_are_those_of_the_weights():
+    """Validation figures of an epoch can be computed again from its weights."""
+    data = blobs()
+    result = HeadTrainer(data).train(task(epochs=1), go_on)
+    model = linear(describe(data.features, data.train, data.classes), normalization=True)
+    for variable, value in zip(model.variables, result.weights, strict=True):
+        variable.assign(value)
+    logits = np.asarray(model(data.features[data.validation]))
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    labels = data.validation_labels
+    epoch = result.history.epochs[0]
+    assert epoch.val_accuracy == pytest.approx((logits.argmax(axis=1) == labels).mean())
+    assert epoch.val_loss == pytest.approx(
+        -log_probabilities[np.arange(len(labels)), labels].mean(), rel=1e-5
+    )
+
+
+def test_weights_of_the_best_epoch_are_kept():
+    trainer = HeadTrainer(blobs())
+    long = trainer.train(task(epochs=6, learning_rate=0.5), go_on)
+    best = long.history.best.epoch
+    assert best < 6, "the last epoch being the best would show nothing"
+    trainer.train(task(epochs=best, learning_rate=0.5), go_on)
+    (loop,) = trainer._loops.values()
+    for kept, current in zip(long.weights, loop.weights(), strict=True):
+        np.testing.assert_array_equal(kept, current)
+
+
+def test_a_stop_ends_the_trial_with_its_reason():
+    result = HeadTrainer(blobs()).train(
+        task(), lambda epoch: "plateau" if epoch.epoch == 2 else None
+    )
+    assert [epoch.epoch for epoch in result.history.epochs] == [1, 2]
+    assert result.history.stop_reason == "plateau"
+
+
+def test_divergence_ends_the_trial_and_names_the_epoch():
+    data = blobs()
+    data.features[data.train[0]] = np.nan
+    result = HeadTrainer(data).train(task(head_parameters={"normalization": False}), go_on)
+    assert result.history.stop_reason == "diverged"
+    assert result.history.error == "the loss is not finite in epoch 1"
+    assert result.history.best is None
+    assert result.weights == ()
+
+
+def test_keras_defaults_are_recorded():
+    adadelta = HeadTrainer(blobs()).train(task("Adadelta", epochs=1), go_on)
+    assert adadelta.optimizer_config["rho"] == 0.95
+    assert adadelta.optimizer_config["epsilon"] == 1e-7
+    sgd = HeadTrainer(blobs()).train(task(epochs=1), go_on)
+    assert sgd.optimizer_config["momentum"] == 0.8
+
+
+def test_loops_are_shared_by_trials_of_one_optimizer():
+    trainer = HeadTrainer(blobs())
+    for rate, batch_size in [(0.1, 5), (0.2, 50), (0.3, 1000)]:
+        trainer.train(task(learning_rate=rate, batch_size=batch_size), go_on)
+    (loop,) = trainer._loops.values()
+    assert loop.run.experimental_get_tracing_count() == 1
+
+
+def test_memory_mapped_features_are_shared_not_copied(tmp_path):
+    array = np.random.default_rng(0).random((5000, 200), dtype=np.float32)
+    np.save(tmp_path / "features.npy", array)
+    mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
+    before = anonymous_memory()
+    tensor = runtime.as_tensor(mapped)
+    np.testing.assert_array_equal(tensor[17].numpy(), array[17])
+    assert anonymous_memory() - before < array.nbytes / 4
+
+
+def anonymous_memory() -> int:
+    """Return bytes of this process that no file backs (Linux)."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("RssAnon"))

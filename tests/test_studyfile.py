@@ -1,0 +1,240 @@
+"""Study files: what is right reads, what is wrong is told in one line a mistake."""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+
+import pytest
+
+from automl_cv import library, studyfile
+from automl_cv.errors import UserError
+from automl_cv.space import FloatRange
+
+RAW = tomllib.loads(
+    """
+name = "mine"
+[[stage]]
+name = "coarse"
+trials = 3
+epochs = 5
+pruner = { name = "early_stopping", patience = 2 }
+[stage.space]
+optimizer = ["SGD", "Adam"]
+batch_size = { low = 10, high = 100 }
+learning_rate = { low = 0.0001, high = 0.3 }
+momentum = { low = 0.0, high = 0.9, when = { optimizer = ["SGD"] } }
+"""
+)
+
+
+def changed(**changes: object) -> dict:
+    """Return RAW with values set by key path: stage__0__epochs=1."""
+    raw = copy.deepcopy(RAW)
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        at = raw
+        for parent in parents:
+            key = int(parent) if parent.isdigit() else parent
+            if isinstance(at, dict):
+                at = at.setdefault(key, {})
+            else:
+                at = at[key]
+        at[last] = value
+    return raw
+
+
+def test_defaults_are_filled_in():
+    study = studyfile.parse(RAW, "mine.toml")
+    stage = study.stage("coarse")
+    assert study.seed == 0
+    assert study.backbone.name == "compact"
+    assert stage.sampler.name == "random"
+    assert stage.pruner.parameters == {"patience": 2, "min_delta": 0.0}
+    assert stage.head.parameters == {"normalization": False}
+
+
+def test_a_study_reads_back_from_its_plain_data():
+    study = studyfile.parse(RAW, "mine.toml")
+    assert studyfile.parse(study.as_toml_data(), "again") == study
+
+
+def test_whole_numbers_become_floats_where_a_parameter_is_a_float():
+    study = studyfile.parse(changed(stage__0__space__momentum={"low": 0, "high": 1}), "mine.toml")
+    assert study.stage("coarse").space.parameters["momentum"] == FloatRange(low=0.0, high=1.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"sed": 1}, "sed: unknown key; did you mean 'seed'? known: name, about, seed, data, "
+                     "backbone, stage, extends"),
+        ({"seed": "x"}, "seed: got 'x'; Input should be a valid integer, unable to parse string "
+                        "as an integer"),
+        ({"seed": -1}, "seed: got -1; Input should be greater than or equal to 0"),
+        ({"stage__0__epoch": 1}, "stage.coarse.epoch: unknown key; did you mean 'epochs'? known: "
+                                 "name, about, trials, epochs, sampler, pruner, head, space"),
+        ({"stage__0__trials": 0}, "stage.coarse.trials: got 0; Input should be greater than or "
+                                  "equal to 1"),
+        ({"stage__0__pruner": "early_stoping"}, "stage.coarse.pruner: unknown pruner "
+            "'early_stoping': did you mean 'early_stopping'? known: none, early_stopping, median, "
+            "percentile, hyperband, successive_halving"),
+        ({"stage__0__pruner": {"name": "early_stopping", "patienc": 1}}, "stage.coarse.pruner: "
+            "early_stopping has no parameter 'patienc': did you mean 'patience'? known: "
+            "patience, min_delta"),
+        ({"stage__0__pruner": {"name": "early_stopping", "patience": "1"}},
+            "stage.coarse.pruner: early_stopping.patience: expected int, got '1'"),
+        ({"stage__0__space__optimizer": ["SGD", "Adm"]}, "stage.coarse.space: unknown optimizer "
+            "'Adm': did you mean 'Adam' or 'Adamax'? known: SGD, RMSprop, Adagrad, "
+            "Adadelta, Adam, Adamax, Nadam"),
+        ({"stage__0__space__momentun": [0.1]}, "stage.coarse.space: unknown parameter "
+            "'momentun': did you mean 'momentum'? known: optimizer, batch_size, learning_rate, "
+            "momentum"),
+        ({"stage__0__space__batch_size": {"low": 10, "hihg": 100, "high": 100}},
+            "stage.coarse.space.batch_size.hihg: unknown key; did you mean 'high'? known: low, "
+            "high, step, log, when"),
+        ({"stage__0__space__batch_size": {"low": 100, "high": 10}},
+            "stage.coarse.space.batch_size: low (100) is above high (10)"),
+        ({"stage__0__space__batch_size": {"low": 0, "high": 10}},
+            "stage.coarse.space: batch_size: expected whole numbers from 1, got 0"),
+        ({"stage__0__space__learning_rate": {"low": 0.0, "high": 1.0}},
+            "stage.coarse.space: learning_rate: expected numbers above 0, got 0"),
+        ({"stage__0__space__learning_rate": "fast"},
+            "stage.coarse.space: learning_rate: expected numbers, got 'fast'"),
+        ({"data__split": {"train": 0.5}}, "data.split: train + validation + test must be 1, "
+                                          "got 0.9"),
+        ({"backbone__name": "resnet50"}, "backbone.name: unknown backbone 'resnet50': did you "
+            "mean 'ResNet50' or 'ResNet50V2'? known: compact, ResNet50, "
+            "ResNet101, ResNet152, ResNet50V2, ResNet101V2, ResNet152V2"),
+        ({"stage": []}, "stage: the list is empty; a study needs at least one [[stage]]"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)  # fmt: skip
+def test_a_mistake_is_told_with_file_key_and_cure(changes, line):
+    with pytest.raises(UserError) as raised:
+        studyfile.parse(changed(**changes), "mine.toml")
+    assert str(raised.value) == f"mine.toml: {line}"
+
+
+def test_every_mistake_gets_its_line():
+    with pytest.raises(UserError) as raised:
+        studyfile.parse(changed(sed=1, stage__0__epochs=0), "mine.toml")
+    assert len(str(raised.value).splitlines()) == 2
+
+
+def test_two_stages_of_one_name():
+    raw = changed()
+    raw["stage"] = raw["stage"] * 2
+    with pytest.raises(UserError, match="two stages are called 'coarse'"):
+        studyfile.parse(raw, "mine.toml")
+
+
+def test_digest_changes_with_results_only():
+    study = studyfile.parse(RAW, "a")
+    same = studyfile.parse(changed(about="words", stage__0__trials=99, name="other"), "b")
+    other = studyfile.parse(changed(stage__0__epochs=6), "c")
+    assert study.digest() == same.digest()
+    assert study.digest() != other.digest()
+    assert studyfile.difference(study, other) == ["stage.coarse.epochs: 5 -> 6"]
+
+
+def test_difference_names_what_came_and_what_went():
+    study = studyfile.parse(RAW, "a")
+    other = studyfile.parse(changed(stage__0__space__learning_rate=0.1, data__source="digits"), "b")
+    assert studyfile.difference(study, other) == [
+        "data.source: None -> digits",
+        "stage.coarse.space.learning_rate.low: 0.0001 -> (absent)",
+        "stage.coarse.space.learning_rate.high: 0.3 -> (absent)",
+        "stage.coarse.space.learning_rate.step: None -> (absent)",
+        "stage.coarse.space.learning_rate.log: False -> (absent)",
+        "stage.coarse.space.learning_rate.value: (absent) -> 0.1",
+    ]
+
+
+def test_overrides():
+    study = studyfile.overridden(studyfile.parse(RAW, "a"), data="x/", seed=3, trials=9)
+    assert (study.data.source, study.seed, study.stages[0].trials) == ("x/", 3, 9)
+    with pytest.raises(UserError, match="command line: seed"):
+        studyfile.overridden(study, seed=2**40)
+
+
+@pytest.mark.parametrize("name", ["quickstart", "slides"])
+def test_shipped_studies_read(name):
+    study = library.load(name)
+    assert study.name == name
+    assert study.about
+
+
+def test_slides_hold_the_published_ranges_to_the_letter():
+    study = library.load("slides")
+    coarse = study.stage("coarse").space.parameters
+    narrowed = study.stage("narrowed").space.parameters
+    assert list(coarse["optimizer"].choices) == [
+        *("SGD", "RMSprop", "Adagrad", "Adadelta", "Adam", "Adamax", "Nadam")
+    ]
+    ranges = {name: (coarse[name].low, coarse[name].high, coarse[name].log)
+              for name in ("batch_size", "learning_rate", "momentum")}  # fmt: skip
+    assert ranges == {
+        "batch_size": (10, 100, False),
+        "learning_rate": (0.0001, 0.3, False),
+        "momentum": (0.0, 0.9, False),
+    }
+    ranges = {name: (narrowed[name].low, narrowed[name].high)
+              for name in ("batch_size", "learning_rate", "momentum")}  # fmt: skip
+    assert ranges == {
+        "batch_size": (30, 70), "learning_rate": (0.04, 0.1), "momentum": (0.1, 0.3)
+    }  # fmt: skip
+    baseline = study.stage("baseline").space.parameters
+    assert [str(parameter) for parameter in baseline.values()] == ["Adadelta", "32", "0.001"]
+
+
+class TestLibrary:
+    def test_extends_lays_tables_over_tables_and_stages_by_name(self, tmp_path):
+        (tmp_path / "mine.toml").write_text(
+            'extends = "slides"\nname = "mine"\n[backbone]\nname = "compact"\nimage_size = 32\n'
+            'weights = "w.h5"\n[[stage]]\nname = "coarse"\ntrials = 2\n'
+            "[stage.space]\nlearning_rate = 0.5\n"
+            '[[stage]]\nname = "last"\ntrials = 1\nepochs = 2\n[stage.space]\n'
+            'optimizer = "SGD"\nbatch_size = 8\nlearning_rate = 0.1\n'
+        )
+        study = library.load(str(tmp_path / "mine.toml"))
+        slides = library.load("slides")
+        assert [stage.name for stage in study.stages] == [
+            "baseline", "coarse", "narrowed", "last"
+        ]  # fmt: skip
+        coarse = study.stage("coarse")
+        assert (coarse.trials, coarse.epochs) == (2, 50)
+        assert str(coarse.space.parameters["learning_rate"]) == "0.5"
+        assert (
+            coarse.space.parameters["batch_size"]
+            == (slides.stage("coarse").space.parameters["batch_size"])
+        )
+        assert study.backbone.features == "last"
+        assert study.backbone.name == "compact"
+
+    def test_extends_a_file_beside_it(self, tmp_path):
+        (tmp_path / "base.toml").write_text('extends = "slides"\nname = "base"\nseed = 4\n')
+        (tmp_path / "mine.toml").write_text('extends = "base.toml"\nname = "mine"\n')
+        assert library.load(str(tmp_path / "mine.toml")).seed == 4
+
+    def test_a_circle_is_refused(self, tmp_path):
+        (tmp_path / "a.toml").write_text('extends = "b.toml"\n')
+        (tmp_path / "b.toml").write_text('extends = "a.toml"\n')
+        with pytest.raises(UserError, match="circle: a.toml -> b.toml -> a.toml"):
+            library.load(str(tmp_path / "a.toml"))
+
+    @pytest.mark.parametrize(
+        ("name", "message"),
+        [
+            ("quickstrat", "did you mean 'quickstart'"),
+            ("missing/study.toml", "no such study file"),
+        ],
+    )
+    def test_unknown_studies(self, name, message):
+        with pytest.raises(UserError, match=message):
+            library.load(name)
+
+    def test_no_toml(self, tmp_path):
+        (tmp_path / "x.toml").write_text("name = \n")
+        with pytest.raises(UserError, match="x.toml: no valid TOML: .*line 1"):
+            library.load(str(tmp_path / "x.toml"))
