@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from automl_cv import __version__, dataset, studyfile
+from automl_cv import __version__, dataset, overlap, studyfile
 from automl_cv.dataset import Dataset
 from automl_cv.errors import UserError
 from automl_cv.search import events, messages
@@ -203,6 +203,15 @@ def _data_read(images: Dataset) -> events.DataRead:
         classes=images.classes,
         skipped=len(images.ledger.skipped),
         warnings=_data_warnings(images),
+    )
+
+
+def _data_warnings(images: Dataset) -> tuple[str, ...]:
+    table = images.images
+    return tuple(
+        overlap.identical(list(table["content_hash"]), list(table["split"])).warnings(
+            list(table["path"])
+        )
     )
 
 

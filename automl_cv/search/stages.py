@@ -14,7 +14,7 @@ from automl_cv.search.draws import derived_seed
 from automl_cv.search.memory import Drawn, StageMemory
 from automl_cv.search.messages import Answer, Failed, Train, Trained, Verdict
 from automl_cv.search.workers import Crew, Worker
-from automl_cv.store.records import State, TrialRecord
+from automl_cv.store.records import TrialRecord
 from automl_cv.store.trials import StageTrials
 from automl_cv.studyfile import Stage
 
@@ -62,7 +62,7 @@ class StageRun:
         self._crew = crew
         self._listen = listen
         self._deadline = deadline
-        self._memory = StageMemory(f"{trials.run}/{stage.name}", stage, seed)
+        self._memory = StageMemory(trials.name, stage, seed)
         self._running: dict[Worker, _Running] = {}
         self._broken = 0
 
@@ -71,8 +71,10 @@ class StageRun:
 
         Raises:
             SearchBroken: three trials in a row broke.
+            AutomlError: another process searches this stage.
         """
         started = time.monotonic()
+        self._trials.claim()
         self._trials.settle()
         finished = {record.trial: record for record in self._trials.records() if is_done(record)}
         for number in sorted(finished):
@@ -92,6 +94,7 @@ class StageRun:
             self._work(pending)
         finally:
             self._abandon()
+            self._trials.release()
         self._listen(
             events.StageEnded(self._stage.name, self._finished, time.monotonic() - started)
         )
@@ -168,16 +171,14 @@ class StageRun:
         worker.trained += 1
         drawn = running.drawn
         self._memory.finish(drawn.trial, history)
-        record = TrialRecord(
-            run=self._trials.run,
-            stage=self._stage.name,
-            trial=drawn.trial,
-            state=state_of(history),
-            parameters=drawn.parameters,
-            history=history,
+        self._trials.finish(
+            drawn.trial,
+            drawn.parameters,
+            drawn.distributions,
+            history,
             optimizer_config=optimizer_config,
+            system_attributes=drawn.system_attributes,
         )
-        self._trials.finish(record, drawn.distributions, system_attributes=drawn.system_attributes)
         self._finished += history.stop_reason != "failed"
         self._listen(
             events.TrialEnded(
@@ -192,13 +193,6 @@ class StageRun:
                 self._trials.interrupt(running.drawn.trial, History(tuple(running.epochs)))
             worker.replace()
         self._running.clear()
-
-
-def state_of(history: History) -> State:
-    """Return the state of an ended trial."""
-    if history.stop_reason == "pruned":
-        return "pruned"
-    return "complete" if history.stop_reason in ("epochs", "plateau") else "failed"
 
 
 def is_done(record: TrialRecord) -> bool:

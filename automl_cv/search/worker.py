@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import numpy as np
 
@@ -67,9 +68,8 @@ class _Worker:
         def report(done: int, total: int, images_per_second: float) -> None:
             self._connection.send(messages.Extracting(done, total, images_per_second))
 
-        extracted = extract(
-            order.backbone, images.paths, images.content_hashes, cache, wanted, report
-        )
+        paths = [Path(path) for path in images.paths]
+        extracted = extract(order.backbone, paths, images.content_hashes, cache, wanted, report)
         self._features = cache.open(wanted, images.content_hashes, order.backbone.features).array
         self._last = cache.open(wanted, images.content_hashes, "last").array
         self._images = images
