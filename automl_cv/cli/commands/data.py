@@ -1,0 +1,141 @@
+"""`automl-cv data`: what a source of images holds, before anything is trained on it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from automl_cv.cli.console import messages, output, say, show
+from automl_cv.cli.options import CacheDir, Debug, cache_folder
+
+if TYPE_CHECKING:
+    from automl_cv.dataset import Dataset
+    from automl_cv.ledger import Sizes
+    from automl_cv.overlap import Overlap
+
+SHOWN_SKIPPED = 20  # skipped files the table form lists; the JSON form lists all
+
+
+def data(
+    path: Annotated[
+        str,
+        typer.Argument(
+            metavar="PATH",
+            help="A folder of class folders, a CSV or Parquet manifest, or a built-in name.",
+        ),
+    ],
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail (exit 2) if any file can't be used.")
+    ] = False,
+    cache_dir: CacheDir = None,
+    output_format: Annotated[
+        Literal["table", "json"], typer.Option("--format", help="How to print the findings.")
+    ] = "table",
+    debug: Debug = False,
+) -> None:
+    """Check a source of images: classes, splits, damaged files, copies.
+
+    Every file is decoded as training would decode it. A source without splits is divided as a
+    study file that says nothing else would divide it: 60, 20 and 20 %, seed 0.
+    """
+    from automl_cv import dataset, overlap
+    from automl_cv.studyfile import Split
+
+    with _progress() as report:
+        images = dataset.load(
+            path,
+            split=Split(),
+            seed=0,
+            cache_dir=cache_folder(cache_dir),
+            strict=strict,
+            on_progress=report,
+        )
+    twins = overlap.identical(
+        images.images["content_hash"].tolist(), images.images["split"].tolist()
+    )
+    if output_format == "json":
+        typer.echo(json.dumps(_as_json(images, twins), ensure_ascii=False, indent=2))
+    else:
+        show(_as_table(images))
+        for line in _findings(images, twins):
+            output().print(line, markup=False, highlight=False)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """Give a function that shows how far inspection is: a bar on a terminal, else a last line."""
+    console = messages()
+    columns = (TextColumn("inspecting"), BarColumn(), MofNCompleteColumn())
+    last = (0, 0)
+    with Progress(
+        *columns, console=console, transient=True, disable=not sys.stderr.isatty()
+    ) as progress:
+        task = progress.add_task("inspecting", total=None)
+
+        def report(done: int, total: int) -> None:
+            nonlocal last
+            last = (done, total)
+            progress.update(task, completed=done, total=total)
+
+        yield report
+    say(f"{last[0]:,} files inspected")
+
+
+def _as_table(images: Dataset) -> Table:
+    """Return class counts, a column for each split."""
+    counts = images.counts()
+    table = Table(title=escape(images.source), title_justify="left", show_footer=True)
+    table.add_column("class", footer="all")
+    for split in counts.columns:
+        table.add_column(str(split), justify="right", footer=f"{counts[split].sum():,}")
+    table.add_column("all", justify="right", footer=f"{len(images.images):,}")
+    for label, row in counts.iterrows():
+        table.add_row(escape(str(label)), *(f"{n:,}" for n in row), f"{row.sum():,}")
+    return table
+
+
+def _findings(images: Dataset, twins: Overlap) -> Iterator[str]:
+    """Yield the lines below the table."""
+    ledger = images.ledger
+    yield ledger.summary()
+    if ledger.sizes is not None:
+        yield f"sizes: {_describe(ledger.sizes)}"
+    yield f"fingerprint: {images.fingerprint}"
+    yield from (f"note: {note}" for note in ledger.notes)
+    for warning in twins.warnings(images.images["path"].tolist()):
+        yield f"overlap: {warning}"
+    for finding in ledger.skipped[:SHOWN_SKIPPED]:
+        yield f"skipped: {finding.path}: {finding.reason}"
+    if len(ledger.skipped) > SHOWN_SKIPPED:
+        yield f"skipped: {len(ledger.skipped) - SHOWN_SKIPPED:,} more; --format json lists all"
+
+
+def _describe(sizes: Sizes) -> str:
+    smallest, median, largest = (
+        f"{width}x{height}" for width, height in (sizes.smallest, sizes.median, sizes.largest)
+    )
+    if sizes.n_different == 1:
+        return f"all {smallest}"
+    return f"{smallest} to {largest}, median {median}, {sizes.n_different:,} different"
+
+
+def _as_json(images: Dataset, twins: Overlap) -> dict[str, object]:
+    counts = images.counts()
+    return {
+        "source": images.source,
+        "fingerprint": images.fingerprint,
+        "classes": {
+            str(label): {str(split): int(n) for split, n in row.items()}
+            for label, row in counts.iterrows()
+        },
+        "overlap": twins.warnings(images.images["path"].tolist()),
+        "ledger": images.ledger.to_json(),
+    }

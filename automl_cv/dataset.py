@@ -1,0 +1,285 @@
+"""Dataset: a source of images as a table of path, label, split, content hash and group."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from automl_cv import inspection, listing, manifest, splitting, studyfile
+from automl_cv.catalog import datasets
+from automl_cv.errors import UserError, suggest
+from automl_cv.inspection import Inspected, Progress
+from automl_cv.ledger import Ledger, Skipped, counted, listed
+from automl_cv.listing import Candidate, Listing
+from automl_cv.splitting import SPLITS
+
+COLUMNS = ("path", "label", "split", "content_hash", "group")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images of a source that could be decoded, each in one split.
+
+    Args:
+        source: as the user named it.
+        images: one row an image, columns COLUMNS, all of dtype str; `path` is absolute, `split`
+            one of SPLITS, `group` may be missing. Sorted by label and content, so that the order
+            depends on neither names nor places of files.
+        classes: names of the classes, sorted; an image's number is its label's place here.
+        ledger: what was skipped, and other findings.
+        fingerprint: 32 hexadecimal digits; the same for the same pictures, labels and splits,
+            wherever the files lie.
+    """
+
+    source: str
+    images: pd.DataFrame
+    classes: tuple[str, ...]
+    ledger: Ledger
+    fingerprint: str
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits that hold images, in the order of SPLITS."""
+        present = set(self.images["split"])
+        return tuple(name for name in SPLITS if name in present)
+
+    def rows(self, split: str) -> pd.DataFrame:
+        """Return the rows of one split, in their order, numbered from 0; none if it is absent."""
+        return self.images[self.images["split"] == split].reset_index(drop=True)
+
+    def labels(self, split: str) -> npt.NDArray[np.int32]:
+        """Return the class number of each image of a split: int32, (n,)."""
+        numbers = {label: number for number, label in enumerate(self.classes)}
+        return np.array([numbers[label] for label in self.rows(split)["label"]], dtype=np.int32)
+
+    def counts(self) -> pd.DataFrame:
+        """Return the number of images: a row for each class, a column for each split present."""
+        found = pd.crosstab(self.images["label"], self.images["split"])
+        return found.reindex(index=self.classes, columns=list(self.splits), fill_value=0)
+
+
+def load(
+    source: str,
+    *,
+    split: studyfile.Split,
+    seed: int,
+    cache_dir: Path,
+    strict: bool = False,
+    on_progress: Progress | None = None,
+) -> Dataset:
+    """Read a source of images, decode every file, and give each image a split.
+
+    Ready splits are kept as they are. Where they lack validation images, these are cut from the
+    training images, in the proportion that `split` gives the two; where they lack a test split,
+    there is none; where they hold training images alone, these are split as if nothing had been
+    said. Without ready splits each class is divided as `split` says, and copies of a picture or
+    members of a group stay together.
+
+    Args:
+        source: the name of a built-in data set (`catalog.datasets`), which goes before a folder
+            of that name, ./NAME; a folder of class folders; a folder of train, validation and
+            test folders of class folders; or a manifest, see `manifest.list_manifest`.
+        split: shares of the splits.
+        seed: another seed gives another split.
+        cache_dir: where built-in data and what inspection found are kept.
+        strict: refuse a source with any file that is no whole image.
+        on_progress: called with (files inspected, files in all).
+
+    Raises:
+        UserError: there is no such source, it holds no images, fewer than two classes, or a class
+            too small to be in every split.
+    """
+    root, found = _list(source, cache_dir)
+    memory = inspection.memory_path(cache_dir, str(root.absolute()))
+    paths = [candidate.path for candidate in found.candidates]
+    inspected = inspection.inspect(paths, memory=memory, on_progress=on_progress)
+    kept, skipped = _sort_out(found, inspected)
+    if strict and skipped:
+        raise UserError(
+            f"{source}: {counted(len(skipped), 'file')} can't be used as images: "
+            f"{listed([f'{one.path} ({one.reason})' for one in skipped])}; "
+            "remove them, or go on without --strict to leave them out"
+        )
+    if not kept:
+        raise UserError(
+            f"{source}: holds no image that can be read"
+            + (f": {listed([f'{one.path} ({one.reason})' for one in skipped])}" if skipped else "")
+        )
+    table = _table(kept)
+    classes = tuple(sorted(set(table["label"])))
+    if len(classes) < 2:
+        raise UserError(
+            f"{source}: has one class only, {classes[0]!r}; expected a sub-folder for each of "
+            "two or more classes"
+        )
+    notes = [
+        *found.notes,
+        *_note_empty_classes(found, classes),
+        *inspection.note_wrong_endings(
+            [candidate.name for candidate, _ in kept], [one for _, one in kept]
+        ),
+        *_note_copies(table),
+        *_divide(source, table, split, seed),
+    ]
+    ledger = Ledger(
+        n_read=len(table),
+        skipped=tuple(skipped),
+        notes=tuple(notes),
+        passed_over=found.passed_over,
+        sizes=inspection.measure(one for _, one in kept),
+    )
+    images = table[list(COLUMNS)]
+    return Dataset(source, images, classes, ledger, _fingerprint(images))
+
+
+def _list(source: str, cache_dir: Path) -> tuple[Path, Listing]:
+    """Return where a source lies, and the files it offers."""
+    if source in datasets.DATASETS:
+        root = datasets.materialise(source, cache_dir)
+        return root, listing.list_folder(root)
+    root = Path(source).expanduser().absolute()
+    if root.is_dir():
+        return root, listing.list_folder(root)
+    if not root.exists():
+        raise UserError(
+            f"{source}: not found, neither a folder, a manifest nor built-in data; "
+            f"{suggest(source, datasets.DATASETS.names)}"
+        )
+    if root.suffix.lower() not in manifest.ENDINGS:
+        raise UserError(
+            f"{source}: expected a folder of images or a manifest ending in "
+            f"{' or '.join(manifest.ENDINGS)}"
+        )
+    return root, manifest.list_manifest(root)
+
+
+def _sort_out(
+    found: Listing, inspected: Sequence[Inspected]
+) -> tuple[list[tuple[Candidate, Inspected]], list[Skipped]]:
+    """Part images from findings."""
+    kept, skipped = [], list(found.skipped)
+    for candidate, one in zip(found.candidates, inspected, strict=True):
+        if one.reason:
+            skipped.append(Skipped(candidate.name, one.reason))
+        elif candidate.label is None:
+            skipped.append(Skipped(candidate.name, "lies in no class folder"))
+        else:
+            kept.append((candidate, one))
+    return kept, sorted(skipped, key=lambda finding: finding.path)
+
+
+def _table(kept: Sequence[tuple[Candidate, Inspected]]) -> pd.DataFrame:
+    """Return COLUMNS and `name`; the split is missing where the source doesn't say it."""
+    rows = [
+        (one.path, one.label, one.split, seen.content_hash, one.group, one.name)
+        for one, seen in kept
+    ]
+    table = pd.DataFrame(rows, columns=[*COLUMNS, "name"], dtype="str")
+    return table.sort_values(["label", "content_hash", "name"], ignore_index=True)
+
+
+def _divide(source: str, table: pd.DataFrame, split: studyfile.Split, seed: int) -> list[str]:
+    """Fill the column `split` in place; return notes on what was found and done."""
+    wanted = {name: share for name in SPLITS if (share := getattr(split, name)) > 0}
+    ready = set(table["split"].dropna())
+    if not ready:
+        _assign(table, wanted, seed)
+        return []
+    _check_ready(source, table)
+    notes = []
+    if ready == {"train"}:
+        _assign(table, wanted, seed)
+        notes.append(f"{', '.join(list(wanted)[1:])} cut from train: the source has no other split")
+    elif "validation" not in ready:
+        both = wanted["train"] + wanted["validation"]
+        shares = {name: wanted[name] / both for name in ("train", "validation")}
+        _assign(table, shares, seed)
+        notes.append(f"validation cut from train, {shares['validation']:.0%} of it")
+    if "test" not in ready and "validation" in ready:
+        notes.append("no test split: the source has none, so evaluate can't be used")
+    return notes + _note_groups(table) + _note_absent(table)
+
+
+def _assign(table: pd.DataFrame, shares: Mapping[str, float], seed: int) -> None:
+    """Divide the training images, or all where the source has no splits, among `shares`."""
+    rows = table[table["split"].isna() | (table["split"] == "train")]
+    groups = rows["group"].astype(object).where(rows["group"].notna(), None)
+    chosen = splitting.assign(
+        rows["label"].tolist(), rows["content_hash"].tolist(), groups.tolist(), shares, seed
+    )
+    table.loc[rows.index, "split"] = chosen
+
+
+def _check_ready(source: str, table: pd.DataFrame) -> None:
+    """Raise UserError where the ready splits can't be learned from."""
+    trained = set(table.loc[table["split"] == "train", "label"])
+    if not trained:
+        raise UserError(f"{source}: has no training images; expected some with the split train")
+    unknown = sorted(set(table["label"]) - trained)
+    if unknown:
+        label = unknown[0]
+        where = sorted(set(table.loc[table["label"] == label, "split"]))
+        raise UserError(
+            f"{source}: class {label!r} has 0 images in train, 1 needed; it is in "
+            f"{' and '.join(where)} only"
+        )
+
+
+def _note_absent(table: pd.DataFrame) -> list[str]:
+    """Note classes without images in a ready split; they can't be scored there."""
+    counts = pd.crosstab(table["label"], table["split"])
+    notes = []
+    for name in (name for name in SPLITS if name in counts.columns):
+        absent = sorted(counts.index[counts[name] == 0])
+        if absent:
+            notes.append(f"{name} has no images of {listed([repr(label) for label in absent])}")
+    return notes
+
+
+def _note_groups(table: pd.DataFrame) -> list[str]:
+    n_splits = table.dropna(subset=["group"]).groupby("group")["split"].nunique()
+    torn = sorted(n_splits.index[n_splits > 1])
+    if not torn:
+        return []
+    return [f"{counted(len(torn), 'group')} in more than one ready split: {listed(torn)}"]
+
+
+def _note_empty_classes(found: Listing, classes: Sequence[str]) -> list[str]:
+    offered = {one.label for one in found.candidates if one.label is not None}
+    empty = sorted(offered - set(classes))
+    return [f"class {label!r} was left out: none of its files is an image" for label in empty]
+
+
+def _note_copies(table: pd.DataFrame) -> list[str]:
+    """Note identical pictures, and those among them that carry two labels."""
+    copies = table[table.duplicated("content_hash", keep=False)]
+    if copies.empty:
+        return []
+    n_more = len(copies) - copies["content_hash"].nunique()
+    notes = [
+        f"{counted(n_more, 'image')} {'is a copy' if n_more == 1 else 'are copies'} of another"
+    ]
+    n_labels = copies.groupby("content_hash")["label"].nunique()
+    torn = n_labels.index[n_labels > 1]
+    if len(torn):
+        names = copies.loc[copies["content_hash"] == torn[0], "name"].tolist()
+        notes.append(
+            f"{counted(len(torn), 'picture')} under more than one label, first "
+            f"{' and '.join(names[:2])}"
+        )
+    return notes
+
+
+def _fingerprint(images: pd.DataFrame) -> str:
+    rows = Counter(zip(images["content_hash"], images["label"], images["split"], strict=True))
+    digest = hashlib.blake2b(digest_size=16)
+    for row, number in sorted(rows.items()):
+        digest.update(repr((row, number)).encode())
+    return digest.hexdigest()

@@ -1,0 +1,182 @@
+"""The one decoder: a file's bytes become red, green and blue pixels, or a damaged image.
+
+Inspection and training both decode here, so that a file which passes inspection
+can't stop a training an hour later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from automl_cv.errors import AutomlError
+
+Image.init()
+# Formats of still pictures that a signature identifies beyond doubt. Pillow's others are left
+# out: EPS would run Ghostscript on the user's data, TGA has no signature, PSD and FITS are not
+# what a classifier is fed. AVIF is missing from Pillow before 11.3, hence the intersection.
+FORMATS = tuple(
+    name
+    for name in (
+        *("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"),
+        *("JPEG2000", "PPM", "ICO", "MPO"),
+    )
+    if name in Image.OPEN
+)
+
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM")
+
+# A page, a logo's or a product's background: most transparent pictures are drawn for white.
+# Dropping alpha instead would show whatever colour, mostly black, lies under a clear pixel.
+BACKGROUND = (255, 255, 255, 255)
+
+
+class DamagedImage(AutomlError):
+    """A file can't be decoded as a whole picture; the message is a short reason without a path."""
+
+
+class Picture(NamedTuple):
+    """A decoded file.
+
+    Args:
+        pixels: uint8, (height, width, 3), red, green, blue.
+        format: Pillow's name of the file's format by its content, "JPEG" or "PNG".
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    format: str
+
+
+def decode(source: Path | bytes) -> npt.NDArray[np.uint8]:
+    """Decode an image file as every part of automl-cv sees it.
+
+    Grey images give three equal channels; 16-bit grey is scaled from its whole range, so
+    65535 becomes 255; transparent pixels are laid on white; a camera's EXIF orientation is
+    applied; of an animation the first frame counts.
+
+    Args:
+        source: the path of a file, or a file's content.
+
+    Returns:
+        uint8, (height, width, 3).
+
+    Raises:
+        DamagedImage: the file is empty, truncated, no image, too large to be one (above
+            Pillow's limit of about 179 million pixels), or holds 32-bit values, which have
+            no defined range.
+    """
+    return read(source).pixels
+
+
+def read(source: Path | bytes) -> Picture:
+    """Decode an image file as `decode` does, and name its format.
+
+    Args:
+        source: the path of a file, or a file's content.
+
+    Raises:
+        DamagedImage: see `decode`.
+    """
+    try:
+        content = source if isinstance(source, bytes) else source.read_bytes()
+    except OSError as error:
+        raise DamagedImage(f"can't be read: {error.strerror}") from error
+    if not content:
+        raise DamagedImage("empty file")
+    try:
+        with _silence(), Image.open(BytesIO(content), formats=FORMATS) as image:
+            name = "JPEG" if image.format == "MPO" else str(image.format)
+            image.load()
+            return Picture(_as_rgb(_upright(image)), name)
+    except DamagedImage:
+        raise
+    except Exception as error:  # Pillow's plug-ins raise anything from KeyError to struct.error
+        raise DamagedImage(_reason(error, content)) from error
+
+
+def content_hash(pixels: npt.NDArray[np.uint8]) -> str:
+    """Return 32 hexadecimal digits that are equal for equal pixels, whatever the file's format.
+
+    Args:
+        pixels: uint8, (height, width, 3), as `decode` returns them.
+    """
+    digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # a broken EXIF block: the picture itself is whole, and viewers show it
+        return image
+
+
+def _as_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _from_wide_grey(image)
+    if image.has_transparency_data:
+        # Palettes go through RGBA as well: their transparency is a table that RGB would drop.
+        clear = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", clear.size, BACKGROUND), clear)
+    return np.array(image.convert("RGB"), dtype=np.uint8)
+
+
+def _from_wide_grey(image: Image.Image) -> Image.Image:
+    """Scale 16-bit grey to 8 bits; Pillow's own `convert` would clip everything above 255.
+
+    Mode "I" holds 32-bit integers, but Pillow also uses it for 16-bit PGM.
+    """
+    values = np.asarray(image)
+    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
+        raise DamagedImage("32-bit pixel values without a defined range; save it as 8 or 16 bits")
+    return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
+
+
+def _reason(error: Exception, content: bytes) -> str:
+    text = str(error)
+    if isinstance(error, UnidentifiedImageError):
+        known = content.startswith(_SIGNATURES)
+        return f"damaged header ({len(content)} bytes)" if known else "not an image"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"decompression bomb: {text.split(',')[0].removeprefix('Image size ')}"
+    if "truncated" in text.lower() or isinstance(error, EOFError):
+        return f"truncated after {len(content)} bytes"
+    return f"damaged: {text or type(error).__name__}"
+
+
+_decoding = threading.Lock()
+_n_decoding = 0
+_filters = ExitStack()
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Hold back Pillow's warnings while any thread decodes; there's nothing to act on in them.
+
+    `warnings.catch_warnings` alone is not safe here: filters belong to the process before
+    Python 3.14, and threads that leave in another order than they came would leave them behind.
+    """
+    global _n_decoding
+    with _decoding:
+        if _n_decoding == 0:
+            _filters.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+        _n_decoding += 1
+    try:
+        yield
+    finally:
+        with _decoding:
+            _n_decoding -= 1
+            if _n_decoding == 0:
+                _filters.close()

@@ -1,0 +1,99 @@
+"""Ledger: what was read of a source, what was skipped, and why. Plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that is no part of the data set.
+
+    Args:
+        path: relative to the source.
+        reason: a few words: "empty file".
+    """
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of the images read, in pixels, as (width, height), ordered by area.
+
+    Args:
+        smallest: the image of the smallest area.
+        median: the middle one; of two middle ones the smaller.
+        largest: the image of the largest area.
+        n_different: how many pairs of width and height there are.
+    """
+
+    smallest: tuple[int, int]
+    median: tuple[int, int]
+    largest: tuple[int, int]
+    n_different: int
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What became of every file of a source; stored with the study and shown by `report`.
+
+    Args:
+        n_read: images of the data set.
+        skipped: files left out, by path.
+        notes: other things a user should know, one line each.
+        passed_over: hidden entries and systems' litter (Thumbs.db); not worth a name.
+        sizes: None where nothing was read.
+    """
+
+    n_read: int
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+    passed_over: int = 0
+    sizes: Sizes | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the ledger as plain dicts and lists; `from_json` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Ledger:
+        """Return the ledger that `to_json` wrote, before or after a way through JSON."""
+        sizes = stored["sizes"]
+        if sizes is not None:
+            pairs = {key: tuple(sizes[key]) for key in ("smallest", "median", "largest")}
+            sizes = Sizes(**pairs, n_different=sizes["n_different"])
+        return cls(
+            n_read=stored["n_read"],
+            skipped=tuple(Skipped(**finding) for finding in stored["skipped"]),
+            notes=tuple(stored["notes"]),
+            passed_over=stored["passed_over"],
+            sizes=sizes,
+        )
+
+    def summary(self) -> str:
+        """Return one line: "1,797 images read, 2 files skipped, 1 hidden entry passed over"."""
+        parts = [f"{counted(self.n_read, 'image')} read"]
+        if self.skipped:
+            parts.append(f"{counted(len(self.skipped), 'file')} skipped")
+        if self.passed_over:
+            entries = counted(self.passed_over, "hidden entry", "hidden entries")
+            parts.append(f"{entries} passed over")
+        return ", ".join(parts)
+
+
+def counted(number: int, singular: str, plural: str | None = None) -> str:
+    """Return "1 image" or "1,797 images"."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+SHOWN = 3  # names a message gives
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return "a, b, c and 4 more"."""
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more:,} more" if more > 0 else "")

@@ -1,0 +1,211 @@
+"""Overlap: images that stand in two splits, so that scores on one come too easily."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from automl_cv.ledger import counted
+from automl_cv.splitting import SPLITS
+
+# Measured with the features of the embedded backbone `compact`. Distinct pictures: no digit of 720
+# comes nearer than 0.85 to one of 1,077 others, and of 4,000 Fashion-MNIST test images 25 reach 0.9
+# with one of 6,000 others; looked at, these are one article photographed twice, or in two colours.
+# Altered copies that reach it, of digits (8x8) and Fashion-MNIST (28x28): JPEG of quality 90 94 and
+# 100 %, of quality 75 1 and 89 %, 10 % brighter 100 and 99 %, enlarged 37 and 100 %. Centred but
+# not whitened, a threshold that no distinct digit reaches finds 53 % of their JPEG copies
+# of quality 90, and 3 % of all Fashion-MNIST images reach it. With 120 training images the same
+# holds: digits 83 %, Fashion-MNIST 100 % of the JPEG copies, and no distinct picture.
+THRESHOLD = 0.9
+SHRINKAGE = 0.1  # least variance of a direction, as a share of the mean; 0.01 did no better
+
+SHOWN = 5  # examples kept
+BLOCK = 2048  # rows compared at a time: a block of similarities takes 16 MiB
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two images of different splits.
+
+    Args:
+        row: place of the one whose score suffers, counted over all images.
+        twin: place of the other, in the split that comes first.
+        similarity: 1 for identical pixels, else the cosine.
+    """
+
+    row: int
+    twin: int
+    similarity: float
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Images of one split that have a twin in an earlier one.
+
+    Args:
+        counts: by (split, earlier split), in the order of SPLITS: how many images of the first
+            have a twin in the second. Pairs without any are left out.
+        sizes: images of each split.
+        examples: the first few, the most similar ones first.
+        threshold: least cosine that counts; None if only identical pixels do.
+    """
+
+    counts: Mapping[tuple[str, str], int]
+    sizes: Mapping[str, int]
+    examples: tuple[Pair, ...] = ()
+    threshold: float | None = None
+
+    def warnings(self, paths: Sequence[str]) -> list[str]:
+        """Return one line for each pair of splits, to stand above a leaderboard.
+
+        Args:
+            paths: of all images, in the order of the rows; the first line gives an example.
+        """
+        likeness = "identical" if self.threshold is None else "nearly identical"
+        lines = [
+            f"{counted(number, f'{split} image')} of {self.sizes[split]:,} "
+            f"{'is' if number == 1 else 'are'} {likeness} to one in {earlier}: "
+            f"scores on {split} come out too high"
+            for (split, earlier), number in self.counts.items()
+        ]
+        if lines and self.examples:
+            first = self.examples[0]
+            lines[0] += f"; for example {paths[first.row]} and {paths[first.twin]}"
+        return lines
+
+
+def identical(content_hashes: Sequence[str], splits: Sequence[str]) -> Overlap:
+    """Find images whose pixels stand in an earlier split as well.
+
+    Args:
+        content_hashes: of all images, see `images.content_hash`.
+        splits: of all images.
+    """
+    first: dict[str, dict[str, int]] = {name: {} for name in SPLITS}
+    for row, (content, split) in enumerate(zip(content_hashes, splits, strict=True)):
+        first[split].setdefault(content, row)
+    counts: dict[tuple[str, str], int] = {}
+    pairs = []
+    for split, earlier in _split_pairs():
+        for row, content in enumerate(content_hashes):
+            if splits[row] == split and content in first[earlier]:
+                counts[split, earlier] = counts.get((split, earlier), 0) + 1
+                pairs.append(Pair(row, first[earlier][content], 1.0))
+    return Overlap(counts, _sizes(splits), tuple(pairs[:SHOWN]))
+
+
+def near_duplicates(
+    features: npt.NDArray[np.floating],
+    splits: Sequence[str] | npt.NDArray[np.str_],
+    *,
+    threshold: float = THRESHOLD,
+) -> Overlap:
+    """Find validation and test images that look almost like a training image.
+
+    Features are centred and whitened on the training images before the cosine: pooled features
+    are all positive, so that any two images would look alike, and what is common to a class
+    outweighs what is one picture's own.
+
+    Args:
+        features: (images, channels), the pooled output of a backbone's last block; may be
+            memory-mapped, at most a few blocks of it are held.
+        splits: of all images.
+        threshold: least cosine that counts.
+    """
+    names = np.asarray(splits)
+    train = np.flatnonzero(names == "train")
+    counts: dict[tuple[str, str], int] = {}
+    pairs: list[Pair] = []
+    directions = _Directions.fit(features, train)
+    for split in SPLITS[1:]:
+        rows = np.flatnonzero(names == split)
+        similarity, twin = _nearest(directions, rows, train)
+        found = np.flatnonzero(similarity >= threshold)
+        if len(found):
+            counts[split, "train"] = len(found)
+        pairs += [
+            Pair(int(rows[place]), int(twin[place]), float(similarity[place])) for place in found
+        ]
+    pairs.sort(key=lambda pair: (-pair.similarity, pair.row))
+    return Overlap(counts, _sizes(names.tolist()), tuple(pairs[:SHOWN]), threshold)
+
+
+def _split_pairs() -> Iterator[tuple[str, str]]:
+    """Yield each split with each one before it: (validation, train), (test, train), …."""
+    for place, split in enumerate(SPLITS):
+        for earlier in SPLITS[:place]:
+            yield split, earlier
+
+
+def _sizes(splits: Sequence[str]) -> dict[str, int]:
+    present = list(splits)
+    return {name: present.count(name) for name in SPLITS if name in present}
+
+
+def _blocks(rows: npt.NDArray[np.intp]) -> Iterator[slice]:
+    for start in range(0, len(rows), BLOCK):
+        yield slice(start, start + BLOCK)
+
+
+@dataclass(frozen=True, eq=False)
+class _Directions:
+    """Whitened features as vectors of length 1.
+
+    Args:
+        features: (images, channels).
+        mean: (channels,), of the training images.
+        whitening: (channels, channels).
+    """
+
+    features: npt.NDArray[np.floating]
+    mean: npt.NDArray[np.float32]
+    whitening: npt.NDArray[np.float32]
+
+    @classmethod
+    def fit(cls, features: npt.NDArray[np.floating], rows: npt.NDArray[np.intp]) -> _Directions:
+        """Learn mean and whitening from some rows, block by block."""
+        n_images, n_channels = max(len(rows), 1), features.shape[1]
+        mean = np.zeros(n_channels)
+        for block in _blocks(rows):
+            mean += features[rows[block]].sum(axis=0, dtype=np.float64) / n_images
+        covariance = np.zeros((n_channels, n_channels))
+        for block in _blocks(rows):
+            centred = features[rows[block]] - mean
+            covariance += centred.T @ centred / n_images
+        # The mean variance of the directions the images span: with fewer images than channels
+        # the others have none, and would drown everything if they were scaled up without bound.
+        variance = np.trace(covariance) / max(min(n_images - 1, n_channels), 1)
+        floor = max(SHRINKAGE * variance, float(np.finfo(np.float32).tiny))
+        lower = np.linalg.cholesky(covariance + floor * np.eye(n_channels))
+        # Cosines don't depend on which square root of the inverse covariance is taken.
+        whitening = np.linalg.inv(lower).T
+        return cls(features, mean.astype(np.float32), whitening.astype(np.float32))
+
+    def __call__(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+        """Return (rows, channels)."""
+        white = (self.features[rows].astype(np.float32) - self.mean) @ self.whitening
+        lengths = np.linalg.norm(white, axis=1, keepdims=True)
+        # An image that is the mean itself is like nothing, rather than not a number.
+        directions: npt.NDArray[np.float32] = white / np.maximum(lengths, 1e-20)
+        return directions
+
+
+def _nearest(
+    directions: _Directions, rows: npt.NDArray[np.intp], others: npt.NDArray[np.intp]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp]]:
+    """Return the cosine and the row of the nearest of `others`, for each of `rows`."""
+    best = np.full(len(rows), -1.0, dtype=np.float32)
+    twin = np.full(len(rows), -1, dtype=np.intp)
+    for other_block in _blocks(others):
+        candidates = directions(others[other_block])  # (block, channels)
+        for block in _blocks(rows):
+            cosines = directions(rows[block]) @ candidates.T  # (block, other block)
+            place = cosines.argmax(axis=1)
+            value = cosines[np.arange(len(place)), place]
+            better = value > best[block]
+            best[block] = np.where(better, value, best[block])
+            twin[block] = np.where(better, others[other_block][place], twin[block])
+    return best, twin

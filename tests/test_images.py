@@ -1,0 +1,210 @@
+import threading
+import warnings
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from automl_cv import images
+
+HEIGHT, WIDTH = 6, 9
+GREY = np.arange(HEIGHT * WIDTH, dtype=np.uint8).reshape(HEIGHT, WIDTH) * 4
+COLOUR = np.stack([GREY, 255 - GREY, GREY // 2], axis=-1)
+
+
+def encoded(image, image_format="PNG", **options):
+    buffer = BytesIO()
+    image.save(buffer, image_format, **options)
+    return buffer.getvalue()
+
+
+def noise(side):
+    return np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "BMP", "TIFF", "PPM"])
+def test_colour_survives_every_lossless_format(image_format, tmp_path):
+    path = tmp_path / "picture"
+    path.write_bytes(encoded(Image.fromarray(COLOUR), image_format))
+    decoded = images.decode(path)
+    assert decoded.dtype == np.uint8
+    assert np.array_equal(decoded, COLOUR)
+    assert images.read(path).format == image_format
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "WEBP", "JPEG2000", "MPO"])
+def test_lossy_formats_come_close(image_format):
+    smooth = np.broadcast_to(np.arange(0, 128, 2, dtype=np.uint8)[:, None, None], (64, 64, 3))
+    decoded = images.decode(encoded(Image.fromarray(smooth.copy()), image_format))
+    assert np.abs(decoded.astype(int) - smooth).max() <= 8
+
+
+def test_grey_gives_three_equal_channels():
+    decoded = images.decode(encoded(Image.fromarray(GREY)))
+    assert np.array_equal(decoded, np.stack([GREY] * 3, axis=-1))
+
+
+def test_bilevel_is_black_and_white():
+    decoded = images.decode(encoded(Image.fromarray(GREY > 100)))
+    assert np.array_equal(decoded[..., 0], np.where(GREY > 100, 255, 0))
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "TIFF", "PPM"])
+def test_sixteen_bit_grey_is_scaled_and_not_clipped(image_format):
+    deep = np.array([[0, 255, 257 * 100], [32768, 257 * 200 + 128, 65535]], dtype=np.uint16)
+    decoded = images.decode(encoded(Image.fromarray(deep), image_format))
+    assert decoded[..., 1].tolist() == [[0, 1, 100], [128, 200, 255]]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.array([[0.0, 0.5]], np.float32), np.array([[0, 70000]], np.int32)],
+    ids=["floats", "32-bit integers"],
+)
+def test_values_without_a_range_are_refused(values):
+    with pytest.raises(images.DamagedImage, match="32-bit pixel values without a defined range"):
+        images.decode(encoded(Image.fromarray(values), "TIFF"))
+
+
+def test_transparent_pixels_are_laid_on_white():
+    pixels = np.zeros((1, 3, 4), np.uint8)
+    pixels[0, :, 0] = 200  # red, clear to opaque
+    pixels[0, :, 3] = (0, 128, 255)
+    decoded = images.decode(encoded(Image.fromarray(pixels)))
+    assert decoded[0, 0].tolist() == [255, 255, 255]
+    assert decoded[0, 2].tolist() == [200, 0, 0]
+    assert np.abs(decoded[0, 1].astype(int) - [227, 127, 127]).max() <= 1
+
+
+def test_grey_with_alpha_is_laid_on_white():
+    pixels = np.array([[[50, 0], [50, 255]]], np.uint8)
+    decoded = images.decode(encoded(Image.fromarray(pixels, "LA")))
+    assert decoded[0].tolist() == [[255] * 3, [50] * 3]
+
+
+def test_palettes_with_and_without_transparency():
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([10, 20, 30, 200, 100, 0])
+    palette.putdata([0, 1])
+    assert images.decode(encoded(palette))[0].tolist() == [[10, 20, 30], [200, 100, 0]]
+    # One transparent colour, and a table of opacities, which Pillow's RGB would drop with a warning.
+    for transparency in (0, bytes([0, 255])):
+        decoded = images.decode(encoded(palette, transparency=transparency))
+        assert decoded[0].tolist() == [[255, 255, 255], [200, 100, 0]]
+
+
+def test_cmyk_becomes_rgb():
+    content = encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "TIFF")
+    assert images.decode(content)[0, 0].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(orientation):
+    picture = Image.fromarray(COLOUR)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    decoded = images.decode(encoded(picture, "PNG", exif=exif))
+    stored = Image.open(BytesIO(encoded(picture, "PNG", exif=exif)))
+    assert np.array_equal(decoded, np.asarray(ImageOps.exif_transpose(stored)))
+    assert decoded.shape == ((WIDTH, HEIGHT, 3) if orientation >= 5 else (HEIGHT, WIDTH, 3))
+
+
+def test_broken_exif_does_not_cost_the_picture():
+    content = encoded(Image.fromarray(noise(16)), "JPEG", exif=b"Exif\0\0MM\0*\0\0\xff\xff")
+    assert images.decode(content).shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize("image_format", ["GIF", "PNG", "WEBP"])
+def test_first_frame_of_an_animation(image_format):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    content = encoded(
+        frames[0], image_format, save_all=True, append_images=frames[1:], lossless=True
+    )
+    assert images.decode(content)[0, 0].tolist() == [255, 0, 0]
+
+
+def test_an_empty_file():
+    with pytest.raises(images.DamagedImage, match="^empty file$"):
+        images.decode(b"")
+
+
+def test_text_is_no_image(tmp_path):
+    path = tmp_path / "notes.jpg"
+    path.write_text("path,label\n")
+    with pytest.raises(images.DamagedImage, match="^not an image$"):
+        images.decode(path)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(images.DamagedImage, match="^can't be read: No such file or directory$"):
+        images.decode(tmp_path / "nowhere.png")
+
+
+def test_postscript_is_not_run():
+    with pytest.raises(images.DamagedImage, match="^not an image$"):
+        images.decode(encoded(Image.fromarray(COLOUR), "EPS"))
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"])
+def test_every_truncation_is_found(image_format):
+    content = encoded(Image.fromarray(noise(40)), image_format)
+    for share in (0.001, 0.3, 0.6, 0.9):
+        cut = content[: max(4, int(len(content) * share))]
+        with pytest.raises(images.DamagedImage) as caught:
+            images.decode(cut)
+        assert str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_truncated_photograph_says_so():
+    content = encoded(Image.fromarray(noise(40)), "JPEG")[:1000]
+    with pytest.raises(images.DamagedImage, match="^truncated after 1000 bytes$"):
+        images.decode(content)
+
+
+def test_a_decompression_bomb_is_refused_without_a_warning(monkeypatch):
+    content = encoded(Image.fromarray(noise(40)))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # Pillow warns from here
+    assert images.decode(content).shape == (40, 40, 3)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)  # and refuses from twice that
+    with pytest.raises(images.DamagedImage, match=r"^decompression bomb: 40.*|.*1600 pixels"):
+        images.decode(content)
+
+
+def test_threads_leave_the_warning_filters_as_they_were():
+    palette = Image.new("P", (64, 64))
+    palette.putpalette([10, 20, 30, 200, 100, 0])
+    content = encoded(palette, transparency=bytes([0, 255]))
+    before = list(warnings.filters)
+
+    def work():
+        for _ in range(50):
+            images.decode(content)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert warnings.filters == before
+
+
+def test_content_hash_follows_the_pixels_and_not_the_file():
+    picture = Image.fromarray(COLOUR)
+    hashes = {
+        images.content_hash(images.decode(encoded(picture, image_format)))
+        for image_format in ("PNG", "BMP", "TIFF")
+    }
+    assert len(hashes) == 1
+    assert len(hashes.pop()) == 32
+    changed = COLOUR.copy()
+    changed[0, 0, 0] += 1
+    assert images.content_hash(changed) != images.content_hash(COLOUR)
+    # The same bytes in another shape are another picture.
+    assert images.content_hash(COLOUR.reshape(WIDTH, HEIGHT, 3)) != images.content_hash(COLOUR)
+
+
+def test_content_hash_of_a_view_is_that_of_its_copy():
+    view = COLOUR[:, ::2]
+    assert images.content_hash(view) == images.content_hash(view.copy())
