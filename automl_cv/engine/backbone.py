@@ -1,0 +1,183 @@
+"""Builds a study's backbone: one frozen graph from raw pixels to a vector for each block."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from automl_cv import weightfile
+from automl_cv.catalog.backbones import BACKBONES, BackboneEntry, Preprocessing
+from automl_cv.errors import UserError
+from automl_cv.features import Matrix
+from automl_cv.studyfile import Backbone
+
+# Means of ImageNet's training images in blue, green and red, of "caffe" preprocessing
+# (keras/src/applications/imagenet_utils.py).
+IMAGENET_MEANS = (103.939, 116.779, 123.68)
+
+
+def build(backbone: Backbone, image_size: int) -> keras.Model:
+    """Build the network that makes features, weights loaded, nothing trainable.
+
+    Preprocessing stands in the graph, in Keras's own layers and operations. BatchNorm
+    uses its stored statistics, whatever mode the network is called in.
+
+    A saved `.keras` model gets pixels of 0 to 255 as they are: models that carry their
+    own preprocessing expect these. It has one block. A feature map at its end is pooled,
+    a vector is taken as it is, and a last Dense layer with softmax is cut off, since
+    scores of some other task's classes are poor features.
+
+    Args:
+        backbone: the study's `[backbone]`.
+        image_size: height and width of the images, in pixels.
+
+    Returns:
+        A model from float32 pixels in [0, 255], shape (batch, image_size, image_size, 3), to
+        a list of float32 vectors, shape (batch, width), one for each block.
+
+    Raises:
+        UserError: weights or model can't be downloaded, read or used.
+    """
+    path = weightfile.path_of(backbone)
+    preprocessing: Preprocessing = "none"
+    if weightfile.is_saved_model(backbone):
+        blocks = _load_saved_model(path, image_size)
+    else:
+        entry = BACKBONES[backbone.name]
+        if path == entry.weights.path and not entry.weights.embedded:
+            _download(entry)
+        blocks, preprocessing = _load_entry(entry, path), entry.preprocessing
+    blocks.trainable = False
+    pixels = keras.Input((image_size, image_size, 3), name="pixels")
+    outputs = blocks(_preprocess(pixels, preprocessing), training=False)
+    vectors = [
+        layers.GlobalAveragePooling2D(name=f"block{number}")(output)
+        if len(output.shape) == 4
+        else output
+        for number, output in enumerate(outputs, start=1)
+    ]
+    return keras.Model(pixels, vectors, name="backbone")
+
+
+def compile_calls(network: keras.Model, batch_size: int) -> Callable[[np.ndarray], list[Matrix]]:
+    """Compile a network of `build` for batches of one size; threads may share the result.
+
+    One size for all, smaller batches filled up with black: then an image's features do not
+    depend on how many images are left, nor is anything traced twice.
+
+    Args:
+        network: from pixels to a list of vectors.
+        batch_size: images of a full batch.
+
+    Returns:
+        A function from float32 pixels, shape (up to batch_size, height, width, 3), to a
+        list of float32 arrays, shape (images, width).
+    """
+    shape = (batch_size, *network.input_shape[1:])
+
+    compiled = tf.function(
+        lambda pixels: network(pixels, training=False),
+        input_signature=[tf.TensorSpec(shape, tf.float32)],
+        jit_compile=False,
+    ).get_concrete_function()
+
+    def call(pixels: np.ndarray) -> list[Matrix]:
+        n_images = len(pixels)
+        if n_images < batch_size:
+            filled = np.zeros(shape, np.float32)
+            filled[:n_images] = pixels
+            pixels = filled
+        return [vectors.numpy()[:n_images] for vectors in compiled(tf.constant(pixels))]
+
+    return call
+
+
+def _preprocess(pixels: keras.KerasTensor, preprocessing: Preprocessing) -> keras.KerasTensor:
+    match preprocessing:
+        case "caffe":
+            flipped = keras.ops.flip(pixels, axis=-1)  # red, green, blue -> blue, green, red
+            centring = layers.Normalization(mean=IMAGENET_MEANS, variance=(1.0, 1.0, 1.0))
+            return centring(flipped)
+        case "tf":
+            return layers.Rescaling(1 / 127.5, offset=-1.0)(pixels)
+        case "none":
+            return pixels
+
+
+def _load_entry(entry: BackboneEntry, path: Path) -> keras.Model:
+    """Build an entry's network and load its weights: a model to the outputs of its blocks."""
+    network = entry.load()(**entry.arguments)
+    try:
+        network.load_weights(path)
+    except Exception as error:  # h5py and Keras raise anything from KeyError to OSError
+        raise UserError(
+            f"{path}: no weights of {entry.name}: {_first_line(error)}; expected a file that "
+            f"`save_weights` of the headless {entry.name} wrote"
+        ) from None
+    outputs = [
+        layer.output for layer in network.layers if re.fullmatch(entry.block_outputs, layer.name)
+    ]
+    return keras.Model(network.input, outputs, name=entry.name)
+
+
+def _download(entry: BackboneEntry) -> None:
+    """Have Keras fetch and check the weights it publishes, unless they are there already."""
+    weights = entry.weights
+    try:
+        weights.path.parent.mkdir(parents=True, exist_ok=True)
+        # Keras prints its progress to stdout, where only data goes.
+        with contextlib.redirect_stdout(sys.stderr):
+            keras.utils.get_file(
+                weights.file_name,
+                weights.url,
+                cache_subdir=str(weights.path.parent.resolve()),
+                file_hash=weights.md5,
+            )
+    except Exception as error:  # Keras raises a bare Exception where a download fails
+        raise UserError(
+            f"the ImageNet weights of {entry.name} are not at hand and can't be downloaded "
+            f"({_first_line(error)}): put {weights.file_name} from {weights.url} into "
+            f'{weights.path.parent}, or name a file with `weights = "FILE"` in [backbone]; '
+            'the backbone "compact" needs no download'
+        ) from None
+
+
+def _load_saved_model(path: Path, image_size: int) -> keras.Model:
+    """Load a `.keras` model and cut it where its features are: a model to a list of one output."""
+    try:
+        # Safe mode refuses Lambda layers, whose code would run on loading.
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # whatever a layer's from_config raises
+        raise UserError(
+            f"{path}: can't be loaded: {_first_line(error)}; expected a model of Keras's own "
+            "layers, saved by `model.save`"
+        ) from None
+    taken = getattr(model, "input_shape", None)
+    match taken:
+        case (_, int() | None as height, int() | None as width, 3):
+            fits = height in (None, image_size) and width in (None, image_size)
+        case _:
+            fits = False
+    if not fits:
+        raise UserError(
+            f"{path}: takes inputs of shape {taken}, not images of ({image_size}, {image_size}, 3)"
+        )
+    output = model.output
+    last = model.layers[-1]
+    if isinstance(last, layers.Dense) and last.activation is keras.activations.softmax:
+        output = last.input
+    if not keras.backend.is_keras_tensor(output) or len(output.shape) not in (2, 4):
+        raise UserError(f"{path}: expected one output, a feature map or a vector for each image")
+    return keras.Model(model.input, [output], name="saved_model")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0] or type(error).__name__

@@ -1,0 +1,126 @@
+"""Files of images become batches of pixels: decoded, resized, some batches ahead of their use."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from automl_cv.errors import AutomlError
+from automl_cv.images import DamagedImage, content_hash, decode
+
+Pixels = NDArray[np.uint8]
+Batch = NDArray[np.float32]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def resize(pixels: Pixels, size: int) -> Batch:
+    """Resize one image to a square; its proportions are not kept.
+
+    Args:
+        pixels: uint8, shape (height, width, 3).
+        size: height and width of the result, in pixels.
+
+    Returns:
+        float32 in [0, 255], shape (size, size, 3).
+    """
+    return resize_all([pixels], size)[0]
+
+
+def resize_all(images: Sequence[Pixels], size: int) -> Batch:
+    """Resize images to squares, those of equal size in one operation.
+
+    The operation is TensorFlow's bilinear one with antialiasing, which a saved classifier
+    can carry in its graph: Pillow's gives other pixels.
+
+    Args:
+        images: each uint8, shape (height, width, 3).
+        size: height and width of the result, in pixels.
+
+    Returns:
+        float32 in [0, 255], shape (images, size, size, 3).
+    """
+    resized = np.empty((len(images), size, size, 3), np.float32)
+    places: dict[tuple[int, ...], list[int]] = {}
+    for place, pixels in enumerate(images):
+        places.setdefault(pixels.shape, []).append(place)
+    for same in places.values():
+        stacked = np.stack([images[place] for place in same])
+        resized[same] = tf.image.resize(stacked, (size, size), "bilinear", antialias=True)
+    return resized
+
+
+def batches(
+    paths: Sequence[Path],
+    content_hashes: Sequence[str],
+    size: int,
+    batch_size: int,
+    threads: int,
+) -> Iterator[Batch]:
+    """Decode and resize files, in their order, at most two batches a thread ahead.
+
+    Args:
+        paths: files of images.
+        content_hashes: of their pixels, as they were when the data set was read.
+        size: height and width that images are resized to, in pixels.
+        batch_size: images in each batch but the last.
+        threads: threads that decode.
+
+    Yields:
+        float32 in [0, 255], shape (up to batch_size, size, size, 3).
+
+    Raises:
+        AutomlError: a file can't be read any more, or holds another picture by now.
+    """
+
+    def load(start: int) -> Batch:
+        chosen = slice(start, start + batch_size)
+        files = zip(paths[chosen], content_hashes[chosen], strict=True)
+        return resize_all([_decode_unchanged(path, known) for path, known in files], size)
+
+    with ThreadPoolExecutor(threads, "decode") as pool:
+        yield from in_order(pool, load, range(0, len(paths), batch_size), ahead=2 * threads)
+
+
+def in_order(
+    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], ahead: int
+) -> Iterator[Result]:
+    """Yield function(item) for each item, in order, with at most `ahead` results waiting.
+
+    `Executor.map` would take all items at once, and so hold all of them in memory.
+    """
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _decode_unchanged(path: Path, known: str) -> Pixels:
+    """Decode a file; its features are filed under `known`, so it must be that picture still."""
+    try:
+        pixels = decode(path)
+    except DamagedImage as error:
+        raise AutomlError(
+            f"{path}: was an image when the data set was read, and now is not ({error}); "
+            "put it back or remove it, then run again"
+        ) from None
+    if content_hash(pixels) != known:
+        raise AutomlError(
+            f"{path}: has changed since the data set was read; leave the files alone while "
+            "features are extracted, then run again"
+        )
+    return pixels

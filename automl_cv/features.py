@@ -1,0 +1,356 @@
+"""The feature cache: what a backbone makes of an image, computed once and kept on disk.
+
+    CACHE/features/RECIPE KEY/
+        recipe.json               what determines these features, for people and `cache`
+        shards/TIME-RANDOM/       features of some images, never changed once they are there
+            index.json            content hashes of the images, a checksum of each array
+            block_000.npy, …      float32 (images, width), one file for each block
+        assembled/ORDER KEY/      rows of the shards in the order that a study asked for
+            index.json
+            features.npy          float32 (images, sum of widths)
+
+A shard is one write: a kill loses at most the features since the last. Processes may write
+at once; at worst an image's features are there twice. Arrays are memory-mapped, so that
+processes share them, and checked before they are used (see `arrays`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_cv import arrays, weightfile
+from automl_cv.catalog.backbones import BACKBONES
+from automl_cv.errors import AutomlError, warn
+from automl_cv.studyfile import Backbone
+
+# Part of every key: raise it when the layout changes, or the way images are decoded,
+# resized or pooled, so that older features are no longer found.
+FORMAT = 1
+
+ASSEMBLY_BYTES = 64 * 2**20  # rows held in memory while arrays are joined
+
+FeatureSet = Literal["last", "all"]
+Matrix = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that determines the features of an image, except the image.
+
+    Args:
+        backbone: name of the backbone's entry, or of the saved model's file.
+        network: what builds the network: the entry's target and arguments, or "saved model".
+        block_outputs: the entry's pattern of layers that give a block's output.
+        weights: hash of the weights, "md5:…" as published by Keras or "blake2b:…" of the file.
+        preprocessing: what happens to the pixels before the first layer.
+        image_size: height and width in pixels.
+        pooling: how a block's feature map becomes one vector.
+        view: seed of the alteration of the image, None for the image as it is.
+        precision: type in which the network computes.
+    """
+
+    backbone: str
+    network: str
+    block_outputs: str
+    weights: str
+    preprocessing: str
+    image_size: int
+    pooling: str = "average"
+    view: int | None = None
+    precision: str = "float32"
+
+    @property
+    def key(self) -> str:
+        """Hash of the recipe and the cache's format: 16 hexadecimal digits."""
+        text = json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of images, one row an image.
+
+    Args:
+        array: float32 (images, sum of widths), memory-mapped and read-only.
+        widths: how many columns each block has, in the order of the blocks.
+    """
+
+    array: Matrix
+    widths: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """What the cache holds for one recipe.
+
+    Args:
+        key: name of its folder.
+        recipe: None where `recipe.json` is damaged or of another version.
+        n_images: images whose features are there, each counted once.
+        n_bytes: size on disk.
+        written: when something was last added, local time.
+    """
+
+    key: str
+    recipe: Recipe | None
+    n_images: int
+    n_bytes: int
+    written: datetime
+
+
+def recipe(backbone: Backbone, view: int | None = None) -> Recipe:
+    """Work out a study's recipe, without TensorFlow.
+
+    Args:
+        backbone: the study's `[backbone]`.
+        view: seed of the alteration of the images, None for the images as they are.
+
+    Raises:
+        UserError: a file that it names does not exist, or its keys contradict each other.
+    """
+    if weightfile.is_saved_model(backbone):
+        path = weightfile.path_of(backbone)
+        return Recipe(
+            backbone=path.name,
+            network="saved model",
+            block_outputs="output",
+            weights=weightfile.hash_of(path),
+            preprocessing="none",
+            image_size=backbone.image_size or weightfile.image_size_of(path),
+            view=view,
+        )
+    entry = BACKBONES[backbone.name]
+    path = weightfile.path_of(backbone)
+    arguments = ", ".join(f"{name}={value!r}" for name, value in entry.arguments.items())
+    published = path == entry.weights.path and entry.weights.md5
+    return Recipe(
+        backbone=entry.name,
+        network=f"{entry.target}({arguments})",
+        block_outputs=entry.block_outputs,
+        weights=f"md5:{published}" if published else weightfile.hash_of(path),
+        preprocessing=entry.preprocessing,
+        image_size=backbone.image_size or entry.image_size,
+        view=view,
+    )
+
+
+class FeatureCache:
+    """Features on disk; see the module's text for the layout.
+
+    Args:
+        folder: the cache folder, which may not exist yet; features go to `features` in it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "features"
+
+    def missing(
+        self, recipe: Recipe, content_hashes: Sequence[str], features: FeatureSet = "all"
+    ) -> list[str]:
+        """Return the distinct hashes of images whose features are not there.
+
+        Args:
+            recipe: how the features are made.
+            content_hashes: of the images, in any order, repeats allowed.
+            features: which blocks must be undamaged: the last, or all.
+
+        Returns:
+            Hashes in the order in which they came, each once.
+        """
+        found = {known for shard in self._shards(recipe, features) for known in shard.hashes}
+        return [wanted for wanted in dict.fromkeys(content_hashes) if wanted not in found]
+
+    def add(self, recipe: Recipe, content_hashes: Sequence[str], blocks: Sequence[Matrix]) -> None:
+        """Write one shard.
+
+        Args:
+            recipe: how the features were made.
+            content_hashes: one for each image.
+            blocks: for each block float32 (images, width), in the order of the blocks.
+        """
+        folder = self.folder / recipe.key
+        shards = folder / "shards"
+        temporary = arrays.temporary_folder(shards)
+        arrays.remove_abandoned(folder)
+        if not (folder / "recipe.json").is_file():
+            arrays.write_text(folder / "recipe.json", json.dumps(asdict(recipe), indent=2))
+        for number, block in enumerate(blocks):
+            np.save(temporary / _block_file(number), np.asarray(block, np.float32))
+        # Names sort by time, so that of two copies of an image the older is always taken.
+        name = f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
+        arrays.publish(temporary, shards / name, {"content_hashes": list(content_hashes)})
+
+    def open(
+        self, recipe: Recipe, content_hashes: Sequence[str], features: FeatureSet = "last"
+    ) -> Features:
+        """Return the features of images, in the order asked for.
+
+        What has to be gathered from several files is gathered once and kept, for all
+        processes and later runs.
+
+        Args:
+            recipe: how the features were made.
+            content_hashes: of the images, one for each row; repeats allowed.
+            features: "last" for the last block's, "all" for those of every block, side by side.
+
+        Raises:
+            AutomlError: features of some images are not there (see `missing`).
+        """
+        wanted = list(content_hashes)
+        if not wanted:
+            raise ValueError("features of no images were asked for")
+        order = hashlib.blake2b("\n".join([features, *wanted]).encode(), digest_size=16)
+        assembled = self.folder / recipe.key / "assembled" / order.hexdigest()
+        found = _read_assembled(assembled)
+        if found is not None:
+            return found
+        shards = list(self._shards(recipe, features))
+        places: dict[str, tuple[int, int]] = {}
+        for number, shard in enumerate(shards):
+            if len(shard.names) == 1 and shard.hashes == wanted:
+                (block,) = shard.open()
+                return Features(block, (block.shape[1],))
+            for row, content_hash in enumerate(shard.hashes):
+                places.setdefault(content_hash, (number, row))
+        absent = sum(content_hash not in places for content_hash in wanted)
+        if absent:
+            raise AutomlError(
+                f"{absent} of {len(wanted)} images have no features in {self.folder}: "
+                "they must be extracted first"
+            )
+        rows = np.array([places[content_hash] for content_hash in wanted])
+        _assemble(assembled, shards, rows)
+        found = _read_assembled(assembled)
+        if found is None:
+            raise AutomlError(f"{assembled}: damaged as soon as it was written; check the disk")
+        return found
+
+    def entries(self) -> list[CacheEntry]:
+        """Return what the cache holds, one entry a recipe, sorted by key."""
+        folders = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
+        return [_describe(folder) for folder in folders if folder.is_dir()]
+
+    def clear(self) -> int:
+        """Remove everything, leftovers of killed processes too; return the bytes freed."""
+        freed = arrays.folder_size(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return freed - arrays.folder_size(self.folder)
+
+    def _shards(self, recipe: Recipe, features: FeatureSet) -> Iterator[_Shard]:
+        """Open the undamaged shards; warn of each damaged one, and remove it.
+
+        Removing keeps the next run from warning again of images that are back by then.
+        """
+        shards = self.folder / recipe.key / "shards"
+        for folder in sorted(shards.iterdir()) if shards.is_dir() else []:
+            if folder.name.startswith(arrays.TEMPORARY_PREFIX):
+                continue
+            try:
+                yield _checked_shard(folder, features)
+            except arrays.Damaged as damage:
+                if not folder.is_dir():
+                    continue  # another process has removed it
+                warn(
+                    f"cached features are damaged ({damage}); the folder {folder} was removed, "
+                    "its images are extracted again"
+                )
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class _Shard:
+    folder: Path
+    index: dict[str, Any]
+    names: list[str]  # files of the blocks asked for
+
+    @property
+    def hashes(self) -> list[str]:
+        hashes: list[str] = self.index["content_hashes"]
+        return hashes
+
+    def open(self) -> list[Matrix]:
+        """Memory-map the blocks: an open file each, so no more than one shard's at a time."""
+        return [arrays.open_array(self.folder / name, self.index) for name in self.names]
+
+
+def _checked_shard(folder: Path, features: FeatureSet) -> _Shard:
+    index = arrays.read_index(folder)
+    names = sorted(index["files"])
+    shard = _Shard(folder, index, names[-1:] if features == "last" else names)
+    n_images = len(index.get("content_hashes", []))
+    for name, block in zip(shard.names, shard.open(), strict=True):
+        if len(block) != n_images:
+            raise arrays.Damaged(f"{folder / name} has {len(block)} rows for {n_images} images")
+    return shard
+
+
+def _block_file(number: int) -> str:
+    return f"block_{number:03d}.npy"
+
+
+def _describe(folder: Path) -> CacheEntry:
+    try:
+        found = Recipe(**json.loads((folder / "recipe.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        found = None
+    hashes: set[str] = set()
+    times = [folder.stat().st_mtime]
+    for index in folder.glob("shards/*/index.json"):
+        times.append(index.stat().st_mtime)
+        try:
+            hashes.update(arrays.read_index(index.parent)["content_hashes"])
+        except arrays.Damaged:
+            continue  # counted as nothing here; the next search removes it
+    return CacheEntry(
+        key=folder.name,
+        recipe=found,
+        n_images=len(hashes),
+        n_bytes=arrays.folder_size(folder),
+        written=datetime.fromtimestamp(max(times)),
+    )
+
+
+def _assemble(folder: Path, shards: list[_Shard], rows: NDArray[np.int64]) -> None:
+    """Write the rows (shard, row in shard) of all blocks side by side into one array."""
+    widths = [block.shape[1] for block in shards[rows[0, 0]].open()]
+    temporary = arrays.temporary_folder(folder.parent)
+    joined = np.lib.format.open_memmap(
+        temporary / "features.npy", "w+", np.float32, (len(rows), sum(widths))
+    )
+    step = max(1, ASSEMBLY_BYTES // (4 * max(widths)))
+    for number in np.unique(rows[:, 0]):
+        here = np.flatnonzero(rows[:, 0] == number)
+        column = 0
+        for block in shards[number].open():
+            columns = slice(column, column + block.shape[1])
+            for start in range(0, len(here), step):
+                some = here[start : start + step]
+                joined[some, columns] = block[rows[some, 1]]
+            column = columns.stop
+    joined.flush()
+    arrays.publish(temporary, folder, {"widths": widths})
+
+
+def _read_assembled(folder: Path) -> Features | None:
+    """Open an assembled array; None where there is none, or only a damaged one."""
+    if not folder.is_dir():
+        return None
+    try:
+        index = arrays.read_index(folder)
+        return Features(arrays.open_array(folder / "features.npy", index), tuple(index["widths"]))
+    except arrays.Damaged as damage:
+        warn(f"cached features are damaged ({damage}); they are put together again")
+        shutil.rmtree(folder, ignore_errors=True)
+        return None

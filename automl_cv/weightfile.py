@@ -1,0 +1,79 @@
+"""The file that a study's backbone takes its weights from; found and hashed without TensorFlow."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from pathlib import Path
+
+from automl_cv.catalog.backbones import BACKBONES
+from automl_cv.errors import UserError
+from automl_cv.studyfile import Backbone
+
+
+def is_saved_model(backbone: Backbone) -> bool:
+    """Tell whether a study's backbone is a saved `.keras` model rather than an entry."""
+    return backbone.name.endswith(".keras")
+
+
+def path_of(backbone: Backbone) -> Path:
+    """Return the file that a study's backbone takes its weights from.
+
+    It exists, unless it is one that Keras downloads.
+
+    Raises:
+        UserError: the file that the study names does not exist, or a `weights` that
+            this backbone can't have.
+    """
+    if is_saved_model(backbone):
+        if backbone.weights is not None:
+            raise UserError(
+                f"backbone.weights: {backbone.name} brings its own weights; leave the key out"
+            )
+        return _existing(Path(backbone.name).expanduser(), "backbone.name")
+    entry = BACKBONES[backbone.name]
+    if backbone.weights == "imagenet" and entry.weights.embedded:
+        raise UserError(
+            f"backbone.weights: there are no ImageNet weights of {entry.name!r}; leave the key "
+            "out for its own, or choose a ResNet"
+        )
+    if backbone.weights not in (None, "imagenet"):
+        return _existing(Path(str(backbone.weights)).expanduser(), "backbone.weights")
+    if entry.weights.embedded:
+        return _existing(entry.weights.path, f"the embedded weights of {entry.name!r}")
+    return entry.weights.path
+
+
+def _existing(path: Path, what: str) -> Path:
+    if not path.is_file():
+        raise UserError(f"{what}: no such file: {path}")
+    return path
+
+
+def hash_of(path: Path) -> str:
+    """Return "blake2b:" and 32 hexadecimal digits that only files of equal content share."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
+    return f"blake2b:{digest.hexdigest()}"
+
+
+def image_size_of(path: Path) -> int:
+    """Read the image size that a saved model was built for: the shape of its input layer.
+
+    Raises:
+        UserError: it takes images of any size, or is no file that Keras saved.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            config = json.loads(archive.read("config.json"))
+        shape = config["config"]["layers"][0]["config"]["batch_shape"]
+    except (zipfile.BadZipFile, KeyError, IndexError, TypeError, ValueError):
+        shape = None
+    match shape:
+        case [_, int(height), int(width), _] if height == width:
+            return height
+    raise UserError(
+        f"backbone.image_size: {path} does not say which size of square images it takes; "
+        "give image_size, in pixels"
+    )
