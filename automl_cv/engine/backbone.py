@@ -13,10 +13,10 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from automl_cv import weightfile
 from automl_cv.catalog.backbones import BACKBONES, BackboneEntry, Preprocessing
 from automl_cv.errors import UserError
-from automl_cv.features import Matrix
+from automl_cv.features import weightfile
+from automl_cv.features.cache import Matrix
 from automl_cv.studyfile import Backbone
 
 # Means of ImageNet's training images in blue, green and red, of "caffe" preprocessing

@@ -14,7 +14,8 @@ import tensorflow as tf
 
 from automl_cv.engine import backbone as backbones
 from automl_cv.engine import images
-from automl_cv.features import FeatureCache, Matrix, Recipe
+from automl_cv.features import FeatureCache, Recipe
+from automl_cv.features.cache import Matrix
 from automl_cv.studyfile import Backbone
 
 BATCH_SIZE = 32

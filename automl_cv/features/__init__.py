@@ -1,0 +1,6 @@
+"""Features of images: what determines them, and the cache that keeps them. NumPy only."""
+
+from automl_cv.features.cache import CacheEntry, FeatureCache, Features
+from automl_cv.features.recipes import Recipe, recipe
+
+__all__ = ["CacheEntry", "FeatureCache", "Features", "Recipe", "recipe"]
