@@ -118,13 +118,13 @@ def fail(trials: StageTrials, trial: int, row: tuple, error: str) -> None:
     trials.finish(trial, parameters, distributions_of(parameters), history)
 
 
-def build(folder: Path, run: str = "slides") -> tuple[str, RDBStorage]:
+def build(folder: Path, file: str = "trials.db") -> tuple[str, RDBStorage]:
     """Make a database of both published stages; return its address and the open storage."""
-    url = f"sqlite:///{folder}/trials.db"
+    url = f"sqlite:///{folder}/{file}"
     storage = open_storage(url, create=True)
     for stage, rows in (("coarse", COARSE), ("narrowed", NARROWED)):
         facts = replace(FACTS, started=FACTS.started.replace(hour=len(stage)))
-        trials = StageTrials.create(storage, run, stage, facts)
+        trials = StageTrials.create(storage, "slides", stage, facts)
         for trial, row in enumerate(rows):
             finish(trials, trial, row)
     return url, storage

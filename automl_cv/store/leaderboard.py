@@ -12,9 +12,9 @@ from optuna.storages import RDBStorage
 from automl_cv.history import Epoch
 from automl_cv.store.database import open_storage
 from automl_cv.store.intervals import differs, wilson
+from automl_cv.store.reading import read_records
 from automl_cv.store.records import StudyFacts, TrialRecord, merged
 from automl_cv.store.runs import StudyRun, find_run
-from automl_cv.store.trials import read_records
 
 # Parameters that every leaderboard has, in this order; others follow as they are met.
 _PARAMETERS = {
@@ -220,9 +220,8 @@ def _merit(record: TrialRecord) -> tuple[float, float]:
 
 
 def _best(record: TrialRecord) -> Epoch:
-    best = record.history.best
-    assert best is not None, "only ranked trials come here"
-    return best
+    assert record.best is not None, "only ranked trials come here"
+    return record.best
 
 
 def _interval(val_accuracy: float, n_images: int | None) -> tuple[float | None, float | None]:

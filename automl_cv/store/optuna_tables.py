@@ -1,9 +1,9 @@
 """The one place that reads and writes Optuna's tables themselves, where its own way is slow.
 
-Measured with 1,000 trials of 50 epochs: `get_all_trials` takes about 100 times as long as
-`read_trials`, since it makes an object of each intermediate value; `add_trial` with a curve
-of 50 epochs about 4 times as long as the same without it and `write_curve`, since it looks
-each step up before it inserts it. Figures: docs/benchmarks.md.
+Measured with 1,000 trials of 50 epochs (tests/benchmarks/report_speed.py): `get_all_trials`
+takes about 20 times as long as `read_trials`, since it makes an object of each intermediate
+value; `add_trial` with a curve of 50 epochs about 4 times as long as the same without it and
+`write_curve`, since it looks each step up before it inserts it.
 
 The schema is versioned; `RDBStorage` refuses to open one that it does not know.
 """

@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Literal
 
-from automl_cv.history import History
+from automl_cv.history import Epoch, History
 
 # Attributes of an Optuna study or trial. The version grows when a value's meaning changes.
 FACTS = "automl-cv:v1:facts"  # of a study: StudyFacts
@@ -113,10 +114,15 @@ class TrialRecord:
     system_attributes: Mapping[str, Any] = field(default_factory=dict)
     number: int | None = None
 
+    @cached_property
+    def best(self) -> Epoch | None:
+        """The history's best epoch, looked for once."""
+        return self.history.best
+
     @property
     def value(self) -> float | None:
         """Validation accuracy of the best epoch; None where no epoch has finite losses."""
-        return None if self.history.best is None else self.history.best.val_accuracy
+        return None if self.best is None else self.best.val_accuracy
 
     @property
     def is_ranked(self) -> bool:

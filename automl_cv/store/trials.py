@@ -16,6 +16,7 @@ from automl_cv.history import History
 from automl_cv.store.database import patiently
 from automl_cv.store.lease import Lease
 from automl_cv.store.optuna_tables import TrialRow, read_trials, write_curve
+from automl_cv.store.reading import lease_of, read_records
 from automl_cv.store.records import (
     FACTS,
     HISTORY,
@@ -26,12 +27,9 @@ from automl_cv.store.records import (
     STOP_REASON,
     TRIAL,
     WORKER,
-    State,
     StudyFacts,
     TrialRecord,
-    history_from_json,
     history_to_json,
-    one_per_slot,
 )
 
 
@@ -152,7 +150,7 @@ class StageTrials:
         return sorted(
             row.attributes[TRIAL]
             for row in self._running()
-            if row.trial_id not in own and _lease(row).is_alive
+            if row.trial_id not in own and lease_of(row).is_alive
         )
 
     def settle(self) -> list[int]:
@@ -162,7 +160,7 @@ class StageTrials:
         """
         settled = []
         for row in self._running():
-            if not _lease(row).is_alive:
+            if not lease_of(row).is_alive:
                 self._mark_interrupted(row.trial_id)
                 settled.append(row.attributes[TRIAL])
         return sorted(settled)
@@ -304,47 +302,6 @@ class StageTrials:
         return [row for row in rows if row.state is TrialState.RUNNING and TRIAL in row.attributes]
 
 
-def read_records(
-    storage: RDBStorage,
-    study_id: int,
-    run: str,
-    stage: str,
-    *,
-    with_system_attributes: bool = False,
-) -> list[TrialRecord]:
-    """Return one record for each slot of a stage, ordered by slot.
-
-    Args:
-        storage: the database.
-        study_id: Optuna's number of the stage's study.
-        run: name of the run.
-        stage: name of the stage.
-        with_system_attributes: whether to read what samplers keep, which may be much.
-    """
-    rows = [
-        row
-        for row in read_trials(storage, study_id, with_system_attributes=with_system_attributes)
-        if TRIAL in row.attributes
-    ]
-    return one_per_slot([_record(row, run, stage) for row in rows])
-
-
-def _record(row: TrialRow, run: str, stage: str) -> TrialRecord:
-    stored = row.attributes
-    return TrialRecord(
-        run=run,
-        stage=stage,
-        trial=stored[TRIAL],
-        state=_state(row),
-        parameters=row.parameters,
-        history=history_from_json(stored[HISTORY]),
-        optimizer_config=stored.get(OPTIMIZER, {}),
-        worker=stored.get(WORKER, {}),
-        system_attributes=row.system_attributes,
-        number=row.number,
-    )
-
-
 def _outcome(history: History) -> tuple[TrialState, float | None]:
     """Return Optuna's state and value of a finished trial."""
     match history.stop_reason:
@@ -367,18 +324,3 @@ def _attributes(record: TrialRecord) -> dict[str, Any]:
         WORKER: dict(record.worker),
     }
     return {key: value for key, value in attributes.items() if value not in (None, {})}
-
-
-def _lease(row: TrialRow) -> Lease:
-    return Lease.from_json(row.attributes[LEASE])
-
-
-def _state(row: TrialRow) -> State:
-    match row.state:
-        case TrialState.COMPLETE:
-            return "complete"
-        case TrialState.PRUNED:
-            return "pruned"
-        case TrialState.FAIL:
-            return "interrupted" if row.attributes.get(INTERRUPTED) else "failed"
-    return "running" if _lease(row).is_alive else "interrupted"

@@ -1,0 +1,171 @@
+"""The columns of a leaderboard: the only list of them. A new column is an entry here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from automl_cv.registry import Entry, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from automl_cv.store.records import TrialRecord
+
+MISSING = "–"
+TIE = "≈"
+
+
+def text(value: Any) -> str:
+    """Write a value as it is, a number with up to four significant digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def accuracy(value: float) -> str:
+    """Write a share of images with four decimals: 0.9342."""
+    return f"{value:.4f}"
+
+
+def seconds(value: float) -> str:
+    """Write a time in seconds with one decimal: 0.3."""
+    return f"{value:.1f}"
+
+
+def stored(name: str, board: pd.DataFrame, records: Sequence[TrialRecord]) -> Any:
+    """Return the column that the leaderboard itself has under this name."""
+    return board[name]
+
+
+def tie(name: str, board: pd.DataFrame, records: Sequence[TrialRecord]) -> list[str]:
+    """Return a sign for each trial that can't be told apart from the first."""
+    tied = board["tied_with_first"].fillna(False)
+    return [
+        TIE if same and rank > 1 else "" for same, rank in zip(tied, board["rank"], strict=True)
+    ]
+
+
+def interval(name: str, board: pd.DataFrame, records: Sequence[TrialRecord]) -> list[str | None]:
+    """Return the interval of each validation accuracy as one text: "0.915–0.949"."""
+    ends = zip(board["val_accuracy_low"], board["val_accuracy_high"], strict=True)
+    return [f"{low:.3f}–{high:.3f}" if low == low else None for low, high in ends]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column(Entry):
+    """One column.
+
+    Args:
+        heading: what stands above it in a table for people.
+        target: function (name, leaderboard, records) -> values, one for each trial; by
+            default the leaderboard's own column. The leaderboard is the DataFrame of
+            `automl_cv.leaderboard`, the records are the same trials in the same order.
+        format: writes a value that is not missing.
+        align: side on which cells are flush.
+        largest_first: whether `--sort` begins with the largest value.
+        drop: a table that is too wide loses the columns of the highest number first, those
+            of 0 never. None: never shown in a table for people.
+        folds: whether long cells take several lines where the table is too wide.
+        in_data: whether CSV, JSON and Parquet have it.
+    """
+
+    heading: str
+    target: str = "automl_cv.report.columns:stored"
+    format: Callable[[Any], str] = text
+    align: Literal["left", "right"] = "right"
+    largest_first: bool = False
+    drop: int | None = 0
+    folds: bool = False
+    in_data: bool = True
+
+    def cell(self, value: Any) -> str:
+        """Write one value, or a dash where it is missing."""
+        return MISSING if value is None else self.format(value)
+
+
+def of_parameter(name: str) -> Column:
+    """Return the column of a searched parameter that has no entry of its own."""
+    return Column(name=name, about="searched parameter", heading=name.replace("_", " "))
+
+
+COLUMNS: Table[Column] = Table(
+    "column",
+    [
+        Column(name="rank", about="place by validation accuracy", heading="#"),
+        Column(
+            name="tie",
+            about="whether chance explains the distance to the first",
+            heading="",
+            target="automl_cv.report.columns:tie",
+            align="left",
+            in_data=False,
+        ),
+        Column(name="stage", about="stage of the study", heading="stage", align="left"),
+        Column(name="trial", about="slot within the stage, from 0", heading="trial"),
+        Column(name="model", about="frozen network", heading="model", align="left", drop=6),
+        Column(name="batch_size", about="images a step", heading="batch"),
+        Column(name="optimizer", about="Keras class", heading="optimizer", align="left"),
+        Column(name="learning_rate", about="initial rate", heading="learning rate"),
+        Column(name="momentum", about="where the optimizer has one", heading="momentum"),
+        Column(name="epochs", about="passes over the training images", heading="epochs", drop=1),
+        Column(
+            name="best_epoch",
+            about="epoch of the highest validation accuracy; all figures are of it",
+            heading="best",
+            drop=4,
+        ),
+        Column(
+            name="accuracy",
+            about="share of training images classified right",
+            heading="acc",
+            format=accuracy,
+            largest_first=True,
+            drop=2,
+        ),
+        Column(
+            name="val_accuracy",
+            about="share of validation images classified right",
+            heading="val acc",
+            format=accuracy,
+            largest_first=True,
+        ),
+        Column(
+            name="val_accuracy_low",
+            about="lower end of its 95 % interval (Wilson)",
+            heading="val acc low",
+            format=accuracy,
+            largest_first=True,
+            drop=None,
+        ),
+        Column(
+            name="val_accuracy_high",
+            about="upper end of its 95 % interval (Wilson)",
+            heading="val acc high",
+            format=accuracy,
+            largest_first=True,
+            drop=None,
+        ),
+        Column(
+            name="interval",
+            about="95 % interval of the validation accuracy (Wilson)",
+            heading="95\N{NO-BREAK SPACE}%",
+            target="automl_cv.report.columns:interval",
+            drop=3,
+            in_data=False,
+        ),
+        Column(name="loss", about="cross-entropy on training images", heading="loss", drop=2),
+        Column(name="val_loss", about="cross-entropy on validation images", heading="val loss"),
+        Column(
+            name="tied_with_first",
+            about="whether chance explains the distance to the first",
+            heading="tied",
+            largest_first=True,
+            drop=None,
+        ),
+        Column(
+            name="stop_reason", about="why it ended", heading="stopped by", align="left", drop=3
+        ),
+        Column(name="seconds", about="time of the trial", heading="s", format=seconds, drop=5),
+        Column(name="state", about="complete or pruned", heading="state", align="left", drop=6),
+    ],
+)

@@ -1,0 +1,34 @@
+"""A report in colours for a terminal, and the same as plain text."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from automl_cv.report.document import Report
+from automl_cv.report.layout import lay_out
+
+STYLES = {"plain": "", "heading": "bold", "faint": "dim", "warning": "yellow"}
+
+
+def for_terminal(report: Report, width: int) -> Text:
+    """Return a report that fits a terminal.
+
+    Args:
+        report: what to show.
+        width: number of characters a line holds.
+    """
+    # Text, not markup: square brackets in a class name mean nothing.
+    shown = Text(no_wrap=True, overflow="ignore", end="")
+    for line in lay_out(report, width):
+        shown.append(f"{line.text}\n", STYLES[line.kind])
+    return shown
+
+
+def as_text(report: Report, width: int | None = None) -> str:
+    """Return a report as text without colours, each line ended.
+
+    Args:
+        report: what to show.
+        width: number of characters a line holds; None where that is no concern.
+    """
+    return "".join(f"{line.text}\n" for line in lay_out(report, width))
