@@ -269,10 +269,10 @@ def _note_copies(table: pd.DataFrame) -> list[str]:
     n_labels = copies.groupby("content_hash")["label"].nunique()
     torn = n_labels.index[n_labels > 1]
     if len(torn):
-        names = copies.loc[copies["content_hash"] == torn[0], "name"].tolist()
+        first = copies[copies["content_hash"] == torn[0]].drop_duplicates("label")["name"]
         notes.append(
             f"{counted(len(torn), 'picture')} under more than one label, first "
-            f"{' and '.join(names[:2])}"
+            f"{' and '.join(first.iloc[:2])}"
         )
     return notes
 

@@ -109,7 +109,9 @@ def _csv_rows(manifest: Path) -> Iterator[_Row]:
                     )
                 yield _Row(f"line {reader.line_num}", *_cells(cells))
         except csv.Error as error:
-            raise UserError(f"{manifest}: line {reader.line_num}: no valid CSV: {error}") from None
+            raise UserError(
+                f"{manifest}: line {reader.reader.line_num}: no valid CSV: {error}"
+            ) from None
 
 
 def _parquet_rows(manifest: Path) -> Iterator[_Row]:

@@ -22,7 +22,7 @@ from automl_cv.splitting import SPLITS
 THRESHOLD = 0.9
 SHRINKAGE = 0.1  # least variance of a direction, as a share of the mean; 0.01 did no better
 
-SHOWN = 5  # examples kept
+SHOWN = 5  # examples kept for each pair of splits
 BLOCK = 2048  # rows compared at a time: a block of similarities takes 16 MiB
 
 
@@ -49,31 +49,30 @@ class Overlap:
         counts: by (split, earlier split), in the order of SPLITS: how many images of the first
             have a twin in the second. Pairs without any are left out.
         sizes: images of each split.
-        examples: the first few, the most similar ones first.
+        examples: by the same keys, the first few, the most similar ones first.
         threshold: least cosine that counts; None if only identical pixels do.
     """
 
     counts: Mapping[tuple[str, str], int]
     sizes: Mapping[str, int]
-    examples: tuple[Pair, ...] = ()
+    examples: Mapping[tuple[str, str], tuple[Pair, ...]]
     threshold: float | None = None
 
     def warnings(self, paths: Sequence[str]) -> list[str]:
         """Return one line for each pair of splits, to stand above a leaderboard.
 
         Args:
-            paths: of all images, in the order of the rows; the first line gives an example.
+            paths: of all images, in the order of the rows.
         """
         likeness = "identical" if self.threshold is None else "nearly identical"
-        lines = [
-            f"{counted(number, f'{split} image')} of {self.sizes[split]:,} "
-            f"{'is' if number == 1 else 'are'} {likeness} to one in {earlier}: "
-            f"scores on {split} come out too high"
-            for (split, earlier), number in self.counts.items()
-        ]
-        if lines and self.examples:
-            first = self.examples[0]
-            lines[0] += f"; for example {paths[first.row]} and {paths[first.twin]}"
+        lines = []
+        for (split, earlier), number in self.counts.items():
+            first = self.examples[split, earlier][0]
+            lines.append(
+                f"{counted(number, f'{split} image')} of {self.sizes[split]:,} "
+                f"{'is' if number == 1 else 'are'} {likeness} to one in {earlier}, so scores on "
+                f"{split} come out too high; first {paths[first.row]} and {paths[first.twin]}"
+            )
         return lines
 
 
@@ -87,14 +86,13 @@ def identical(content_hashes: Sequence[str], splits: Sequence[str]) -> Overlap:
     first: dict[str, dict[str, int]] = {name: {} for name in SPLITS}
     for row, (content, split) in enumerate(zip(content_hashes, splits, strict=True)):
         first[split].setdefault(content, row)
-    counts: dict[tuple[str, str], int] = {}
-    pairs = []
-    for split, earlier in _split_pairs():
-        for row, content in enumerate(content_hashes):
-            if splits[row] == split and content in first[earlier]:
-                counts[split, earlier] = counts.get((split, earlier), 0) + 1
-                pairs.append(Pair(row, first[earlier][content], 1.0))
-    return Overlap(counts, _sizes(splits), tuple(pairs[:SHOWN]))
+    found: dict[tuple[str, str], list[Pair]] = {}
+    for row, (content, split) in enumerate(zip(content_hashes, splits, strict=True)):
+        for earlier in SPLITS[: SPLITS.index(split)]:
+            if content in first[earlier]:
+                pair = Pair(row, first[earlier][content], 1.0)
+                found.setdefault((split, earlier), []).append(pair)
+    return _summarise(found, splits, None)
 
 
 def near_duplicates(
@@ -103,7 +101,7 @@ def near_duplicates(
     *,
     threshold: float = THRESHOLD,
 ) -> Overlap:
-    """Find validation and test images that look almost like a training image.
+    """Find validation and test images that look almost, or exactly, like a training image.
 
     Features are centred and whitened on the training images before the cosine: pooled features
     are all positive, so that any two images would look alike, and what is common to a class
@@ -117,32 +115,33 @@ def near_duplicates(
     """
     names = np.asarray(splits)
     train = np.flatnonzero(names == "train")
-    counts: dict[tuple[str, str], int] = {}
-    pairs: list[Pair] = []
     directions = _Directions.fit(features, train)
+    found: dict[tuple[str, str], list[Pair]] = {}
     for split in SPLITS[1:]:
         rows = np.flatnonzero(names == split)
         similarity, twin = _nearest(directions, rows, train)
-        found = np.flatnonzero(similarity >= threshold)
-        if len(found):
-            counts[split, "train"] = len(found)
-        pairs += [
-            Pair(int(rows[place]), int(twin[place]), float(similarity[place])) for place in found
-        ]
-    pairs.sort(key=lambda pair: (-pair.similarity, pair.row))
-    return Overlap(counts, _sizes(names.tolist()), tuple(pairs[:SHOWN]), threshold)
+        for place in np.flatnonzero(similarity >= threshold):
+            pair = Pair(int(rows[place]), int(twin[place]), float(similarity[place]))
+            found.setdefault((split, "train"), []).append(pair)
+    return _summarise(found, names.tolist(), threshold)
 
 
-def _split_pairs() -> Iterator[tuple[str, str]]:
-    """Yield each split with each one before it: (validation, train), (test, train), …."""
-    for place, split in enumerate(SPLITS):
-        for earlier in SPLITS[:place]:
-            yield split, earlier
-
-
-def _sizes(splits: Sequence[str]) -> dict[str, int]:
-    present = list(splits)
-    return {name: present.count(name) for name in SPLITS if name in present}
+def _summarise(
+    found: Mapping[tuple[str, str], Sequence[Pair]],
+    splits: Sequence[str],
+    threshold: float | None,
+) -> Overlap:
+    """Count the pairs, keep a few, in the order of SPLITS."""
+    keys = sorted(found, key=lambda key: [SPLITS.index(split) for split in key])
+    nearest = {
+        key: sorted(found[key], key=lambda pair: (-pair.similarity, pair.row)) for key in keys
+    }
+    return Overlap(
+        counts={key: len(nearest[key]) for key in keys},
+        sizes={name: count for name in SPLITS if (count := list(splits).count(name))},
+        examples={key: tuple(nearest[key][:SHOWN]) for key in keys},
+        threshold=threshold,
+    )
 
 
 def _blocks(rows: npt.NDArray[np.intp]) -> Iterator[slice]:

@@ -88,7 +88,7 @@ def test_palettes_with_and_without_transparency():
     palette.putpalette([10, 20, 30, 200, 100, 0])
     palette.putdata([0, 1])
     assert images.decode(encoded(palette))[0].tolist() == [[10, 20, 30], [200, 100, 0]]
-    # One transparent colour, and a table of opacities, which Pillow's RGB would drop with a warning.
+    # One transparent colour; a table of opacities, which Pillow's RGB would drop with a warning.
     for transparency in (0, bytes([0, 255])):
         decoded = images.decode(encoded(palette, transparency=transparency))
         assert decoded[0].tolist() == [[255, 255, 255], [200, 100, 0]]
@@ -147,14 +147,18 @@ def test_postscript_is_not_run():
 
 
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"])
-def test_every_truncation_is_found(image_format):
-    content = encoded(Image.fromarray(noise(40)), image_format)
-    for share in (0.001, 0.3, 0.6, 0.9):
-        cut = content[: max(4, int(len(content) * share))]
-        with pytest.raises(images.DamagedImage) as caught:
-            images.decode(cut)
-        assert str(caught.value)
-        assert "\n" not in str(caught.value)
+def test_wherever_a_file_is_cut_no_pixel_is_made_up(image_format):
+    content = encoded(Image.fromarray(noise(20)), image_format)
+    whole = images.decode(content)
+    n_damaged = 0
+    for length in range(len(content)):
+        try:
+            # The marks that end a file may be missing without harm to the picture.
+            assert np.array_equal(images.decode(content[:length]), whole)
+        except images.DamagedImage as error:
+            assert str(error) and "\n" not in str(error)
+            n_damaged += 1
+    assert n_damaged > 0.9 * len(content)
 
 
 def test_a_truncated_photograph_says_so():

@@ -47,12 +47,12 @@ def data(
     study file that says nothing else would divide it: 60, 20 and 20 %, seed 0.
     """
     from automl_cv import dataset, overlap
-    from automl_cv.studyfile import Split
+    from automl_cv.studyfile import Data
 
     with _progress() as report:
         images = dataset.load(
             path,
-            split=Split(),
+            split=Data().split,
             seed=0,
             cache_dir=cache_folder(cache_dir),
             strict=strict,
