@@ -18,9 +18,9 @@ def for_terminal(report: Report, width: int) -> Text:
         width: number of characters a line holds.
     """
     # Text, not markup: square brackets in a class name mean nothing.
-    shown = Text(no_wrap=True, overflow="ignore", end="")
-    for line in lay_out(report, width):
-        shown.append(f"{line.text}\n", STYLES[line.kind])
+    lines = [Text(line.text, STYLES[line.kind]) for line in lay_out(report, width)]
+    shown = Text("\n").join(lines)
+    shown.no_wrap, shown.overflow = True, "ignore"
     return shown
 
 
