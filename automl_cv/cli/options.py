@@ -24,8 +24,8 @@ CacheDir = Annotated[
         "--cache-dir",
         metavar="DIR",
         envvar="AUTOML_CV_CACHE_DIR",
-        help="Folder of cached features and built-in data.  [default: the user's cache folder]",
-        show_default=False,
+        help="Folder of cached features and built-in data.",
+        show_default="the user's cache folder",
     ),
 ]
 Debug = Annotated[

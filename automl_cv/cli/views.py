@@ -232,7 +232,9 @@ def features_line(event: events.FeaturesReady) -> str:
 
 def stage_line(event: events.StageStarted) -> str:
     """Return what a stage will do."""
-    done = f", {event.finished} of them already finished" if event.finished else ""
+    if event.finished >= event.trials:
+        return f"stage {event.stage}: all {event.trials} trials are finished already"
+    done = f", {event.finished} of them finished already" if event.finished else ""
     return f"stage {event.stage}: {event.trials} trials{done}"
 
 

@@ -10,13 +10,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from optuna.storages import RDBStorage
 
 from automl_cv import __version__, dataset, overlap, studyfile
 from automl_cv.dataset import Dataset
 from automl_cv.errors import UserError
 from automl_cv.search import events, messages
 from automl_cv.search.draws import check_sampler
-from automl_cv.search.stages import StageRun
+from automl_cv.search.stages import StageRun, is_done
 from automl_cv.search.workers import Crew, raise_failure
 from automl_cv.space import Choice, Constant
 from automl_cv.store.database import open_storage
@@ -84,8 +85,9 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
     earlier = None if options.new else _latest(runs(storage), study.name)
     if earlier is not None:
         _check_same_study(earlier, study)
+    settled = earlier is not None and _is_settled(storage, earlier, stages)
     # The workers load TensorFlow while this process reads the images.
-    with Crew(options.workers) as crew:
+    with Crew(0 if settled else options.workers) as crew:
         images = dataset.load(
             study.data.source,
             split=study.data.split,
@@ -97,26 +99,39 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
         if earlier is not None:
             _check_same_images(earlier, images)
         listen(_data_read(images))
+        if earlier is not None and settled:
+            for stage in stages:
+                listen(events.StageStarted(stage.name, stage.trials, stage.trials, {}))
+            return SearchOutcome(earlier.name, {})
         prepared = _prepare(crew, study, options, images, listen)
         run = earlier.name if earlier else next_run(storage, study.name)
         facts = _facts(study, images, prepared)
-        missing = {}
-        opened = []
+        missing, opened = {}, []
         for stage in stages:
-            begun = earlier is not None and stage.name in earlier.stages
-            if begun:
+            if earlier is not None and stage.name in earlier.stages:
                 trials = StageTrials.open(storage, run, stage.name)
                 trials.update_facts(study=facts.study, versions=facts.versions)
             else:
-                trials = StageTrials.create(
-                    storage, run, stage.name, replace(facts, notes=_notes(stage))
-                )
+                with_notes = replace(facts, notes=_notes(stage))
+                trials = StageTrials.create(storage, run, stage.name, with_notes)
             opened.append(trials)
             finished = StageRun(stage, study.seed, trials, crew, listen, deadline).run()
             if finished < stage.trials:
                 missing[stage.name] = stage.trials - finished
         _survey(crew, opened, listen)
     return SearchOutcome(run, missing)
+
+
+def _is_settled(storage: RDBStorage, earlier: StudyRun, stages: Sequence[Stage]) -> bool:
+    """Tell whether nothing is left to do, so that no worker need load TensorFlow."""
+    for stage in stages:
+        if stage.name not in earlier.stages:
+            return False
+        trials = StageTrials.open(storage, earlier.name, stage.name)
+        done = {record.trial for record in trials.records() if is_done(record)}
+        if trials.facts.reference is None or not done.issuperset(range(stage.trials)):
+            return False
+    return True
 
 
 def _latest(held: Sequence[StudyRun], study: str) -> StudyRun | None:

@@ -105,9 +105,9 @@ def export(
 
 
 def _named(named: object) -> str:
-    """Return "early_stopping (patience 10, min_delta 0)"."""
+    """Return "early_stopping (patience 10, min_delta 0.0)"."""
     from automl_cv.studyfile import Named
 
     assert isinstance(named, Named)
-    own = ", ".join(f"{name} {value:g}" for name, value in named.parameters.items())
+    own = ", ".join(f"{name} {value}" for name, value in named.parameters.items())
     return f"{named.name} ({own})" if own else named.name

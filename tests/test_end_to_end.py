@@ -1,0 +1,272 @@
+"""The installed command on real images: search, kill, resume, report."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.conftest import CONSOLE_SCRIPT, environment
+
+STUDY = """
+extends = "quickstart"
+name = "small"
+[[stage]]
+name = "coarse"
+trials = 10
+epochs = 8
+[[stage]]
+name = "narrowed"
+trials = 2
+epochs = 4
+"""
+
+# Long trials, for kills in the middle of one: a second is about 300 epochs.
+LONG_STUDY = """
+extends = "quickstart"
+name = "long"
+[[stage]]
+name = "coarse"
+trials = 3
+epochs = 1500
+pruner = "none"
+[[stage]]
+name = "narrowed"
+trials = 1
+epochs = 1
+"""
+
+# What must be equal, to the bit, between an undisturbed search and a resumed one.
+EXACT = [
+    "stage", "trial", "optimizer", "batch_size", "learning_rate", "momentum", "epochs",
+    "best_epoch", "accuracy", "val_accuracy", "loss", "val_loss", "stop_reason",
+]  # fmt: skip
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> str:
+    (tmp_path / "small.toml").write_text(STUDY)
+    return "./small.toml"
+
+
+def leaderboard(run, *arguments: str) -> pd.DataFrame:
+    table = pd.read_csv(io.StringIO(run("report", "--format", "csv", *arguments).stdout))
+    return table.sort_values(["stage", "trial"]).reset_index(drop=True)
+
+
+class Search:
+    """A search that runs beside the test, watched through its JSON lines."""
+
+    def __init__(self, folder: Path, cache_dir: Path, *arguments: str) -> None:
+        self._mark = f"test-{time.monotonic_ns()}"
+        self.process = subprocess.Popen(
+            [str(CONSOLE_SCRIPT), "search", *arguments, "--json-lines"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=folder,
+            env={**environment(cache_dir), "AUTOML_CV_TEST_MARK": self._mark},
+        )
+
+    def __enter__(self) -> Search:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def wait_for(self, event: str, count: int = 1) -> dict:
+        """Read events until the `count`-th of this name, and return it."""
+        for line in self.process.stdout:
+            found = json.loads(line)
+            count -= found["event"] == event
+            if count == 0:
+                return found
+        raise AssertionError(f"ended without {event}: {self.process.stderr.read()}")
+
+    def workers(self) -> list[int]:
+        """Return the process numbers of living workers."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                is_ours = self._mark.encode() in (folder / "environ").read_bytes()
+                is_worker = b"automl_cv.search.worker" in (folder / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if is_ours and is_worker:
+                found.append(int(folder.name))
+        return found
+
+    def end(self) -> int:
+        """Read what is left, wait for the end, and return the exit code."""
+        self.output, self.errors = self.process.communicate(timeout=120)
+        return self.process.returncode
+
+    def leaves_no_process(self) -> bool:
+        deadline = time.monotonic() + 20
+        while self.workers() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return not self.workers()
+
+
+def test_a_killed_search_goes_on_and_ends_as_an_undisturbed_one(study, run, tmp_path, cache_dir):
+    search = Search(tmp_path, cache_dir, study)
+    search.wait_for("trial_ended", 5)
+    search.process.send_signal(signal.SIGKILL)
+    assert search.end() == -signal.SIGKILL
+    assert search.leaves_no_process()
+    after_kill = leaderboard(run)
+    assert 5 <= len(after_kill) < 10
+
+    resumed = run("search", study)
+    assert "of them finished already" in resumed.stderr
+    run("search", study, "--storage", "sqlite:///undisturbed.db")
+    left = leaderboard(run)
+    right = leaderboard(run, "--storage", "sqlite:///undisturbed.db")
+    assert len(left) == 12
+    pd.testing.assert_frame_equal(left[EXACT], right[EXACT], check_exact=True)
+
+    again = run("search", study)
+    assert "stage coarse: all 10 trials are finished already" in again.stderr
+    pd.testing.assert_frame_equal(leaderboard(run), left)
+
+
+def test_two_workers_find_what_one_finds(study, run):
+    run("search", study, "--workers", "2")
+    run("search", study, "--storage", "sqlite:///one.db")
+    two, one = leaderboard(run), leaderboard(run, "--storage", "sqlite:///one.db")
+    pd.testing.assert_frame_equal(two[EXACT], one[EXACT], check_exact=True)
+
+
+def test_trials_can_be_added_later(study, run):
+    run("search", study, "--trials", "2")
+    assert len(leaderboard(run)) == 4
+    run("search", study, "--trials", "3", "--stage", "coarse")
+    table = leaderboard(run)
+    assert (table["stage"] == "coarse").sum() == 3
+    assert (table["stage"] == "narrowed").sum() == 2
+
+
+def test_ctrl_c_keeps_everything_and_says_how_to_go_on(study, run, tmp_path, cache_dir):
+    search = Search(tmp_path, cache_dir, study)
+    search.wait_for("trial_ended", 2)
+    search.process.send_signal(signal.SIGINT)
+    assert search.end() == 130
+    assert search.leaves_no_process()
+    lines = search.errors.strip().splitlines()
+    assert lines == [
+        "interrupted; everything finished is kept. The same command again goes on from there."
+    ]
+    assert len(leaderboard(run)) >= 2
+
+
+class TestLongTrials:
+    @pytest.fixture
+    def study(self, tmp_path: Path) -> str:
+        (tmp_path / "long.toml").write_text(LONG_STUDY)
+        return "./long.toml"
+
+    def test_a_trial_killed_half_way_is_settled_and_runs_again(
+        self, study, run, tmp_path, cache_dir
+    ):
+        search = Search(tmp_path, cache_dir, study, "--stage", "coarse")
+        search.wait_for("epoch_ended", 700)
+        during = json.loads(run("report", "--format", "json").stdout)
+        assert [trial["state"] for trial in during["unfinished"]] == ["running"]
+        search.process.send_signal(signal.SIGKILL)
+        search.end()
+
+        run("search", study, "--stage", "coarse")
+        run("search", study, "--stage", "coarse", "--storage", "sqlite:///undisturbed.db")
+        left = leaderboard(run)
+        right = leaderboard(run, "--storage", "sqlite:///undisturbed.db")
+        assert len(left) == 3
+        pd.testing.assert_frame_equal(left[EXACT], right[EXACT], check_exact=True)
+        after = json.loads(run("report", "--format", "json").stdout)
+        assert after["unfinished"] == []
+
+    def test_a_worker_that_dies_costs_one_trial_and_is_tried_again_next_time(
+        self, study, run, tmp_path, cache_dir
+    ):
+        search = Search(tmp_path, cache_dir, study, "--stage", "coarse")
+        search.wait_for("epoch_ended", 50)
+        (worker,) = search.workers()
+        os.kill(worker, signal.SIGKILL)
+        ended = search.wait_for("trial_ended")
+        assert ended["history"]["stop_reason"] == "failed"
+        assert "was killed, most likely for want of memory" in ended["history"]["error"]
+        assert search.end() == 0
+        assert len(leaderboard(run)) == 2
+        shown = run("report").stdout
+        assert "the worker process was killed" in shown
+
+        run("search", study, "--stage", "coarse")
+        assert list(leaderboard(run)["trial"]) == [0, 1, 2]
+
+    def test_three_broken_trials_in_a_row_stop_the_search(self, study, run, tmp_path, cache_dir):
+        search = Search(tmp_path, cache_dir, study, "--stage", "coarse")
+        for _ in range(3):
+            search.wait_for("epoch_ended")
+            for worker in search.workers():
+                os.kill(worker, signal.SIGKILL)
+            search.wait_for("trial_ended")
+        assert search.end() == 1
+        (line,) = search.errors.strip().splitlines()
+        assert line.startswith("error: stage 'coarse': 3 trials in a row failed, the last with:")
+
+    def test_the_timeout_ends_a_trial_in_its_middle(self, study, run):
+        run("search", study, "--stage", "coarse", "--trials", "1")  # caches are warm from here
+        done = run("search", study, "--stage", "coarse", "--trials", "40", "--timeout", "12s")
+        assert "trials left:" in done.stderr
+        assert "The same command again goes on from here." in done.stderr
+        assert 1 <= len(leaderboard(run)) < 40
+
+
+def test_a_changed_study_is_refused_with_its_difference(study, run, tmp_path):
+    run("search", study, "--trials", "1")
+    (tmp_path / "small.toml").write_text(STUDY.replace("epochs = 8", "epochs = 9"))
+    refused = run("search", study, "--trials", "1", check=False)
+    assert refused.returncode == 2
+    assert "stage.coarse.epochs: 8 -> 9" in refused.stderr
+    assert "--new" in refused.stderr
+    run("search", study, "--trials", "1", "--new")
+    assert len(leaderboard(run, "small@1")) == len(leaderboard(run, "small@2")) == 2
+
+
+def test_a_second_search_passes_no_image_through_the_backbone(study, run, tmp_path, cache_dir):
+    run("search", study, "--trials", "1")
+    search = Search(tmp_path, cache_dir, study, "--trials", "2")
+    assert search.wait_for("features_ready")["extracted"] == 0
+    assert search.end() == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["search", "quikstart"], "did you mean 'quickstart'?"),
+        (["search", "quickstart", "--stage", "corse"], "did you mean 'coarse'?"),
+        (["search", "quickstart", "--data", "digit"], "did you mean 'digits'?"),
+        (["search", "quickstart", "--timeout", "soon"], "is no time"),
+        (["search", "quickstart", "--trials", "0"], "Invalid value for '--trials'"),
+        (["search", "slides"], "--data PATH"),
+        (["report"], "no such database"),
+        (["serch"], "search"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_wrong_input_exits_with_2_and_one_readable_line(arguments, message, run):
+    done = run(*arguments, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_traceback_comes_with_debug_only(run):
+    assert "Traceback" in run("search", "quikstart", "--debug", check=False).stderr
