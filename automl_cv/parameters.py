@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from automl_cv.catalog.optimizers import OPTIMIZERS
@@ -28,8 +29,12 @@ def checked_space(space: Space) -> Space:
     optimizers = _values(found["optimizer"], "optimizer")
     for name in optimizers:
         _check_optimizer(str(name))
-    own = {parameter for name in optimizers for parameter in OPTIMIZERS[str(name)].parameters}
-    known = [*REQUIRED_PARAMETERS, *sorted(own)]
+    own = {
+        name: hyperparameter
+        for optimizer in optimizers
+        for name, hyperparameter in OPTIMIZERS[str(optimizer)].parameters.items()
+    }
+    known = [*REQUIRED_PARAMETERS, *own]
     for name, parameter in found.items():
         if name not in known:
             raise ValueError(f"unknown parameter {name!r}: {suggest(name, known)}")
@@ -37,6 +42,7 @@ def checked_space(space: Space) -> Space:
             _check_batch_size(parameter)
         elif name != "optimizer":
             found[name] = _as_float(name, parameter)
+            _check_bounds(name, found[name], own[name].highest if name in own else math.inf)
     return Space(parameters=found)
 
 
@@ -63,23 +69,30 @@ def _check_batch_size(parameter: Any) -> None:
 
 def _as_float(name: str, parameter: Any) -> Any:
     """Return a parameter that only takes numbers: `low = 0, high = 1` is no whole number here."""
-    match parameter:
-        case IntRange():
-            step = None if parameter.step is None else float(parameter.step)
-            numbers = {"low": float(parameter.low), "high": float(parameter.high), "step": step}
-            return FloatRange(**numbers, log=parameter.log, when=parameter.when)
-        case FloatRange():
-            low = parameter.low
-        case Constant() | Choice():
-            values = _values(parameter, name)
-            wrong = [v for v in values if isinstance(v, bool | str)]
-            if wrong:
-                raise ValueError(f"{name}: expected numbers, got {wrong[0]!r}")
-            low = min(values)
-    if low < 0 or (name == "learning_rate" and low == 0):
-        bound = "above 0" if name == "learning_rate" else "not below 0"
-        raise ValueError(f"{name}: expected numbers {bound}, got {low:g}")
-    return parameter
+    if not isinstance(parameter, IntRange):
+        return parameter
+    return FloatRange(
+        low=float(parameter.low),
+        high=float(parameter.high),
+        step=None if parameter.step is None else float(parameter.step),
+        log=parameter.log,
+        when=parameter.when,
+    )
+
+
+def _check_bounds(name: str, parameter: Any, highest: float) -> None:
+    if isinstance(parameter, FloatRange):
+        values: tuple[Any, ...] = (parameter.low, parameter.high)
+    else:
+        values = _values(parameter, name)
+    for value in values:
+        if isinstance(value, bool | str):
+            raise ValueError(f"{name}: expected numbers, got {value!r}")
+        if name == "learning_rate" and value <= 0:
+            raise ValueError(f"{name}: expected numbers above 0, got {value:g}")
+        if not 0 <= value <= highest:
+            bounds = f"from 0 to {highest:g}" if math.isfinite(highest) else "from 0"
+            raise ValueError(f"{name}: expected numbers {bounds}, got {value:g}")
 
 
 def _check_optimizer(name: str) -> None:

@@ -101,6 +101,10 @@ def test_whole_numbers_become_floats_where_a_parameter_is_a_float():
             "stage.coarse.space: learning_rate: expected numbers above 0, got 0"),
         ({"stage__0__space__learning_rate": "fast"},
             "stage.coarse.space: learning_rate: expected numbers, got 'fast'"),
+        ({"stage__0__space__momentum": {"low": 0, "high": 2}},
+            "stage.coarse.space: momentum: expected numbers from 0 to 1, got 2"),
+        ({"stage__0__space__momentum": {"low": -1, "high": 1}},
+            "stage.coarse.space: momentum: expected numbers from 0 to 1, got -1"),
         ({"data__split": {"train": 0.5}}, "data.split: train + validation + test must be 1, "
                                           "got 0.9"),
         ({"backbone__name": "resnet50"}, "backbone.name: unknown backbone 'resnet50': did you "

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from automl_cv.registry import Entry, Table
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """A number of an optimizer that a space may search.
+
+    Args:
+        default: Keras's default.
+        highest: the highest value that Keras takes; the lowest is 0.
+    """
+
+    default: float
+    highest: float = math.inf
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,14 +27,13 @@ class OptimizerEntry(Entry):
     """An optimizer and those of its hyperparameters that a space may search.
 
     Args:
-        parameters: hyperparameters by the name of the Keras class's own argument, with
-            Keras's default; each is not below 0.
+        parameters: hyperparameters by the name of the Keras class's own argument.
     """
 
-    parameters: Mapping[str, float] = field(default_factory=dict)
+    parameters: Mapping[str, Hyperparameter] = field(default_factory=dict)
 
 
-_MOMENTUM = {"momentum": 0.0}
+_MOMENTUM = {"momentum": Hyperparameter(default=0.0, highest=1.0)}
 
 OPTIMIZERS: Table[OptimizerEntry] = Table(
     "optimizer",

@@ -45,7 +45,7 @@ def as_tensor(array: np.ndarray) -> tf.Tensor:
     Args:
         array: any shape and type that TensorFlow knows; it must not change afterwards.
     """
-    if isinstance(array, np.memmap) and array.flags.c_contiguous and array.size:
+    if isinstance(array, np.memmap) and array.filename and array.flags.c_contiguous and array.size:
         # DLPack wants a writable buffer; "c" gives one whose changes would stay private.
         # tf.constant would copy: 100,000 images of 2,048 features are 0.8 GB a process.
         private = np.memmap(

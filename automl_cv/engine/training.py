@@ -97,10 +97,10 @@ class LiveNumber(keras.Variable):
     0 the update is then the same to the bit: 0 · m − g · rate.
     """
 
-    def __ne__(self, other: object) -> bool:  # type: ignore[override]
+    def __ne__(self, other: object) -> bool:
         return True
 
-    def __gt__(self, other: object) -> bool:  # type: ignore[override]
+    def __gt__(self, other: object) -> bool:
         return True
 
     __hash__ = object.__hash__
@@ -196,7 +196,7 @@ class _Loop:
         self._build_head = HEADS[task.head].load()
         self._model = self._new_head(task)
         entry = OPTIMIZERS[task.optimizer]
-        self._live = {name: LiveNumber(value) for name, value in entry.parameters.items()}
+        self._live = {name: LiveNumber(own.default) for name, own in entry.parameters.items()}
         self._optimizer = entry.load()(learning_rate=task.learning_rate)
         for name, number in self._live.items():
             setattr(self._optimizer, name, number)
@@ -217,9 +217,9 @@ class _Loop:
         for variable, state in zip(self._optimizer.variables, self._first_state, strict=True):
             variable.assign(state)
         self._rate.assign(task.learning_rate)
-        defaults = OPTIMIZERS[task.optimizer].parameters
+        own = OPTIMIZERS[task.optimizer].parameters
         for name, number in self._live.items():
-            number.assign(task.optimizer_parameters.get(name, defaults[name]))
+            number.assign(task.optimizer_parameters.get(name, own[name].default))
 
     def weights(self) -> tuple[np.ndarray, ...]:
         """Return a copy of the head's variables."""
