@@ -41,7 +41,8 @@ def build(backbone: Backbone, image_size: int) -> keras.Model:
 
     Returns:
         A model from float32 pixels in [0, 255], shape (batch, image_size, image_size, 3), to
-        a list of float32 vectors, shape (batch, width), one for each block.
+        a list of float32 vectors, shape (batch, width), one for each block (`outputs`; called,
+        Keras gives a list of one as the bare vector).
 
     Raises:
         UserError: weights or model can't be downloaded, read or used.
@@ -57,7 +58,7 @@ def build(backbone: Backbone, image_size: int) -> keras.Model:
         blocks, preprocessing = _load_entry(entry, path), entry.preprocessing
     blocks.trainable = False
     pixels = keras.Input((image_size, image_size, 3), name="pixels")
-    outputs = blocks(_preprocess(pixels, preprocessing), training=False)
+    outputs = keras.tree.flatten(blocks(_preprocess(pixels, preprocessing), training=False))
     vectors = [
         layers.GlobalAveragePooling2D(name=f"block{number}")(output)
         if len(output.shape) == 4
@@ -95,7 +96,9 @@ def compile_calls(network: keras.Model, batch_size: int) -> Callable[[np.ndarray
             filled = np.zeros(shape, np.float32)
             filled[:n_images] = pixels
             pixels = filled
-        return [vectors.numpy()[:n_images] for vectors in compiled(tf.constant(pixels))]
+        # Keras unwraps a list of one output when a model is called.
+        outputs = keras.tree.flatten(compiled(tf.constant(pixels)))
+        return [vectors.numpy()[:n_images] for vectors in outputs]
 
     return call
 

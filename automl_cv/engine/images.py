@@ -94,16 +94,25 @@ def in_order(
 ) -> Iterator[Result]:
     """Yield function(item) for each item, in order, with at most `ahead` results waiting.
 
-    `Executor.map` would take all items at once, and so hold all of them in memory.
+    `Executor.map` would take all items at once, and so hold all of them in memory. Where
+    the items end in an error, the results of those before it come first.
     """
     waiting: deque[Future[Result]] = deque()
+    source, failure = iter(items), None
     try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
+        while failure is None:
+            try:
+                waiting.append(pool.submit(function, next(source)))
+            except StopIteration:
+                break
+            except Exception as error:
+                failure = error
             if len(waiting) > ahead:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+        if failure is not None:
+            raise failure
     finally:
         for future in waiting:
             future.cancel()

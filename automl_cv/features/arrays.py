@@ -135,6 +135,13 @@ def folder_size(folder: Path) -> int:
     return total
 
 
+def remove_folder(folder: Path) -> int:
+    """Remove a folder as far as it can be removed; return the bytes freed."""
+    before = folder_size(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    return before - folder_size(folder)
+
+
 def _checksum(path: Path) -> int:
     value = 0
     with path.open("rb") as file:

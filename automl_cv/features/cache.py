@@ -170,9 +170,7 @@ class FeatureCache:
 
     def clear(self) -> int:
         """Remove everything, leftovers of killed processes too; return the bytes freed."""
-        freed = arrays.folder_size(self.folder)
-        shutil.rmtree(self.folder, ignore_errors=True)
-        return freed - arrays.folder_size(self.folder)
+        return arrays.remove_folder(self.folder)
 
     def _shards(self, recipe: Recipe, features: FeatureSet) -> Iterator[_Shard]:
         """Open the undamaged shards; warn of each damaged one, and remove it.

@@ -1,0 +1,149 @@
+"""What `doctor` looks at: each finding says whether a thing works, is absent or is broken."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rich.filesize import decimal
+
+from automl_cv import __version__
+from automl_cv.catalog.backbones import BACKBONES, BackboneEntry
+
+TENSORFLOW_SECONDS = 120  # a cold disk and a busy machine included
+
+State = Literal["ok", "absent", "broken"]
+"""It works; it is not there, and need not be; or it is there (or needed) and does not work."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Args:
+        topic: "software", "devices", "weights", "cache", "data sets".
+        name: of the thing.
+        state: see `State`.
+        detail: version, path or size; what to do where the state is not "ok".
+    """
+
+    topic: str
+    name: str
+    state: State
+    detail: str
+
+
+def look(cache_dir: Path) -> Iterator[Finding]:
+    """Yield findings, topic by topic.
+
+    Args:
+        cache_dir: the cache folder, which may not exist.
+    """
+    yield from _software()
+    yield from _devices()
+    yield from map(_weights, BACKBONES)
+    yield from _cache(cache_dir)
+    yield from _datasets(cache_dir)
+
+
+def offline(findings: list[Finding]) -> str:
+    """Return one line: what works without a network."""
+    usable = {
+        topic: [found.name for found in findings if (found.topic, found.state) == (topic, "ok")]
+        for topic in ("weights", "data sets")
+    }
+    backbones = ", ".join(usable["weights"]) or "none"
+    datasets = ", ".join(usable["data sets"]) or "none"
+    return (
+        f"offline: backbones {backbones}; built-in data sets {datasets}; folders of your own; "
+        "saved .keras models"
+    )
+
+
+def _software() -> Iterator[Finding]:
+    yield Finding("software", "Python", "ok", f"{platform.python_version()}, {sys.executable}")
+    yield Finding("software", "automl-cv", "ok", __version__)
+    for requirement in importlib.metadata.requires("automl-cv") or []:
+        # "scikit-learn>=1.6", 'torch>=2.2; extra == "gp"': PEP 508.
+        name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
+        extra = re.search(r"extra == ['\"]([\w-]+)['\"]", requirement)
+        if extra and extra[1] == "test":
+            continue
+        try:
+            yield Finding("software", name, "ok", importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            wanted = f"automl-cv[{extra[1]}]" if extra else "automl-cv"
+            state: State = "absent" if extra else "broken"
+            yield Finding("software", name, state, f"pip install {wanted!r}")
+
+
+def _devices() -> Iterator[Finding]:
+    """Ask TensorFlow in a process of its own: see `engine.devices`."""
+    command = [sys.executable, "-m", "automl_cv.engine.devices"]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=TENSORFLOW_SECONDS, check=False
+        )
+        answer = json.loads(done.stdout.splitlines()[-1])
+    except subprocess.TimeoutExpired:
+        detail = f"did not load within {TENSORFLOW_SECONDS} s"
+        yield Finding("devices", "TensorFlow", "broken", detail)
+    except (IndexError, ValueError):
+        said = done.stderr.strip().splitlines() or [f"ended with exit code {done.returncode}"]
+        yield Finding("devices", "TensorFlow", "broken", f"does not load: {said[-1]}")
+    else:
+        for kind, names in answer["devices"].items():
+            detail = ", ".join(names) or "none; searches on cached features need none"
+            yield Finding("devices", kind, "ok" if names else "absent", detail)
+
+
+def _weights(entry: BackboneEntry) -> Finding:
+    weights = entry.weights
+    path = weights.path
+    if not path.is_file():
+        if weights.embedded:
+            detail = f"{path} is missing; install automl-cv again"
+            return Finding("weights", entry.name, "broken", detail)
+        detail = f"downloaded on first use; or put {weights.url} into {path.parent}"
+        return Finding("weights", entry.name, "absent", detail)
+    if not weights.embedded:
+        with path.open("rb") as file:
+            md5 = hashlib.file_digest(file, "md5").hexdigest()
+        if md5 != weights.md5:
+            detail = f"{path} is damaged (MD5 {md5}, not {weights.md5}); remove it"
+            return Finding("weights", entry.name, "broken", detail)
+    detail = f"{path}, {decimal(path.stat().st_size)}, {weights.licence}, {weights.about}"
+    return Finding("weights", entry.name, "ok", detail)
+
+
+def _cache(folder: Path) -> Iterator[Finding]:
+    from automl_cv.features.arrays import folder_size
+
+    if folder.is_dir():
+        yield Finding("cache", "folder", "ok", f"{folder}, {decimal(folder_size(folder))}")
+    else:
+        yield Finding("cache", "folder", "absent", f"{folder}; the first search makes it")
+    standing = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
+    yield Finding("cache", "free space", "ok", decimal(shutil.disk_usage(standing).free))
+
+
+def _datasets(cache_dir: Path) -> Iterator[Finding]:
+    from automl_cv.catalog.datasets import DATASETS
+
+    for entry in DATASETS:
+        folder = cache_dir / "datasets" / entry.name
+        if folder.is_dir():
+            yield Finding("data sets", entry.name, "ok", str(folder))
+        else:
+            detail = f"not written yet; `automl-cv data {entry.name}` does, or says what it lacks"
+            yield Finding("data sets", entry.name, "absent", detail)

@@ -1,0 +1,146 @@
+"""automl-cv cache: what is kept on disk, and its removal."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.filesize import decimal
+from rich.markup import escape
+from rich.table import Table
+
+from automl_cv.cli.console import say, show
+from automl_cv.cli.options import CacheDir, Debug, cache_folder
+from automl_cv.errors import AutomlError
+
+DATASETS, INSPECTIONS = "datasets", "inspections"  # folders in the cache folder, beside features
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Args:
+        kind: features, data set or inspections.
+        content: what it is, for people.
+        n_items: images of features and data sets, sources of inspections.
+        n_bytes: size on disk.
+        written: when something was last added, local time, as YYYY-MM-DD HH:MM.
+        folder: relative to the cache folder.
+        recipe: all that determines features; None for other kinds.
+    """
+
+    kind: str
+    content: str
+    n_items: int
+    n_bytes: int
+    written: str
+    folder: str
+    recipe: dict[str, Any] | None = None
+
+
+def cache(
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Remove all of it; searches make it again.")
+    ] = False,
+    cache_dir: CacheDir = None,
+    output_format: Annotated[
+        Literal["table", "json"], typer.Option("--format", help="How to print the list.")
+    ] = "table",
+    debug: Debug = False,
+) -> None:
+    """Show what is cached: features of images, built-in data sets, results of inspections."""
+    folder = cache_folder(cache_dir)
+    if clear:
+        _clear(folder)
+        return
+    rows = [*_features(folder), *_datasets(folder), *_inspections(folder)]
+    if output_format == "json":
+        listed = {"folder": str(folder), "entries": [asdict(row) for row in rows]}
+        typer.echo(json.dumps(listed, ensure_ascii=False, indent=2))
+    elif rows:
+        show(_as_table(folder, rows))
+    else:
+        say(f"the cache {folder} is empty")
+
+
+def _features(folder: Path) -> list[Row]:
+    from automl_cv.features import FeatureCache
+
+    rows = []
+    for entry in FeatureCache(folder).entries():
+        recipe = entry.recipe
+        if recipe is None:
+            content = "of another version of automl-cv, or damaged"
+        else:
+            view = "" if recipe.view is None else f", view {recipe.view}"
+            content = f"{recipe.backbone}, {recipe.image_size} px{view}, weights {recipe.weights}"
+        rows.append(
+            Row(
+                kind="features",
+                content=content,
+                n_items=entry.n_images,
+                n_bytes=entry.n_bytes,
+                written=entry.written.isoformat(" ", "minutes"),
+                folder=f"features/{entry.key}",
+                recipe=None if recipe is None else asdict(recipe),
+            )
+        )
+    return rows
+
+
+def _datasets(folder: Path) -> list[Row]:
+    parent = folder / DATASETS
+    paths = sorted(path for path in parent.iterdir() if path.is_dir()) if parent.is_dir() else []
+    return [_row("data set", path.name, path, folder) for path in paths]
+
+
+def _inspections(folder: Path) -> list[Row]:
+    path = folder / INSPECTIONS
+    if not path.is_dir():
+        return []
+    return [_row("inspections", "what `data` and `search` read", path, folder)]
+
+
+def _row(kind: str, content: str, path: Path, cache_dir: Path) -> Row:
+    from automl_cv.features.arrays import folder_size
+
+    return Row(
+        kind=kind,
+        content=content,
+        n_items=sum(file.is_file() for file in path.rglob("*")),
+        n_bytes=folder_size(path),
+        written=datetime.fromtimestamp(path.stat().st_mtime).isoformat(" ", "minutes"),
+        folder=path.relative_to(cache_dir).as_posix(),
+    )
+
+
+def _as_table(folder: Path, rows: list[Row]) -> Table:
+    table = Table(title=escape(str(folder)), title_justify="left", show_footer=True)
+    table.add_column("kind", footer="all")
+    table.add_column("content", overflow="fold")
+    table.add_column("items", justify="right")
+    table.add_column("size", justify="right", footer=decimal(sum(row.n_bytes for row in rows)))
+    table.add_column("written")
+    table.add_column("folder")
+    for row in rows:
+        cells = (row.kind, row.content, f"{row.n_items:,}", decimal(row.n_bytes))
+        table.add_row(*map(escape, cells), row.written, escape(row.folder))
+    return table
+
+
+def _clear(folder: Path) -> None:
+    """Remove what automl-cv wrote, and nothing else: --cache-dir may name a folder of others."""
+    from automl_cv.features import FeatureCache
+    from automl_cv.features.arrays import folder_size, remove_folder
+
+    freed = FeatureCache(folder).clear()
+    freed += sum(remove_folder(folder / name) for name in (DATASETS, INSPECTIONS))
+    say(f"freed {decimal(freed)} in {folder}")
+    left = sum(folder_size(folder / name) for name in ("features", DATASETS, INSPECTIONS))
+    if left:
+        raise AutomlError(f"{folder}: {decimal(left)} can't be removed; check its permissions")

@@ -1,0 +1,30 @@
+"""The table of backbones, as far as it can be read without TensorFlow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from automl_cv.catalog.backbones import BACKBONES, keras_models_folder
+
+
+@pytest.mark.parametrize("entry", BACKBONES, ids=lambda entry: entry.name)
+def test_weights_are_embedded_or_published_with_a_hash(entry):
+    weights = entry.weights
+    assert weights.about and weights.licence
+    if weights.embedded:
+        assert not weights.md5
+        assert weights.path.is_file(), "embedded weights come with the package"
+    else:
+        assert len(weights.md5) == 32
+        assert weights.url.endswith(weights.file_name)
+        assert weights.path.parent == keras_models_folder()
+
+
+def test_keras_home_moves_the_downloads(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert keras_models_folder() == tmp_path / "models"
+    assert BACKBONES["ResNet50"].weights.path.parent == tmp_path / "models"
+    monkeypatch.delenv("KERAS_HOME")
+    assert keras_models_folder() == Path.home() / ".keras" / "models"

@@ -1,0 +1,238 @@
+"""Networks of the table and of users: blocks, preprocessing, weights, what can go wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras.src.applications import resnet as keras_resnet
+
+from automl_cv.catalog.backbones import BACKBONES, Weights
+from automl_cv.engine import backbone as backbones
+from automl_cv.errors import UserError
+from automl_cv.studyfile import Backbone
+from tests.engine import tiny
+
+# Keras's `save` copies variables in a way that NumPy 2 deprecates (keras/backend/tensorflow).
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+IMAGENET = [entry for entry in BACKBONES if not entry.weights.embedded]
+
+
+def pixels(n_images: int, size: int) -> np.ndarray:
+    draw = np.random.default_rng(0)
+    return draw.uniform(0, 255, (n_images, size, size, 3)).astype(np.float32)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.weights.h5"
+    tiny.write_weights(path)
+    return path
+
+
+@pytest.mark.parametrize("entry", IMAGENET, ids=lambda entry: entry.name)
+def test_hashes_and_addresses_are_those_of_keras(entry):
+    assert entry.weights.md5 == keras_resnet.WEIGHTS_HASHES[entry.name.lower()][1]
+    assert entry.weights.url == keras_resnet.BASE_WEIGHTS_PATH + entry.weights.file_name
+
+
+BLOCKS = {
+    "compact": (4, "stage2_block1_preact_relu", "post_relu"),
+    "ResNet50": (16, "conv2_block1_out", "conv5_block3_out"),
+    "ResNet101": (33, "conv2_block1_out", "conv5_block3_out"),
+    "ResNet152": (50, "conv2_block1_out", "conv5_block3_out"),
+    "ResNet50V2": (16, "conv2_block2_preact_relu", "post_relu"),
+    "ResNet101V2": (33, "conv2_block2_preact_relu", "post_relu"),
+    "ResNet152V2": (50, "conv2_block2_preact_relu", "post_relu"),
+}
+
+
+@pytest.mark.parametrize("entry", BACKBONES, ids=lambda entry: entry.name)
+def test_block_outputs_are_all_blocks_and_rectified(entry):
+    network = entry.load()(**entry.arguments)
+    found = [layer for layer in network.layers if re.fullmatch(entry.block_outputs, layer.name)]
+    assert (len(found), found[0].name, found[-1].name) == BLOCKS[entry.name]
+    for layer in found:
+        assert isinstance(layer, keras.layers.ReLU) or layer.activation is keras.activations.relu
+    assert found[-1].output is network.output
+    depth = {layer.name: number for number, layer in enumerate(network.layers)}
+    blocks = [layer for layer in network.layers if isinstance(layer, keras.layers.Add)]
+    assert len(blocks) == len(found)
+    for output, block, following in zip(found, blocks, [*blocks[1:], None], strict=True):
+        end = depth[following.name] if following else len(network.layers)
+        assert depth[block.name] < depth[output.name] < end, "between its sum and the next"
+
+
+def test_the_embedded_backbone():
+    network = backbones.build(Backbone(features="all"), 32)
+    assert [vector.shape[1] for vector in network.outputs] == [24, 48, 96, 192]
+    assert network.trainable_weights == []
+    vectors = backbones.compile_calls(network, 4)(pixels(4, 32))
+    assert all(vector.min() >= 0 and vector.std() > 0 for vector in vectors)
+
+
+@pytest.mark.parametrize(("name", "module"), [("ResNet50", "resnet"), ("ResNet50V2", "resnet_v2")])
+def test_the_last_block_is_what_keras_itself_gives(name, module, tmp_path):
+    """Preprocessing, weights and pooling, against keras.applications' own functions."""
+    path = tmp_path / "random.weights.h5"
+    keras.utils.set_random_seed(1)
+    reference = getattr(keras.applications, name)(
+        include_top=False, weights=None, pooling="avg", input_shape=(32, 32, 3)
+    )
+    reference.save_weights(path)
+    images = pixels(2, 32)
+    prepared = getattr(keras.applications, module).preprocess_input(images.copy())
+    network = backbones.build(Backbone(name=name, weights=str(path)), 32)
+    vectors = backbones.compile_calls(network, 2)(images)
+    assert len(vectors) == 16
+    expected = reference(prepared, training=False).numpy()
+    np.testing.assert_allclose(vectors[-1], expected, rtol=1e-4, atol=1e-4 * expected.max())
+
+
+def test_the_network_is_saved_and_loaded_without_this_package(tmp_path):
+    """Only Keras's own layers and operations stand in the graph."""
+    pixel_input = keras.Input((8, 8, 3))
+    outputs = [backbones._preprocess(pixel_input, kind) for kind in ("caffe", "tf", "none")]
+    keras.Model(pixel_input, outputs).save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    images = pixels(2, 8)
+    caffe, scaled, same = (output.numpy() for output in loaded(images))
+    expected = keras.applications.resnet.preprocess_input(images.copy())
+    np.testing.assert_array_equal(caffe, expected)
+    np.testing.assert_allclose(scaled, images / 127.5 - 1, atol=1e-6)
+    np.testing.assert_array_equal(same, images)
+
+
+def test_features_do_not_depend_on_the_batch(weights):
+    with tiny.in_table(weights):
+        network = backbones.build(Backbone(name="tiny"), 12)
+    call, images = backbones.compile_calls(network, 8), pixels(8, 12)
+    whole = call(images)
+    order = np.random.default_rng(1).permutation(8)
+    for vectors, shuffled, few in zip(whole, call(images[order]), call(images[:3]), strict=True):
+        np.testing.assert_array_equal(vectors[order], shuffled)
+        np.testing.assert_array_equal(vectors[:3], few)
+
+
+def test_a_weights_file_of_another_network(tmp_path, weights):
+    for path in (weights, tmp_path / "text.weights.h5", tmp_path / "text.txt"):
+        if path != weights:
+            path.write_text("no weights")
+        with pytest.raises(UserError, match="no weights of ResNet50: .*expected a file") as caught:
+            backbones.build(Backbone(name="ResNet50", weights=str(path)), 32)
+        assert str(caught.value).startswith(f"{path}: ")
+        assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def server(weights: Path) -> Iterator[str]:
+    """Serve the folder of `weights` on this machine; yield its address."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            pass
+
+    folder = str(weights.parent)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder)) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}/"
+        running.shutdown()
+        thread.join()
+
+
+def published(url: str, md5: str):
+    weights = Weights(file_name="tiny.weights.h5", about="nothing", licence="MIT", url=url, md5=md5)
+    entry = replace(tiny.entry(Path("unused"), "published"), weights=weights)
+    return BACKBONES.temporary(entry)
+
+
+def test_published_weights_are_downloaded_once(server, weights, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setenv("no_proxy", "*")
+    md5 = hashlib.md5(weights.read_bytes()).hexdigest()
+    url = f"{server}tiny.weights.h5"
+    with published(url, md5):
+        first = backbones.build(Backbone(name="published"), 12)
+        weights.unlink()
+        second = backbones.build(Backbone(name="published"), 12)
+    assert (tmp_path / "keras" / "models" / "tiny.weights.h5").is_file()
+    for one, other in zip(first.weights, second.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert capsys.readouterr().out == "", "stdout is for data"
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+def test_a_failed_download_says_what_to_do(server, tmp_path, monkeypatch, reachable):
+    """What comes is not what Keras published, or nothing comes: nobody listens at port 9."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setenv("no_proxy", "*")
+    url = f"{server if reachable else 'http://127.0.0.1:9/'}tiny.weights.h5"
+    with published(url, "0" * 32), pytest.raises(UserError) as caught:
+        backbones.build(Backbone(name="published"), 12)
+    message = str(caught.value)
+    assert re.fullmatch(
+        r"the ImageNet weights of published are not at hand and can't be downloaded \(.*\): put "
+        r"tiny.weights.h5 from http://.* into .*/keras/models, or name a file with `weights = "
+        r'"FILE"` in \[backbone\]; the backbone "compact" needs no download',
+        message,
+    )
+    assert ("hash" if reachable else "refused") in message
+
+
+def saved(path: Path, outputs) -> Backbone:
+    model_input = keras.Input((12, 12, 3), name="image")
+    keras.Model(model_input, outputs(model_input)).save(path)
+    return Backbone(name=str(path))
+
+
+def feature_map(x):
+    return keras.layers.Conv2D(5, 3, activation="relu")(x)
+
+
+def vector(x):
+    return keras.layers.GlobalAveragePooling2D()(feature_map(x))
+
+
+def scores(x):
+    return keras.layers.Dense(10, activation="softmax")(vector(x))
+
+
+@pytest.mark.parametrize("outputs", [feature_map, vector, scores])
+def test_a_saved_model_gives_one_vector_of_its_features(tmp_path, outputs):
+    keras.utils.set_random_seed(2)
+    backbone = saved(tmp_path / "mine.keras", outputs)
+    network = backbones.build(backbone, 12)
+    images = pixels(3, 12)
+    (found,) = backbones.compile_calls(network, 4)(images)
+    model = keras.models.load_model(backbone.name)
+    convolution = next(x for x in model.layers if isinstance(x, keras.layers.Conv2D))
+    expected = convolution(images).numpy().mean(axis=(1, 2))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_a_saved_model_that_does_not_fit(tmp_path):
+    backbone = saved(tmp_path / "mine.keras", vector)
+    with pytest.raises(UserError, match=r"takes inputs of shape \(None, 12, 12, 3\), not images"):
+        backbones.build(backbone, 16)
+    with pytest.raises(UserError, match="expected one output"):
+        backbones.build(saved(tmp_path / "two.keras", lambda x: [vector(x), vector(x)]), 12)
+
+
+def test_a_saved_model_that_can_not_be_loaded(tmp_path):
+    unsafe = saved(tmp_path / "unsafe.keras", lambda x: keras.layers.Lambda(lambda y: y + 1)(x))
+    (tmp_path / "broken.keras").write_text("no model")
+    for path in (unsafe.name, str(tmp_path / "broken.keras")):
+        with pytest.raises(UserError, match="can't be loaded: .*expected a model") as caught:
+            backbones.build(Backbone(name=path), 12)
+        assert "\n" not in str(caught.value)

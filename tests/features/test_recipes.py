@@ -1,0 +1,97 @@
+"""What determines features, and which files a study's backbone needs."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+
+from automl_cv.errors import UserError
+from automl_cv.features import recipe
+from automl_cv.features.weightfile import hash_of
+from automl_cv.studyfile import Backbone
+
+RESNET = recipe(Backbone(name="ResNet50"))
+
+
+def test_a_published_network_is_known_by_its_published_hash():
+    assert RESNET.weights == "md5:4d473c1dd8becc155b73f8504c6f6626"
+    assert (RESNET.image_size, RESNET.preprocessing, RESNET.view) == (224, "caffe", None)
+    assert recipe(Backbone(name="ResNet50", weights="imagenet")) == RESNET
+
+
+def test_the_key_stays_what_it_was():
+    """Another key would leave every user's cached features unused: raise FORMAT on purpose."""
+    assert RESNET.key == "2eac216604ca4aca"
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(RESNET)])
+def test_every_part_changes_the_key(name):
+    value = getattr(RESNET, name)
+    other = f"{value}x" if isinstance(value, str) else (value or 0) + 1
+    assert replace(RESNET, **{name: other}).key != RESNET.key
+
+
+def test_the_study_decides_size_and_not_blocks():
+    assert recipe(Backbone(image_size=48)).image_size == 48
+    assert recipe(Backbone(features="all")) == recipe(Backbone(features="last"))
+
+
+def test_weights_of_ones_own_count_by_content(tmp_path):
+    first, same, other = (tmp_path / name for name in ("a.h5", "b.h5", "c.h5"))
+    for path, content in ((first, b"1"), (same, b"1"), (other, b"2")):
+        path.write_bytes(content)
+    keys = [
+        recipe(Backbone(name="ResNet50", weights=str(path))).key for path in (first, same, other)
+    ]
+    assert keys[0] == keys[1] != keys[2]
+    assert RESNET.key not in keys
+
+
+def saved_model(path: Path, shape: list[int | None]) -> str:
+    config = {"config": {"layers": [{"config": {"batch_shape": shape}}]}}
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", json.dumps(config))
+    return str(path)
+
+
+def test_a_saved_model_tells_its_own_image_size(tmp_path):
+    path = saved_model(tmp_path / "mine.keras", [None, 64, 64, 3])
+    found = recipe(Backbone(name=path))
+    assert (found.backbone, found.image_size, found.preprocessing) == ("mine.keras", 64, "none")
+    assert found.weights == hash_of(Path(path))
+
+
+def test_a_saved_model_for_any_size_needs_one(tmp_path):
+    path = saved_model(tmp_path / "any.keras", [None, None, None, 3])
+    assert recipe(Backbone(name=path, image_size=40)).image_size == 40
+    with pytest.raises(UserError, match="any.keras does not say which size"):
+        recipe(Backbone(name=path))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "message"),
+    [
+        (
+            Backbone(name="ResNet50", weights="gone.h5"),
+            "backbone.weights: no such file: gone.h5",
+        ),
+        (Backbone(name="gone.keras"), "backbone.name: no such file: gone.keras"),
+        (
+            Backbone(weights="imagenet"),
+            "backbone.weights: there are no ImageNet weights of 'compact'; leave the key out for "
+            "its own, or choose a ResNet",
+        ),
+        (
+            Backbone(name="mine.keras", weights="w.h5"),
+            "backbone.weights: mine.keras brings its own weights; leave the key out",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(backbone, message):
+    with pytest.raises(UserError) as caught:
+        recipe(backbone)
+    assert str(caught.value) == message
