@@ -1,0 +1,91 @@
+"""`automl-cv doctor`: what works, what is absent, what is broken."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from automl_cv.catalog.backbones import BACKBONES
+from automl_cv.cli import checkup
+from automl_cv.cli.checkup import Finding
+
+# The command line in a process of its own, and then the heavy modules it has loaded.
+SCRIPT = """
+import sys
+from automl_cv.cli.app import main
+code = 0
+try:
+    main()
+except SystemExit as end:
+    code = end.code or 0
+print(sorted({"tensorflow", "keras", "optuna", "pandas"} & set(sys.modules)), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def doctor(cache_dir: Path, keras_home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", SCRIPT, "doctor", "--cache-dir", str(cache_dir), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "KERAS_HOME": str(keras_home), "NO_COLOR": "1"},
+    )
+
+
+def test_everything_is_looked_at_without_tensorflow_in_this_process(tmp_path):
+    (tmp_path / "datasets" / "digits").mkdir(parents=True)
+    done = doctor(tmp_path, tmp_path / "keras", "--format", "json")
+    assert done.returncode == 0, done.stdout
+    findings = {(found["topic"], found["name"]): found for found in json.loads(done.stdout)}
+    states = {place: found["state"] for place, found in findings.items()}
+    assert platform.python_version() in findings["software", "Python"]["detail"]
+    assert states["software", "tensorflow"] == states["software", "optuna"] == "ok"
+    assert ("software", "pytest") not in states, "tests' own needs are no user's business"
+    assert states["devices", "CPU"] == "ok"
+    assert states["devices", "GPU"] in ("ok", "absent")
+    assert states["weights", "compact"] == "ok"
+    assert {states["weights", name] for name in BACKBONES.names[1:]} == {"absent"}
+    assert BACKBONES["ResNet50"].weights.url in findings["weights", "ResNet50"]["detail"]
+    assert states["cache", "folder"] == states["cache", "free space"] == "ok"
+    assert states["data sets", "digits"] == "ok"
+    assert states["data sets", "fashion-mnist"] == "absent"
+    assert done.stderr.splitlines() == [
+        "offline: backbones compact; built-in data sets digits; folders of your own; "
+        "saved .keras models",
+        "[]",
+    ]
+
+
+def test_a_broken_thing_is_shown_and_fails(tmp_path):
+    weights = tmp_path / "models" / BACKBONES["ResNet50"].weights.file_name
+    weights.parent.mkdir()
+    weights.write_text("half a download")
+    done = doctor(tmp_path / "none", tmp_path)
+    assert done.returncode == 1
+    (line,) = [line for line in done.stdout.splitlines() if "│ broken │" in line]
+    assert "ResNet50 " in line
+    assert f"{weights} is damaged" in line
+    assert not (tmp_path / "none").exists(), "looking makes no cache"
+
+
+@pytest.mark.parametrize(
+    ("said", "detail"),
+    [
+        ("import sys; sys.exit('libcudnn is too old')", "does not load: libcudnn is too old"),
+        ("import sys; sys.exit(7)", "does not load: ended with exit code 7"),
+    ],
+)
+def test_a_tensorflow_that_does_not_load(tmp_path, monkeypatch, said, detail):
+    """A script in TensorFlow's stead: a broken installation is too large to build here."""
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{said}"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    assert list(checkup._devices()) == [Finding("devices", "TensorFlow", "broken", detail)]
