@@ -159,7 +159,9 @@ def test_report_loads_no_tensorflow(tmp_path):
 
 
 def test_the_package_itself_loads_nothing_heavy():
-    code = "import automl_cv, sys; print([m for m in ('optuna','pandas','keras') if m in sys.modules])"
+    code = (
+        "import automl_cv, sys; print([m for m in ('optuna','pandas','keras') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from automl_cv.data.images import DamagedImage, content_hash, decode
 from automl_cv.errors import AutomlError
-from automl_cv.images import DamagedImage, content_hash, decode
 
 Pixels = NDArray[np.uint8]
 Batch = NDArray[np.float32]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from automl_cv.data.ledger import counted
 from automl_cv.errors import UserError, suggest
-from automl_cv.ledger import counted
 from automl_cv.report.columns import COLUMNS, MISSING, TIE, Column, of_parameter, text
 from automl_cv.store.intervals import differs
 from automl_cv.store.leaderboard import RunTrials, ranked_frame, unranked_frame

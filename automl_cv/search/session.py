@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from optuna.storages import RDBStorage
 
-from automl_cv import __version__, dataset, overlap, studyfile
-from automl_cv.dataset import Dataset
+from automl_cv import __version__, studyfile
+from automl_cv.data import dataset, overlap
+from automl_cv.data.dataset import Dataset
 from automl_cv.errors import UserError
 from automl_cv.search import events, messages
 from automl_cv.search.draws import check_sampler

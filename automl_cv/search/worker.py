@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from automl_cv import overlap
+from automl_cv.data import overlap
 from automl_cv.engine import runtime
 from automl_cv.engine.extract import extract
 from automl_cv.engine.training import HeadTrainer, TrainingData

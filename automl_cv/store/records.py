@@ -40,7 +40,7 @@ class StudyFacts:
         data_fingerprint: hash of the images and their splits.
         class_names: in the order of their indices.
         split_sizes: number of images by split: train, validation, test.
-        ledger: what became of each file that was found: `automl_cv.ledger.Ledger` as a dict.
+        ledger: what became of each file that was found: `automl_cv.data.ledger.Ledger` as a dict.
         warnings: lines that belong above the leaderboard.
         reference: a classifier that nothing was searched for, on the same features and
             split: label, accuracy, val_accuracy, loss, val_loss, seconds.

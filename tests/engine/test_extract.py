@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 
 from automl_cv.catalog.backbones import BACKBONES
+from automl_cv.data.images import content_hash, decode
 from automl_cv.engine import extract as extraction
 from automl_cv.engine.extract import extract
 from automl_cv.errors import AutomlError
 from automl_cv.features import FeatureCache, recipe
-from automl_cv.images import content_hash, decode
 from automl_cv.studyfile import Backbone
 from tests.engine import tiny
 

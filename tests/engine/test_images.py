@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from automl_cv.data.images import content_hash, decode
 from automl_cv.engine import images
 from automl_cv.errors import AutomlError
-from automl_cv.images import content_hash, decode
 
 SHAPES = [(9, 7), (16, 16), (9, 7), (40, 20)]
 

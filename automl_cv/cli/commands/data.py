@@ -17,9 +17,9 @@ from automl_cv.cli.console import messages, output, say, show
 from automl_cv.cli.options import CacheDir, Debug, cache_folder
 
 if TYPE_CHECKING:
-    from automl_cv.dataset import Dataset
-    from automl_cv.ledger import Sizes
-    from automl_cv.overlap import Overlap
+    from automl_cv.data.dataset import Dataset
+    from automl_cv.data.ledger import Sizes
+    from automl_cv.data.overlap import Overlap
 
 SHOWN_SKIPPED = 20  # skipped files the table form lists; the JSON form lists all
 
@@ -46,7 +46,7 @@ def data(
     Every file is decoded as training would decode it. A source without splits is divided as a
     study file that says nothing else would divide it: 60, 20 and 20 %, seed 0.
     """
-    from automl_cv import dataset, overlap
+    from automl_cv.data import dataset, overlap
     from automl_cv.studyfile import Data
 
     with _progress() as report:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from automl_cv.data.ledger import Skipped
 from automl_cv.errors import UserError
-from automl_cv.ledger import Skipped
 
 SPLIT_NAMES = {
     "train": "train",

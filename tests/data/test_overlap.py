@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from automl_cv import images, overlap
 from automl_cv.catalog.datasets import materialise
-from automl_cv.overlap import Overlap, Pair, identical, near_duplicates
+from automl_cv.data import images, overlap
+from automl_cv.data.overlap import Overlap, Pair, identical, near_duplicates
 
 
 def test_identical_images_are_counted_for_each_pair_of_splits():

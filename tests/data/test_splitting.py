@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from automl_cv.data.splitting import assign
 from automl_cv.errors import UserError
-from automl_cv.splitting import assign
 
 SHARES = {"train": 0.6, "validation": 0.2, "test": 0.2}
 shares = st.sampled_from(

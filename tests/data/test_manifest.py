@@ -3,9 +3,9 @@ import builtins
 import pandas as pd
 import pytest
 
+from automl_cv.data.listing import Candidate
+from automl_cv.data.manifest import list_manifest
 from automl_cv.errors import UserError
-from automl_cv.listing import Candidate
-from automl_cv.manifest import list_manifest
 
 
 @pytest.fixture

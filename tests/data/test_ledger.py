@@ -1,6 +1,6 @@
 import json
 
-from automl_cv.ledger import Ledger, Sizes, Skipped, counted, listed
+from automl_cv.data.ledger import Ledger, Sizes, Skipped, counted, listed
 
 
 def test_a_ledger_survives_json():

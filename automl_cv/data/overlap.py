@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from automl_cv.ledger import counted
-from automl_cv.splitting import SPLITS
+from automl_cv.data.ledger import counted
+from automl_cv.data.splitting import SPLITS
 
 # Measured with the features of the embedded backbone `compact`. Distinct pictures: no digit of 720
 # comes nearer than 0.85 to one of 1,077 others, no Fashion-MNIST test image of 1,200 nearer than

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from automl_cv import images, inspection
-from automl_cv.inspection import Inspected, inspect
-from automl_cv.ledger import Sizes
+from automl_cv.data import images, inspection
+from automl_cv.data.inspection import Inspected, inspect
+from automl_cv.data.ledger import Sizes
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from typing import Any
 import PIL
 from PIL import Image
 
-from automl_cv import images
-from automl_cv.ledger import Sizes, counted
+from automl_cv.data import images
+from automl_cv.data.ledger import Sizes, counted
 
 Progress = Callable[[int, int], None]
 

@@ -3,9 +3,9 @@ import unicodedata
 
 import pytest
 
+from automl_cv.data.ledger import Skipped
+from automl_cv.data.listing import list_folder
 from automl_cv.errors import UserError
-from automl_cv.ledger import Skipped
-from automl_cv.listing import list_folder
 
 
 def grow(root, *names):

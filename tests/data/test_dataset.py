@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from automl_cv import dataset
+from automl_cv.data import dataset
+from automl_cv.data.ledger import Skipped
 from automl_cv.errors import UserError
-from automl_cv.ledger import Skipped
 from automl_cv.studyfile import Split
 
 CLASSES = ("cat", "dog", "owl")

@@ -1,0 +1,127 @@
+"""The naive way, as one would write it by hand: plain Keras, the frozen backbone in each model.
+
+    python tests/benchmarks/naive.py costs     # seconds an image through ResNet50, in `fit`
+    python tests/benchmarks/naive.py train IN  # trains each task of IN (.npz) in full
+
+Run by `against_naive.py`, in a process of its own: here TensorFlow has all cores.
+Prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+import keras
+import numpy as np
+
+IMAGES = 128
+EPOCHS = 3
+
+
+def classifier(network: keras.Model, classes: int, every_block: list | None = None) -> keras.Model:
+    """Return a frozen network, global average pooling and one dense layer, as one model."""
+    network.trainable = False
+    outputs = every_block or [network.output]
+    frozen = keras.Model(network.input, outputs)
+    frozen.trainable = False
+    inputs = keras.Input(network.input.shape[1:])
+    maps = keras.tree.flatten(frozen(inputs, training=False))
+    pooled = [keras.layers.GlobalAveragePooling2D()(one) for one in maps]
+    joined = keras.layers.Concatenate()(pooled) if len(pooled) > 1 else pooled[0]
+    return keras.Model(inputs, keras.layers.Dense(classes, name="logits")(joined))
+
+
+def compile_model(model: keras.Model, optimizer: keras.Optimizer) -> None:
+    """Compile for class indices and logits, without XLA, like the other side."""
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
+
+
+def measure_costs() -> dict[str, float]:
+    """Return seconds an image in training and in validation, and seconds to build a model."""
+    images = np.random.default_rng(0).uniform(-100, 100, (IMAGES, 224, 224, 3)).astype("float32")
+    labels = np.arange(IMAGES, dtype="int32") % 10
+    started = time.perf_counter()
+    network = keras.applications.ResNet50(
+        weights=None, include_top=False, input_shape=(224, 224, 3)
+    )
+    model = classifier(network, 10)
+    compile_model(model, keras.optimizers.SGD(0.08, momentum=0.23))
+    build = time.perf_counter() - started
+    model.fit(images, labels, batch_size=64, verbose=0)
+    model.evaluate(images, labels, batch_size=64, verbose=0)
+    train, validate = [], []
+    for _ in range(EPOCHS):
+        started = time.perf_counter()
+        model.fit(images, labels, batch_size=64, verbose=0)
+        train.append((time.perf_counter() - started) / IMAGES)
+        started = time.perf_counter()
+        model.evaluate(images, labels, batch_size=64, verbose=0)
+        validate.append((time.perf_counter() - started) / IMAGES)
+    return {
+        "train": float(np.median(train)),
+        "validate": float(np.median(validate)),
+        "build": build,
+    }
+
+
+class InOrder(keras.utils.PyDataset):
+    """Batches in a given order, another each epoch."""
+
+    def __init__(self, images, labels, orders, batch_size: int) -> None:
+        super().__init__()
+        self._images, self._labels, self._orders = images, labels, orders
+        self._batch_size, self._epoch = batch_size, 0
+
+    def __len__(self) -> int:
+        return -(-len(self._labels) // self._batch_size)
+
+    def __getitem__(self, step: int):
+        order = self._orders[self._epoch]
+        chosen = order[step * self._batch_size : (step + 1) * self._batch_size]
+        return self._images[chosen], self._labels[chosen]
+
+    def on_epoch_end(self) -> None:
+        self._epoch = min(self._epoch + 1, len(self._orders) - 1)
+
+
+def train_all(path: str) -> dict[str, list[float]]:
+    """Train every task; return each one's best validation accuracy and the seconds it took."""
+    from automl_cv.engine import pretraining
+
+    given = np.load(path, allow_pickle=False)
+    tasks = json.loads(str(given["tasks"]))
+    accuracies, seconds = [], []
+    for number, task in enumerate(tasks):
+        network = pretraining.build()
+        network.load_weights(task["weights"])
+        names = [*(f"stage{n}_block1_preact_relu" for n in (2, 3, 4)), "post_relu"]
+        model = classifier(network, 10, [network.get_layer(name).output for name in names])
+        model.get_layer("logits").set_weights([given[f"kernel{number}"], given[f"bias{number}"]])
+        options = {"learning_rate": task["learning_rate"], **task["optimizer_parameters"]}
+        compile_model(model, getattr(keras.optimizers, task["optimizer"])(**options))
+        batches = InOrder(
+            given["train"], given["train_labels"], given[f"orders{number}"], task["batch_size"]
+        )
+        started = time.perf_counter()
+        history = model.fit(
+            batches,
+            epochs=task["epochs"],
+            shuffle=False,
+            validation_data=(given["validation"], given["validation_labels"]),
+            validation_batch_size=256,
+            verbose=0,
+        )
+        seconds.append(time.perf_counter() - started)
+        accuracies.append(max(history.history["val_accuracy"]))
+    return {"accuracies": accuracies, "seconds": seconds}
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure_costs() if sys.argv[1] == "costs" else train_all(sys.argv[2])))
