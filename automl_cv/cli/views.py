@@ -115,6 +115,7 @@ class LivePanel:
             case events.DataRead():
                 self._console.print(data_line(event), markup=False, highlight=False)
                 self._warn(event.warnings)
+                self._live.update(Text("loading TensorFlow …", style="dim"))
             case events.Extracting():
                 left = (event.total - event.done) / max(event.images_per_second, 1e-9)
                 note = f"{event.images_per_second:,.0f} images/s, {duration(left)} left"

@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -71,24 +72,12 @@ def measure_costs() -> dict[str, float]:
     }
 
 
-class InOrder(keras.utils.PyDataset):
-    """Batches in a given order, another each epoch."""
-
-    def __init__(self, images, labels, orders, batch_size: int) -> None:
-        super().__init__()
-        self._images, self._labels, self._orders = images, labels, orders
-        self._batch_size, self._epoch = batch_size, 0
-
-    def __len__(self) -> int:
-        return -(-len(self._labels) // self._batch_size)
-
-    def __getitem__(self, step: int):
-        order = self._orders[self._epoch]
-        chosen = order[step * self._batch_size : (step + 1) * self._batch_size]
-        return self._images[chosen], self._labels[chosen]
-
-    def on_epoch_end(self) -> None:
-        self._epoch = min(self._epoch + 1, len(self._orders) - 1)
+def batches(images, labels, orders, batch_size: int) -> Iterator[tuple]:
+    """Yield the batches of all epochs; a PyDataset's queue would mix the orders of two epochs."""
+    for order in orders:
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            yield images[chosen], labels[chosen]
 
 
 def train_all(path: str) -> dict[str, list[float]]:
@@ -97,6 +86,7 @@ def train_all(path: str) -> dict[str, list[float]]:
 
     given = np.load(path, allow_pickle=False)
     tasks = json.loads(str(given["tasks"]))
+    train, train_labels = given["train"], given["train_labels"]
     accuracies, seconds = [], []
     for number, task in enumerate(tasks):
         network = pretraining.build()
@@ -106,14 +96,12 @@ def train_all(path: str) -> dict[str, list[float]]:
         model.get_layer("logits").set_weights([given[f"kernel{number}"], given[f"bias{number}"]])
         options = {"learning_rate": task["learning_rate"], **task["optimizer_parameters"]}
         compile_model(model, getattr(keras.optimizers, task["optimizer"])(**options))
-        batches = InOrder(
-            given["train"], given["train_labels"], given[f"orders{number}"], task["batch_size"]
-        )
+        orders = given[f"orders{number}"]
         started = time.perf_counter()
         history = model.fit(
-            batches,
+            batches(train, train_labels, orders, task["batch_size"]),
             epochs=task["epochs"],
-            shuffle=False,
+            steps_per_epoch=-(-len(train) // task["batch_size"]),
             validation_data=(given["validation"], given["validation_labels"]),
             validation_batch_size=256,
             verbose=0,

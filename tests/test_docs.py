@@ -1,0 +1,117 @@
+"""What the documents say exists: commands, options, links, study files."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer
+
+from automl_cv import library, studyfile
+from automl_cv.catalog.backbones import BACKBONES
+from automl_cv.catalog.datasets import DATASETS
+from automl_cv.catalog.heads import HEADS
+from automl_cv.catalog.optimizers import OPTIMIZERS
+from automl_cv.catalog.pruners import PRUNERS
+from automl_cv.catalog.samplers import SAMPLERS
+from automl_cv.cli.app import build
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+STUDIES = sorted((ROOT / "studies").glob("*.toml"))
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def commands(text: str) -> list[list[str]]:
+    """Return each call of `automl-cv` in shell lines, without comments."""
+    found = []
+    for line in text.splitlines():
+        for part in line.split("&&"):
+            words = shlex.split(part, comments=True)
+            if words and Path(words[0]).name == "automl-cv":
+                found.append(words[1:])
+    return found
+
+
+def known_options(words: list[str]) -> tuple[object, set[str]]:
+    """Return the command that words lead to, and its options."""
+    command = typer.main.get_command(build())
+    for word in words:
+        children = getattr(command, "commands", {})
+        if word not in children:
+            break
+        command = children[word]
+    return command, {name for option in command.params for name in option.opts}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_of_a_page_exists(page):
+    for block in blocks(page, "sh"):
+        for words in commands(block):
+            command, options = known_options(words)
+            assert command.name == words[0] or command.name in words[:2], words
+            used = {word.split("=")[0] for word in words if word.startswith("--")}
+            assert used <= options, f"{page.name}: {words}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).is_file(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_study_examples_read(page, tmp_path):
+    for number, block in enumerate(blocks(page, "toml")):
+        raw = tomllib.loads(block)
+        if "extends" in raw or "name" in raw:
+            path = tmp_path / f"{number}.toml"
+            path.write_text(block)
+            library.load(str(path))
+        elif "stage" in raw and isinstance(raw["stage"], dict):
+            stage = {"name": "x", "trials": 1, "epochs": 1, **raw["stage"]}
+            studyfile.parse({"name": "x", "stage": [stage]}, page.name)
+
+
+def test_the_readme_begins_with_the_line_that_runs_and_the_line_that_tests():
+    first, second, *_ = blocks(ROOT / "README.md", "sh")
+    assert first.count("\n") == second.count("\n") == 1
+    assert "venv" in first and first.strip().endswith("automl-cv search quickstart")
+    assert "venv" in second and "pytest" in second
+
+
+def test_the_reference_names_every_key_and_every_entry():
+    text = (ROOT / "docs" / "study-files.md").read_text()
+    models = [studyfile.StudyFile, studyfile.Stage]
+    keys = {
+        field.alias or name for model in models for name, field in model.model_fields.items()
+    } - {"data", "backbone"}
+    for key in keys:
+        assert f"`{key}`" in text or f"[[{key}]]" in text or f"[stage.{key}]" in text, key
+    for model, name in ((studyfile.Data, "data"), (studyfile.Backbone, "backbone")):
+        for key in model.model_fields:
+            assert f"`{name}.{key}`" in text, f"{name}.{key}"
+    for table in (HEADS, OPTIMIZERS, PRUNERS, SAMPLERS):
+        for entry in table:
+            assert f"`{entry.name}`" in text, entry.name
+
+
+def test_every_backbone_and_data_set_is_described():
+    for table, page in ((BACKBONES, "backbones.md"), (DATASETS, "data.md")):
+        text = (ROOT / "docs" / page).read_text()
+        for entry in table:
+            assert f"`{entry.name}`" in text, entry.name
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_a_shipped_study_begins_with_its_command(path):
+    first = path.read_text().splitlines()[0]
+    assert first.startswith(f"# automl-cv search {path.stem}")
+    assert library.load(path.stem).name == path.stem
