@@ -8,6 +8,10 @@ import keras
 import numpy as np
 
 
+# Least variance of a feature that standardising divides by, as a share of the mean variance.
+SMALLEST_VARIANCE = 0.01
+
+
 @dataclass(frozen=True)
 class HeadInput:
     """What a head is built for.
@@ -61,6 +65,9 @@ def describe(features: np.ndarray, rows: np.ndarray, classes: int) -> HeadInput:
         squares += np.square(values).sum(axis=0)
     mean = total / len(rows)
     variance = np.maximum(squares / len(rows) - np.square(mean), 0.0)
+    # A feature that hardly varies in training (a unit that is almost always 0) would be blown
+    # up without bound on an image that wakes it: one image gave a validation loss of 314.
+    variance = np.maximum(variance, SMALLEST_VARIANCE * max(float(variance.mean()), 1e-12))
     return HeadInput(
         features.shape[1], classes, mean.astype(np.float32), variance.astype(np.float32)
     )

@@ -177,6 +177,16 @@ def test_keras_defaults_are_recorded():
     assert sgd.optimizer_config["momentum"] == 0.8
 
 
+def test_a_feature_that_hardly_varies_in_training_is_not_blown_up():
+    data = blobs()
+    data.features[:, 0] = 0.0
+    data.features[data.validation[0], 0] = 1.0
+    given = describe(data.features, data.train, data.classes)
+    assert given.variance[0] > 0
+    result = HeadTrainer(data).train(task(epochs=1), go_on)
+    assert result.history.epochs[0].val_loss < 10
+
+
 def test_loops_are_shared_by_trials_of_one_optimizer():
     trainer = HeadTrainer(blobs())
     for rate, batch_size in [(0.1, 5), (0.2, 50), (0.3, 1000)]:
