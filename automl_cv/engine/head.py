@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-
 # Least variance of a feature that standardising divides by, as a share of the mean variance.
 SMALLEST_VARIANCE = 0.01
 
@@ -40,13 +39,47 @@ def linear(given: HeadInput, *, normalization: bool) -> keras.Model:
         normalization: whether each feature is brought to mean 0 and variance 1 first.
     """
     inputs = keras.Input((given.features,), name="features")
-    x = inputs
-    if normalization:
-        x = keras.layers.Normalization(
-            mean=given.mean, variance=given.variance, name="normalization"
-        )(x)
+    x = _standardised(inputs, given) if normalization else inputs
     logits = keras.layers.Dense(given.classes, name="logits")(x)
     return keras.Model(inputs, logits, name="linear_head")
+
+
+def mlp(
+    given: HeadInput,
+    *,
+    hidden_layers: int,
+    width: int,
+    activation: str,
+    dropout: float,
+    normalization: bool,
+) -> keras.Model:
+    """Return hidden dense layers, each with its activation and dropout, and a dense layer.
+
+    Args:
+        given: what the head is built for.
+        hidden_layers: from 0, which makes it the linear head.
+        width: units of each hidden layer.
+        activation: of the hidden layers, by Keras's name.
+        dropout: share of a hidden layer's units that a training step leaves out; its random
+            numbers come from a seed that is drawn when the layer is built.
+        normalization: as in `linear`.
+    """
+    inputs = keras.Input((given.features,), name="features")
+    x = _standardised(inputs, given) if normalization else inputs
+    for number in range(1, hidden_layers + 1):
+        x = keras.layers.Dense(width, activation=activation, name=f"hidden{number}")(x)
+        if dropout > 0:
+            x = keras.layers.Dropout(dropout, name=f"dropout{number}")(x)
+    logits = keras.layers.Dense(given.classes, name="logits")(x)
+    return keras.Model(inputs, logits, name="mlp_head")
+
+
+def _standardised(x: keras.KerasTensor, given: HeadInput) -> keras.KerasTensor:
+    """Bring each feature to mean 0 and variance 1 over the training images."""
+    layer = keras.layers.Normalization(
+        mean=given.mean, variance=given.variance, name="normalization"
+    )
+    return layer(x)
 
 
 def describe(features: np.ndarray, rows: np.ndarray, classes: int) -> HeadInput:

@@ -1,0 +1,116 @@
+"""What memory a search takes: extraction by the number of images, training by the number of heads.
+
+    python tests/benchmarks/memory.py
+
+Each measurement runs in a process of its own and prints its peak resident memory. Images
+are Fashion-MNIST's test images (Debian's package dataset-fashion-mnist).
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from automl_cv.data import dataset
+from automl_cv.engine.extract import extract
+from automl_cv.engine.training import HeadTrainer, TrainingData, TrainingTask
+from automl_cv.features import FeatureCache, recipe
+from automl_cv.studyfile import Backbone, Data
+
+FEATURES = 360  # of the embedded backbone's four blocks
+HEADS = (50, 400)
+IMAGES = (2_000, 10_000)
+
+
+def peak_megabytes() -> float:
+    """Return this process's largest resident memory so far (Linux counts in KiB)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def resident_megabytes() -> float:
+    """Return this process's resident memory now."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmRSS"))
+
+
+def run_extraction(count: int, cache_dir: Path) -> None:
+    """Extract `count` images into an empty cache."""
+    images = dataset.load(
+        "fashion-mnist-test", split=Data().split, seed=0, cache_dir=cache_dir
+    ).images[:count]
+    backbone = Backbone(name="compact", features="all")
+    paths = [Path(path) for path in images["path"]]
+    with tempfile.TemporaryDirectory() as folder:
+        cache = FeatureCache(Path(folder))
+        before = resident_megabytes()
+        extract(backbone, paths, list(images["content_hash"]), cache, recipe(backbone))
+        print(peak_megabytes() - before)
+
+
+def run_heads(count: int) -> None:
+    """Train `count` heads of five epochs, optimizers in turn."""
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 10, 1000).astype(np.int32)
+    rows = np.arange(1000)
+    trainer = HeadTrainer(
+        TrainingData(
+            features=generator.random((1000, FEATURES), dtype=np.float32),
+            train=rows[:800],
+            train_labels=labels[:800],
+            validation=rows[800:],
+            validation_labels=labels[800:],
+            classes=10,
+        )
+    )
+    optimizers = ("SGD", "RMSprop", "Adagrad", "Adadelta", "Adam", "Adamax", "Nadam")
+    for number in range(count):
+        trainer.train(
+            TrainingTask(
+                optimizer=optimizers[number % len(optimizers)],
+                batch_size=10 + number % 91,
+                learning_rate=0.01,
+                epochs=5,
+                seed=number,
+                head="linear",
+                head_parameters={"normalization": True},
+            ),
+            lambda epoch: None,
+        )
+    print(resident_megabytes())
+
+
+def measured(*arguments: str) -> float:
+    """Run this file in a process of its own and return the number that it prints."""
+    done = subprocess.run(
+        [sys.executable, __file__, *arguments], stdout=subprocess.PIPE, text=True, check=True
+    )
+    return float(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """Measure both, at two sizes each, and print what more of them costs."""
+    with tempfile.TemporaryDirectory() as name:
+        measured("extraction", "64", name)  # writes the images
+        few, many = (measured("extraction", str(count), name) for count in IMAGES)
+    features = (IMAGES[1] - IMAGES[0]) * FEATURES * 4 / 2**20
+    print(f"extraction of {IMAGES[0]:,} images   {few:.0f} MB more at the peak")
+    print(f"extraction of {IMAGES[1]:,} images  {many:.0f} MB more at the peak")
+    print(f"growth                        {many - few:.0f} MB; features alone {features:.0f} MB")
+    first, last = (measured("heads", str(count)) for count in HEADS)
+    each = (last - first) / (HEADS[1] - HEADS[0])
+    print(f"after {HEADS[0]} heads                {first:.0f} MB")
+    print(f"after {HEADS[1]} heads               {last:.0f} MB, {1024 * each:.0f} KB a head")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["extraction"]:
+        run_extraction(int(sys.argv[2]), Path(sys.argv[3]))
+    elif sys.argv[1:2] == ["heads"]:
+        run_heads(int(sys.argv[2]))
+    else:
+        main()
