@@ -73,6 +73,8 @@ class Search:
             text=True,
             cwd=folder,
             env={**environment(cache_dir), "AUTOML_CV_TEST_MARK": self._mark},
+            # A test run in the background has Ctrl-C switched off, and hands that down.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
 
     def __enter__(self) -> Search:
