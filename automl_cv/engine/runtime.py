@@ -39,24 +39,25 @@ def as_tensor(array: np.ndarray) -> tf.Tensor:
     Args:
         array: any shape and type that TensorFlow knows; it must not change afterwards.
     """
-    if isinstance(array, np.memmap) and array.flags.c_contiguous and _is_whole_file(array):
+    path = _whole_file(array)
+    if path is not None:
         # DLPack wants a writable buffer; "c" gives one whose changes would stay private.
         # tf.constant would copy: 100,000 images of 2,048 features are 0.8 GB a process.
-        private = np.memmap(
-            array.filename, array.dtype, mode="c", offset=array.offset, shape=array.shape
-        )
+        assert isinstance(array, np.memmap)
+        private = np.memmap(path, array.dtype, mode="c", offset=array.offset, shape=array.shape)
         return tf.experimental.dlpack.from_dlpack(np.asarray(private).__dlpack__())
     return tf.constant(array)
 
 
-def _is_whole_file(array: np.memmap) -> bool:
-    """Tell whether a map reaches to its file's end: a slice keeps its parent's offset.
+def _whole_file(array: np.ndarray) -> str | None:
+    """Return the file of a map that reaches to its end; None for anything else.
 
-    Mapping a slice anew by that offset would give other rows.
+    A slice of a map keeps its parent's offset, so mapping it anew would give other rows.
     """
-    if array.filename is None or array.size == 0:
-        return False
-    return os.path.getsize(array.filename) == array.offset + array.nbytes
+    if not isinstance(array, np.memmap) or array.filename is None or array.size == 0:
+        return None
+    reaches_end = os.path.getsize(array.filename) == array.offset + array.nbytes
+    return str(array.filename) if reaches_end and array.flags.c_contiguous else None
 
 
 configure()
