@@ -101,6 +101,7 @@ def train_all(path: str) -> dict[str, list[float]]:
         history = model.fit(
             batches(train, train_labels, orders, task["batch_size"]),
             epochs=task["epochs"],
+            shuffle=False,
             steps_per_epoch=-(-len(train) // task["batch_size"]),
             validation_data=(given["validation"], given["validation_labels"]),
             validation_batch_size=256,
