@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from typing import Any
 
+from automl_cv.catalog.heads import HEADS
 from automl_cv.catalog.optimizers import OPTIMIZERS
+from automl_cv.catalog.schedules import SCHEDULES
+from automl_cv.catalog.settings import Setting
 from automl_cv.errors import suggest
 from automl_cv.space import Choice, Constant, FloatRange, IntRange, Space
 
-# Parameters every trial needs, whatever its optimizer.
-REQUIRED_PARAMETERS = ("optimizer", "batch_size", "learning_rate")
+# Numbers that every trial needs, whatever its optimizer, head and schedule.
+TRIAL_SETTINGS: Mapping[str, Setting] = {
+    "batch_size": Setting(32, lowest=1),
+    "learning_rate": Setting(0.001, lowest=0, open_ends=(True, False)),
+}
+REQUIRED_PARAMETERS = ("optimizer", *TRIAL_SETTINGS)
 
 
-def checked_space(space: Space) -> Space:
-    """Check a space against what training and its optimizers take.
+def checked_space(space: Space, head: str | None, schedule: str | None) -> Space:
+    """Check a space against what training, its optimizers, head and schedule take.
+
+    Args:
+        space: what a stage searches.
+        head: the stage's head, whose own parameters the space may hold; None where it is not
+            known, so that no parameter's name can be told to be wrong.
+        schedule: likewise its schedule.
 
     Returns:
         The space, whole numbers made floats where a parameter is a float.
@@ -26,49 +39,80 @@ def checked_space(space: Space) -> Space:
     missing = [name for name in REQUIRED_PARAMETERS if name not in found]
     if missing:
         raise ValueError(f"the space lacks {', '.join(missing)}")
-    optimizers = _values(found["optimizer"], "optimizer")
-    for name in optimizers:
-        _check_optimizer(str(name))
-    own = {
-        name: hyperparameter
-        for optimizer in optimizers
-        for name, hyperparameter in OPTIMIZERS[str(optimizer)].parameters.items()
+    settings = {
+        **TRIAL_SETTINGS,
+        **_optimizer_settings(found["optimizer"]),
+        **(HEADS[head].parameters if head else {}),
+        **(SCHEDULES[schedule].parameters if schedule else {}),
     }
-    known = [*REQUIRED_PARAMETERS, *own]
+    known = ["optimizer", *settings]
     for name, parameter in found.items():
-        if name not in known:
+        if name in settings:
+            found[name] = _checked(name, parameter, settings[name])
+        elif name != "optimizer" and head and schedule:
             raise ValueError(f"unknown parameter {name!r}: {suggest(name, known)}")
-        if name == "batch_size":
-            _check_batch_size(parameter)
-        elif name != "optimizer":
-            found[name] = _as_float(name, parameter)
-            _check_bounds(name, found[name], own[name].highest if name in own else math.inf)
     return Space(parameters=found)
 
 
-def _values(parameter: Any, name: str) -> tuple[Any, ...]:
+def drawn_settings(
+    settings: Mapping[str, Setting], fixed: Mapping[str, Any], drawn: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return a value for every setting: the drawn one, else the fixed one, else the default.
+
+    Args:
+        settings: of an entry of a table.
+        fixed: what the stage sets.
+        drawn: what a trial drew from its space, which wins; other names are left alone.
+    """
+    return {
+        name: setting.checked(name, drawn.get(name, fixed.get(name, setting.default)))
+        for name, setting in settings.items()
+    }
+
+
+def _optimizer_settings(parameter: Any) -> dict[str, Setting]:
+    """Return the own parameters of all optimizers that the space may draw."""
     match parameter:
         case Constant():
-            return (parameter.value,)
+            names: tuple[Any, ...] = (parameter.value,)
         case Choice():
-            return parameter.choices
-    raise ValueError(f"{name}: expected a name or a list of names, got {parameter}")
+            names = parameter.choices
+        case _:
+            raise ValueError(f"optimizer: expected a name or a list of names, got {parameter}")
+    settings: dict[str, Setting] = {}
+    for name in map(str, names):
+        if name not in OPTIMIZERS:
+            raise ValueError(f"unknown optimizer {name!r}: {suggest(name, OPTIMIZERS.names)}")
+        settings |= OPTIMIZERS[name].parameters
+    return settings
 
 
-def _check_batch_size(parameter: Any) -> None:
-    if isinstance(parameter, FloatRange):
-        raise ValueError(f"batch_size: expected whole numbers, got {parameter}")
-    if isinstance(parameter, IntRange):
-        values: tuple[Any, ...] = (parameter.low,)
-    else:
-        values = _values(parameter, "batch_size")
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"batch_size: expected whole numbers from 1, got {value!r}")
+def _checked(name: str, parameter: Any, setting: Setting) -> Any:
+    """Check a parameter's values; return a range in the setting's own kind of number."""
+    match parameter:
+        case Constant():
+            setting.checked(name, parameter.value)
+            return parameter
+        case Choice():
+            for value in parameter.choices:
+                setting.checked(name, value)
+            return parameter
+    if setting.kind in (bool, str):
+        raise ValueError(
+            f"{name}: expected {setting.expected}, got the range {parameter}; list the values"
+        )
+    if setting.kind is int and isinstance(parameter, FloatRange):
+        raise ValueError(
+            f"{name}: expected {setting.expected}, got the range {parameter} of any numbers; "
+            "write its ends (and its step) as whole numbers: 8, not 8.0"
+        )
+    for end in (parameter.low, parameter.high):
+        setting.checked(name, end)
+    return _as_float(parameter) if setting.kind is float else parameter
 
 
-def _as_float(name: str, parameter: Any) -> Any:
-    """Return a parameter that only takes numbers: `low = 0, high = 1` is no whole number here."""
+def _as_float(parameter: Any) -> Any:
+    """Return a range of numbers: `low = 0, high = 1` is no whole number here."""
     if not isinstance(parameter, IntRange):
         return parameter
     return FloatRange(
@@ -78,23 +122,3 @@ def _as_float(name: str, parameter: Any) -> Any:
         log=parameter.log,
         when=parameter.when,
     )
-
-
-def _check_bounds(name: str, parameter: Any, highest: float) -> None:
-    if isinstance(parameter, FloatRange):
-        values: tuple[Any, ...] = (parameter.low, parameter.high)
-    else:
-        values = _values(parameter, name)
-    for value in values:
-        if isinstance(value, bool | str):
-            raise ValueError(f"{name}: expected numbers, got {value!r}")
-        if name == "learning_rate" and value <= 0:
-            raise ValueError(f"{name}: expected numbers above 0, got {value:g}")
-        if not 0 <= value <= highest:
-            bounds = f"from 0 to {highest:g}" if math.isfinite(highest) else "from 0"
-            raise ValueError(f"{name}: expected numbers {bounds}, got {value:g}")
-
-
-def _check_optimizer(name: str) -> None:
-    if name not in OPTIMIZERS:
-        raise ValueError(f"unknown optimizer {name!r}: {suggest(name, OPTIMIZERS.names)}")

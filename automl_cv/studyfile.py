@@ -8,18 +8,30 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.catalog.heads import HEADS
 from automl_cv.catalog.pruners import PRUNERS
 from automl_cv.catalog.samplers import SAMPLERS
+from automl_cv.catalog.schedules import SCHEDULES
+from automl_cv.catalog.settings import SettableEntry
 from automl_cv.errors import UserError, suggest
 from automl_cv.parameters import checked_space
 from automl_cv.registry import Table
 from automl_cv.space import Choice, Constant, FloatRange, IntRange, Space
+
+S = TypeVar("S", bound=SettableEntry)
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
@@ -113,7 +125,8 @@ class Stage(_Section):
         sampler: an entry of the table of samplers.
         pruner: an entry of the table of pruners; the only thing that stops a trial early.
         head: an entry of the table of heads.
-        space: what is searched.
+        schedule: an entry of the table of schedules: how the learning rate changes.
+        space: what is searched; it may hold parameters of the head and of the schedule.
     """
 
     name: str = Field(pattern=NAME_PATTERN)
@@ -123,6 +136,7 @@ class Stage(_Section):
     sampler: Named = Named(name="random")
     pruner: Named = Named(name="none")
     head: Named = Named(name="linear")
+    schedule: Named = Named(name="constant")
     space: Space
 
     @field_validator("sampler")
@@ -140,10 +154,17 @@ class Stage(_Section):
     def _check_head(cls, head: Named) -> Named:
         return _checked(HEADS, head)
 
+    @field_validator("schedule")
+    @classmethod
+    def _check_schedule(cls, schedule: Named) -> Named:
+        return _checked(SCHEDULES, schedule)
+
     @field_validator("space")
     @classmethod
-    def _check_space(cls, space: Space) -> Space:
-        return checked_space(space)
+    def _check_space(cls, space: Space, info: ValidationInfo) -> Space:
+        # Where an entry's own name is wrong it is absent here.
+        head, schedule = info.data.get("head"), info.data.get("schedule")
+        return checked_space(space, head and head.name, schedule and schedule.name)
 
 
 class StudyFile(_Section):
@@ -260,18 +281,10 @@ def difference(old: StudyFile, new: StudyFile) -> list[str]:
     return lines
 
 
-def _checked(table: Table[Any], named: Named) -> Named:
+def _checked(table: Table[S], named: Named) -> Named:
     """Check an entry's name and its parameters against its table; return it with defaults."""
-    _known(table, named.name)
-    defaults: Mapping[str, Any] = table[named.name].parameters
-    for key, value in named.parameters.items():
-        if key not in defaults:
-            raise ValueError(f"{named.name} has no parameter {key!r}: {suggest(key, defaults)}")
-        expected = type(defaults[key])
-        fits = isinstance(value, expected) or (expected is float and isinstance(value, int))
-        if not fits or (isinstance(value, bool) and expected is not bool):
-            raise ValueError(f"{named.name}.{key}: expected {expected.__name__}, got {value!r}")
-    return Named(name=named.name, parameters={**defaults, **named.parameters})
+    entry = table[_known(table, named.name)]
+    return Named(name=entry.name, parameters=entry.completed(named.parameters))
 
 
 def _essence(study: dict[str, Any]) -> dict[str, Any]:
@@ -331,6 +344,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "split": Split,
     "backbone": Backbone,
     "stage": Stage,
+    "narrow_from": NarrowFrom,
     "IntRange": IntRange,
     "FloatRange": FloatRange,
     "Choice": Choice,

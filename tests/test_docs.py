@@ -17,6 +17,7 @@ from automl_cv.catalog.heads import HEADS
 from automl_cv.catalog.optimizers import OPTIMIZERS
 from automl_cv.catalog.pruners import PRUNERS
 from automl_cv.catalog.samplers import SAMPLERS
+from automl_cv.catalog.schedules import SCHEDULES
 from automl_cv.cli.app import build
 
 ROOT = Path(__file__).parent.parent
@@ -98,9 +99,13 @@ def test_the_reference_names_every_key_and_every_entry():
     for model, name in ((studyfile.Data, "data"), (studyfile.Backbone, "backbone")):
         for key in model.model_fields:
             assert f"`{name}.{key}`" in text, f"{name}.{key}"
-    for table in (HEADS, OPTIMIZERS, PRUNERS, SAMPLERS):
+    for table in (HEADS, OPTIMIZERS, PRUNERS, SAMPLERS, SCHEDULES):
         for entry in table:
             assert f"`{entry.name}`" in text, entry.name
+    for table in (HEADS, OPTIMIZERS, SCHEDULES):
+        for entry in table:
+            for name in entry.parameters:
+                assert f"`{name}`" in text, f"{entry.name}.{name}"
 
 
 def test_every_backbone_and_data_set_is_described():

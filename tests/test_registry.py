@@ -10,10 +10,11 @@ from automl_cv.catalog.heads import HEADS
 from automl_cv.catalog.optimizers import OPTIMIZERS
 from automl_cv.catalog.pruners import PRUNERS
 from automl_cv.catalog.samplers import SAMPLERS
+from automl_cv.catalog.schedules import SCHEDULES
 from automl_cv.errors import UserError, suggest
 from automl_cv.registry import Entry, Table
 
-TABLES = [BACKBONES, DATASETS, HEADS, OPTIMIZERS, PRUNERS, SAMPLERS]
+TABLES = [BACKBONES, DATASETS, HEADS, OPTIMIZERS, PRUNERS, SAMPLERS, SCHEDULES]
 
 
 def entry(name: str) -> Entry:

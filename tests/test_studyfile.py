@@ -51,7 +51,10 @@ def test_defaults_are_filled_in():
     assert study.backbone.name == "compact"
     assert stage.sampler.name == "random"
     assert stage.pruner.parameters == {"patience": 2, "min_delta": 0.0}
-    assert stage.head.parameters == {"normalization": False}
+    assert stage.head.parameters == {
+        "normalization": False, "label_smoothing": 0.0, "weight_decay": 0.0
+    }  # fmt: skip
+    assert (stage.schedule.name, stage.schedule.parameters) == ("constant", {})
 
 
 def test_a_study_reads_back_from_its_plain_data():
@@ -73,7 +76,7 @@ def test_whole_numbers_become_floats_where_a_parameter_is_a_float():
                         "as an integer"),
         ({"seed": -1}, "seed: got -1; Input should be greater than or equal to 0"),
         ({"stage__0__epoch": 1}, "stage.coarse.epoch: unknown key; did you mean 'epochs'? known: "
-                                 "name, about, trials, epochs, sampler, pruner, head, space"),
+                                 + ", ".join(studyfile.Stage.model_fields)),
         ({"stage__0__trials": 0}, "stage.coarse.trials: got 0; Input should be greater than or "
                                   "equal to 1"),
         ({"stage__0__pruner": "early_stoping"}, "stage.coarse.pruner: unknown pruner "
@@ -83,13 +86,20 @@ def test_whole_numbers_become_floats_where_a_parameter_is_a_float():
             "early_stopping has no parameter 'patienc': did you mean 'patience'? known: "
             "patience, min_delta"),
         ({"stage__0__pruner": {"name": "early_stopping", "patience": "1"}},
-            "stage.coarse.pruner: early_stopping.patience: expected int, got '1'"),
+            "stage.coarse.pruner: early_stopping.patience: expected whole numbers from "
+            "0, got '1'"),
         ({"stage__0__space__optimizer": ["SGD", "Adm"]}, "stage.coarse.space: unknown optimizer "
             "'Adm': did you mean 'Adam' or 'Adamax'? known: SGD, RMSprop, Adagrad, "
             "Adadelta, Adam, Adamax, Nadam"),
         ({"stage__0__space__momentun": [0.1]}, "stage.coarse.space: unknown parameter "
             "'momentun': did you mean 'momentum'? known: optimizer, batch_size, learning_rate, "
-            "momentum"),
+            "momentum, normalization, label_smoothing, weight_decay"),
+        ({"stage__0__schedule": "cosin"}, "stage.coarse.schedule: unknown schedule 'cosin': did "
+            "you mean 'cosine'? known: constant, exponential, step, cosine, one_cycle, "
+            "reduce_on_plateau"),
+        # A parameter of a head that can't be known is no mistake of the space.
+        ({"stage__0__head": "mpl", "stage__0__space__width": 8}, "stage.coarse.head: unknown head "
+            "'mpl': did you mean 'mlp'? known: linear, mlp"),
         ({"stage__0__space__batch_size": {"low": 10, "hihg": 100, "high": 100}},
             "stage.coarse.space.batch_size.hihg: unknown key; did you mean 'high'? known: low, "
             "high, step, log, when"),
@@ -100,7 +110,7 @@ def test_whole_numbers_become_floats_where_a_parameter_is_a_float():
         ({"stage__0__space__learning_rate": {"low": 0.0, "high": 1.0}},
             "stage.coarse.space: learning_rate: expected numbers above 0, got 0"),
         ({"stage__0__space__learning_rate": "fast"},
-            "stage.coarse.space: learning_rate: expected numbers, got 'fast'"),
+            "stage.coarse.space: learning_rate: expected numbers above 0, got 'fast'"),
         ({"stage__0__space__momentum": {"low": 0, "high": 2}},
             "stage.coarse.space: momentum: expected numbers from 0 to 1, got 2"),
         ({"stage__0__space__momentum": {"low": -1, "high": 1}},

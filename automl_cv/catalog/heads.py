@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from automl_cv.registry import Entry, Table
+from automl_cv.catalog.settings import SettableEntry, Setting
+from automl_cv.registry import Table
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeadEntry(Entry):
+class HeadEntry(SettableEntry):
     """A head; its target is a function (HeadInput, **parameters) -> Keras model.
 
-    Args:
-        parameters: what a study file may set, with defaults.
+    Parameters of REGULARISATION are left to the training loop, the target does not get them.
     """
 
-    parameters: Mapping[str, Any] = field(default_factory=dict)
 
+# What training does to any head, whatever its layers.
+REGULARISATION = {
+    "label_smoothing": Setting(0.0, lowest=0, highest=1, open_ends=(False, True)),
+    "weight_decay": Setting(0.0, lowest=0),
+}
+
+_NORMALIZATION = {"normalization": Setting(False)}
 
 HEADS: Table[HeadEntry] = Table(
     "head",
@@ -27,7 +31,20 @@ HEADS: Table[HeadEntry] = Table(
             name="linear",
             about="one softmax layer on the features",
             target="automl_cv.engine.head:linear",
-            parameters={"normalization": False},
+            parameters={**_NORMALIZATION, **REGULARISATION},
+        ),
+        HeadEntry(
+            name="mlp",
+            about="hidden layers with dropout between the features and the softmax layer",
+            target="automl_cv.engine.head:mlp",
+            parameters={
+                "hidden_layers": Setting(1, lowest=0),
+                "width": Setting(256, lowest=1),
+                "activation": Setting("relu", choices=("relu", "gelu", "silu", "tanh")),
+                "dropout": Setting(0.0, lowest=0, highest=1, open_ends=(False, True)),
+                **_NORMALIZATION,
+                **REGULARISATION,
+            },
         ),
     ],
 )

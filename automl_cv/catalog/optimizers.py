@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from automl_cv.registry import Entry, Table
-
-
-@dataclass(frozen=True)
-class Hyperparameter:
-    """A number of an optimizer that a space may search.
-
-    Args:
-        default: Keras's default.
-        highest: the highest value that Keras takes; the lowest is 0.
-    """
-
-    default: float
-    highest: float = math.inf
+from automl_cv.catalog.settings import SettableEntry, Setting
+from automl_cv.registry import Table
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimizerEntry(Entry):
-    """An optimizer and those of its hyperparameters that a space may search.
-
-    Args:
-        parameters: hyperparameters by the name of the Keras class's own argument.
-    """
-
-    parameters: Mapping[str, Hyperparameter] = field(default_factory=dict)
+class OptimizerEntry(SettableEntry):
+    """An optimizer; its parameters are the Keras class's own arguments that a space may hold."""
 
 
-_MOMENTUM = {"momentum": Hyperparameter(default=0.0, highest=1.0)}
+_MOMENTUM = {"momentum": Setting(0.0, lowest=0, highest=1)}
 
 OPTIMIZERS: Table[OptimizerEntry] = Table(
     "optimizer",

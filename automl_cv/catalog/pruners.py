@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-from automl_cv.registry import Entry, Table
+from automl_cv.catalog.settings import SettableEntry, Setting
+from automl_cv.registry import Table
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrunerEntry(Entry):
+class PrunerEntry(SettableEntry):
     """A pruner; its target is a class or function (**parameters) -> Optuna pruner.
 
     Args:
         stop_means: what a stop says of the trial. "finish": it has done what it can, and
             counts as COMPLETE with its best epoch. "drop": it is worse than others, and
             counts as PRUNED.
-        parameters: what a study file may set, with defaults.
     """
 
     stop_means: Literal["finish", "drop"]
-    parameters: Mapping[str, Any] = field(default_factory=dict)
 
+
+_COMPARISON = {
+    "n_startup_trials": Setting(5, lowest=0),
+    "n_warmup_steps": Setting(5, lowest=0),
+    "n_min_trials": Setting(3, lowest=1),
+}
 
 PRUNERS: Table[PrunerEntry] = Table(
     "pruner",
@@ -38,40 +42,41 @@ PRUNERS: Table[PrunerEntry] = Table(
             about="stops where validation accuracy has not improved for `patience` epochs",
             target="automl_cv.search.pruning:EarlyStoppingPruner",
             stop_means="finish",
-            parameters={"patience": 10, "min_delta": 0.0},
+            parameters={"patience": Setting(10, lowest=0), "min_delta": Setting(0.0, lowest=0)},
         ),
         PrunerEntry(
             name="median",
             about="stops a trial below the median of the others at the same epoch",
             target="optuna.pruners:MedianPruner",
             stop_means="drop",
-            parameters={"n_startup_trials": 5, "n_warmup_steps": 5, "n_min_trials": 3},
+            parameters=_COMPARISON,
         ),
         PrunerEntry(
             name="percentile",
             about="stops a trial outside the best `percentile` per cent at the same epoch",
             target="optuna.pruners:PercentilePruner",
             stop_means="drop",
-            parameters={
-                "percentile": 50.0,
-                "n_startup_trials": 5,
-                "n_warmup_steps": 5,
-                "n_min_trials": 3,
-            },
+            parameters={"percentile": Setting(50.0, lowest=0, highest=100), **_COMPARISON},
         ),
         PrunerEntry(
             name="hyperband",
             about="brackets of successive halving (Li et al. 2018)",
             target="optuna.pruners:HyperbandPruner",
             stop_means="drop",
-            parameters={"min_resource": 1, "reduction_factor": 3},
+            parameters={
+                "min_resource": Setting(1, lowest=1),
+                "reduction_factor": Setting(3, lowest=2),
+            },
         ),
         PrunerEntry(
             name="successive_halving",
             about="keeps one in `reduction_factor` at each rung (Li et al. 2020)",
             target="optuna.pruners:SuccessiveHalvingPruner",
             stop_means="drop",
-            parameters={"min_resource": 1, "reduction_factor": 4},
+            parameters={
+                "min_resource": Setting(1, lowest=1),
+                "reduction_factor": Setting(4, lowest=2),
+            },
         ),
     ],
 )

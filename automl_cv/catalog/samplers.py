@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from automl_cv.registry import Entry, Table
+from automl_cv.catalog.settings import SettableEntry, Setting
+from automl_cv.registry import Table
 
 
 @dataclass(frozen=True, kw_only=True)
-class SamplerEntry(Entry):
+class SamplerEntry(SettableEntry):
     """A sampler; its target is a class or function (seed=…, **parameters) -> sampler.
 
     Args:
@@ -20,14 +19,12 @@ class SamplerEntry(Entry):
             (seed=…, index=…, names=…) instead.
         needs: packages beyond automl-cv's own that it imports.
         extra: the extra of automl-cv that installs them.
-        parameters: what a study file may set, with defaults.
     """
 
     learns: bool
     is_sequence: bool = False
     needs: tuple[str, ...] = ()
     extra: str = ""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 SAMPLERS: Table[SamplerEntry] = Table(
@@ -51,7 +48,10 @@ SAMPLERS: Table[SamplerEntry] = Table(
             about="tree-structured Parzen estimator; conditional parameters are grouped",
             target="automl_cv.search.draws:grouped_tpe",
             learns=True,
-            parameters={"n_startup_trials": 10, "n_ei_candidates": 24},
+            parameters={
+                "n_startup_trials": Setting(10, lowest=0),
+                "n_ei_candidates": Setting(24, lowest=1),
+            },
         ),
         SamplerEntry(
             name="gp",
@@ -60,7 +60,7 @@ SAMPLERS: Table[SamplerEntry] = Table(
             learns=True,
             needs=("torch", "scipy"),
             extra="gp",
-            parameters={"n_startup_trials": 10},
+            parameters={"n_startup_trials": Setting(10, lowest=0)},
         ),
         SamplerEntry(
             name="cmaes",
@@ -69,7 +69,7 @@ SAMPLERS: Table[SamplerEntry] = Table(
             learns=True,
             needs=("cmaes",),
             extra="cmaes",
-            parameters={"n_startup_trials": 1},
+            parameters={"n_startup_trials": Setting(1, lowest=0)},
         ),
     ],
 )

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from automl_cv.catalog.heads import HEADS
 from automl_cv.catalog.optimizers import OPTIMIZERS
+from automl_cv.catalog.schedules import SCHEDULES
 from automl_cv.engine.training import HeadTrainer, OnEpoch, TrainingResult, TrainingTask
+from automl_cv.parameters import drawn_settings
 from automl_cv.space import Value
 from automl_cv.studyfile import Stage
 
@@ -14,21 +17,26 @@ def task_of(stage: Stage, parameters: Mapping[str, Value], seed: int) -> Trainin
     """Return what a trial of `stage` trains.
 
     Args:
-        stage: gives epochs and head.
-        parameters: drawn from the stage's space, which was checked to hold what is needed.
-        seed: of weights and order.
+        stage: gives epochs, head and schedule, and what is set of their parameters.
+        parameters: drawn from the stage's space, which was checked to hold what is needed;
+            they win over what the stage sets.
+        seed: of weights, order and dropout.
     """
     optimizer = str(parameters["optimizer"])
-    own = OPTIMIZERS[optimizer].parameters
+    head, schedule = stage.head, stage.schedule
     return TrainingTask(
         optimizer=optimizer,
         batch_size=int(parameters["batch_size"]),
         learning_rate=float(parameters["learning_rate"]),
         epochs=stage.epochs,
         seed=seed,
-        optimizer_parameters={name: float(parameters[name]) for name in own if name in parameters},
-        head=stage.head.name,
-        head_parameters=stage.head.parameters,
+        optimizer_parameters=drawn_settings(OPTIMIZERS[optimizer].parameters, {}, parameters),
+        head=head.name,
+        head_parameters=drawn_settings(HEADS[head.name].parameters, head.parameters, parameters),
+        schedule=schedule.name,
+        schedule_parameters=drawn_settings(
+            SCHEDULES[schedule.name].parameters, schedule.parameters, parameters
+        ),
     )
 
 

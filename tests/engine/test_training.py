@@ -7,10 +7,14 @@ import dataclasses
 import numpy as np
 import pytest
 
+from automl_cv.catalog.heads import HEADS
 from automl_cv.catalog.optimizers import OPTIMIZERS
+from automl_cv.catalog.schedules import SCHEDULES
 from automl_cv.engine import runtime
 from automl_cv.engine.head import describe, linear
+from automl_cv.engine.schedules import Plan
 from automl_cv.engine.training import HeadTrainer, TrainingData, TrainingTask, epoch_order
+from tests.engine.keras_schedules import FIXED, plateau_callback
 
 keras = runtime.keras
 
@@ -59,18 +63,37 @@ def go_on(epoch):
 def keras_run(data: TrainingData, todo: TrainingTask) -> list[np.ndarray]:
     """Train the same head with Keras's own compile and train_on_batch, in the same order."""
     keras.utils.set_random_seed(todo.seed)
-    model = linear(describe(data.features, data.train, data.classes), **todo.head_parameters)
+    own = dict(todo.head_parameters)
+    smoothing, decay = own.pop("label_smoothing", 0.0), own.pop("weight_decay", None)
+    build = HEADS[todo.head].load()
+    model = build(describe(data.features, data.train, data.classes), **own)
+    plan = Plan(todo.learning_rate, todo.epochs, -(-len(data.train) // todo.batch_size))
+    rate = todo.learning_rate
+    if todo.schedule in FIXED:
+        rate = FIXED[todo.schedule](plan, **todo.schedule_parameters)
     optimizer = OPTIMIZERS[todo.optimizer].load()(
-        learning_rate=todo.learning_rate, **todo.optimizer_parameters
+        learning_rate=rate, weight_decay=decay, **todo.optimizer_parameters
     )
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
     model.compile(optimizer, loss, jit_compile=False)
+    callback = None
+    if todo.schedule == "reduce_on_plateau":
+        callback = plateau_callback(plan, **todo.schedule_parameters)
+        callback.set_model(model)
+        callback.on_train_begin()
+    one_hot = np.eye(data.classes, dtype=np.float32)
     for number in range(1, todo.epochs + 1):
         order = epoch_order(len(data.train), todo.seed, number)
         rows, labels = data.train[order], data.train_labels[order]
         for start in range(0, len(rows), todo.batch_size):
             chosen = slice(start, start + todo.batch_size)
-            model.train_on_batch(data.features[rows[chosen]], labels[chosen])
+            model.train_on_batch(data.features[rows[chosen]], one_hot[labels[chosen]])
+        if callback is not None:
+            plain = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+            logits = model(data.features[data.validation])
+            callback.on_epoch_end(
+                number - 1, {"val_loss": float(plain(data.validation_labels, logits))}
+            )
     return [np.asarray(variable) for variable in model.trainable_variables]
 
 
@@ -97,6 +120,115 @@ def test_momentum_of_zero_equals_keras_without_momentum(optimizer):
     todo = task(optimizer, optimizer_parameters={"momentum": 0.0})
     for ours, theirs in zip(our_run(data, todo), keras_run(data, todo), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+SCHEDULED = {
+    "constant": {},
+    "exponential": {"final_fraction": 0.02},
+    "step": {"drops": 2, "drop_factor": 0.2},
+    "cosine": {"final_fraction": 0.1},
+    "one_cycle": {"warmup_fraction": 0.4, "first_fraction": 0.1, "final_fraction": 0.05},
+    "reduce_on_plateau": {
+        "plateau_factor": 0.3,
+        "plateau_patience": 1,
+        "plateau_delta": 0.05,
+        "plateau_cooldown": 0,
+        "final_fraction": 0.0,
+    },
+}
+
+
+def test_every_schedule_of_the_table_is_covered():
+    assert list(SCHEDULED) == SCHEDULES.names
+
+
+def scheduled(optimizer: str, schedule: str) -> TrainingTask:
+    return task(optimizer, schedule=schedule, schedule_parameters=SCHEDULED[schedule])
+
+
+def assert_equals_keras(data: TrainingData, todo: TrainingTask) -> None:
+    for ours, theirs in zip(our_run(data, todo), keras_run(data, todo), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+# Keras reads the optimizer's rate by `np.array(variable)`, whose `__array__` NumPy 2 warns of.
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy")
+@pytest.mark.parametrize("schedule", SCHEDULES.names)
+def test_a_schedule_trains_as_keras_does_with_its_own(schedule):
+    assert_equals_keras(blobs(), scheduled("SGD", schedule))
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.names)
+def test_every_optimizer_takes_a_schedule_and_a_decay(optimizer):
+    todo = scheduled(optimizer, "one_cycle")
+    decayed = {"normalization": True, "weight_decay": 0.05}
+    assert_equals_keras(blobs(), dataclasses.replace(todo, head_parameters=decayed))
+
+
+def test_a_schedule_is_recorded_and_makes_no_new_loop():
+    trainer = HeadTrainer(blobs())
+    trainer.train(task(batch_size=7), go_on)
+    result = trainer.train(
+        task(schedule="step", schedule_parameters={"drops": 1, "drop_factor": 0.5}), go_on
+    )
+    rates = [epoch.learning_rate for epoch in result.history.epochs]
+    assert rates == pytest.approx([0.1, 0.1, 0.05, 0.05])
+    (loop,) = trainer._loops.values()
+    assert loop.run.experimental_get_tracing_count() == 1
+
+
+MLP = {
+    "hidden_layers": 2,
+    "width": 9,
+    "activation": "gelu",
+    "dropout": 0.3,
+    "normalization": True,
+    "label_smoothing": 0.2,
+    "weight_decay": 0.01,
+}
+
+
+def test_a_head_with_everything_trains_as_keras_does():
+    assert_equals_keras(blobs(), task("Adam", head="mlp", head_parameters=MLP))
+
+
+def test_label_smoothing_leaves_validation_loss_plain():
+    smoothed = HeadTrainer(blobs()).train(
+        task(epochs=1, head_parameters={"label_smoothing": 0.5}), go_on
+    )
+    data = blobs()
+    model = linear(describe(data.features, data.train, data.classes), normalization=False)
+    model.set_weights(smoothed.weights)
+    plain = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    expected = float(plain(data.validation_labels, model(data.features[data.validation])))
+    (epoch,) = smoothed.history.epochs
+    assert epoch.val_loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_dropout_is_the_same_whatever_ran_before():
+    todo = task("Adam", head="mlp", head_parameters=MLP)
+    fresh = HeadTrainer(blobs()).train(todo, go_on)
+    used = HeadTrainer(blobs())
+    keras.random.uniform((3,))  # moves the process's own random numbers on
+    used.train(dataclasses.replace(todo, seed=77, epochs=3), go_on)
+    assert figures(used.train(todo, go_on)) == figures(fresh)
+    (loop,) = used._loops.values()
+    assert loop.run.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("dropout", 0.6), ("label_smoothing", 0.6), ("weight_decay", 0.9)]
+)
+def test_numbers_that_leave_the_graph_as_it_is_share_a_loop(name, value):
+    trainer = HeadTrainer(blobs())
+    without = {**MLP, name: 0.0}
+    runs = [
+        figures(trainer.train(task(head="mlp", head_parameters=parameters), go_on))
+        for parameters in (MLP, {**MLP, name: value}, MLP, without)
+    ]
+    assert runs[0] == runs[2]
+    assert runs[1] != runs[0] != runs[3] != runs[1]
+    assert len(trainer._loops) == 2, "one with it and one without"
 
 
 def test_every_optimizer_of_the_table_is_covered():
@@ -175,6 +307,8 @@ def test_keras_defaults_are_recorded():
     assert adadelta.optimizer_config["epsilon"] == 1e-7
     sgd = HeadTrainer(blobs()).train(task(epochs=1), go_on)
     assert sgd.optimizer_config["momentum"] == 0.8
+    decayed = task(epochs=1, head_parameters={"weight_decay": 0.01})
+    assert HeadTrainer(blobs()).train(decayed, go_on).optimizer_config["weight_decay"] == 0.01
 
 
 def test_a_feature_that_hardly_varies_in_training_is_not_blown_up():

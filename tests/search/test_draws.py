@@ -66,19 +66,22 @@ def test_draws_do_not_depend_on_order_or_on_other_trials(sampler):
 
 
 @pytest.mark.parametrize(
-    "sampler", ["random", "qmc", {"name": "tpe", "n_startup_trials": 3}], ids=str
+    "sampler",
+    ["random", "qmc", {"name": "tpe", "n_startup_trials": 3}, "cmaes"],
+    ids=lambda sampler: sampler if isinstance(sampler, str) else sampler["name"],
 )
 def test_a_resumed_stage_draws_what_an_undisturbed_one_does(sampler):
-    stage = stage_with(sampler, trials=12)
-    undisturbed = draw_all(stage, list(range(12)))
-    resumed = StageMemory("s/coarse", stage, 7)
-    for number in range(6):
-        parameters = undisturbed[number]
-        resumed.restore(parameters, history_of(1 - abs(parameters["learning_rate"] - 0.01)), {})
-    for number in range(6, 12):
-        drawn = dict(resumed.draw(number).parameters)
-        assert drawn == undisturbed[number]
-        resumed.finish(number, history_of(1 - abs(drawn["learning_rate"] - 0.01)))
+    stage = stage_with(sampler, trials=24)
+    undisturbed, resumed = (StageMemory("s/coarse", stage, 7) for _ in range(2))
+    for number in range(24):
+        drawn = undisturbed.draw(number)
+        history = history_of(1 - abs(drawn.parameters["learning_rate"] - 0.01))
+        undisturbed.finish(number, history)
+        if number < 14:
+            resumed.restore(drawn.parameters, history, drawn.system_attributes)
+        else:
+            assert resumed.draw(number).parameters == drawn.parameters
+            resumed.finish(number, history)
 
 
 @pytest.mark.parametrize("sampler", ["random", "qmc", "tpe"])
