@@ -344,7 +344,6 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "split": Split,
     "backbone": Backbone,
     "stage": Stage,
-    "narrow_from": NarrowFrom,
     "IntRange": IntRange,
     "FloatRange": FloatRange,
     "Choice": Choice,

@@ -17,7 +17,6 @@ class ScheduleEntry(SettableEntry):
     """
 
 
-
 def _share(default: float, *open_ends: bool) -> Setting:
     """Return a setting between 0 and 1, both included unless an end is open."""
     low, high = open_ends or (False, False)

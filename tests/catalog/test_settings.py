@@ -78,9 +78,7 @@ def test_an_entry_completes_what_is_given():
 
 def test_no_name_of_a_space_means_two_things():
     """A space names parameters alone; what a stage sets beside it should not look the same."""
-    names = {
-        table.kind: {name for entry in table for name in entry.parameters} for table in TABLES
-    }
+    names = {table.kind: {name for entry in table for name in entry.parameters} for table in TABLES}
     names["trial"] = set(REQUIRED_PARAMETERS)
     for one, other in combinations(names, 2):
         if {one, other} != {"pruner", "sampler"}:  # neither is part of a space

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from automl_cv.cli import options
-
-if TYPE_CHECKING:
-    from automl_cv.studyfile import Stage, StudyFile
 
 app = typer.Typer(invoke_without_command=True, help="List studies; show or copy one.")
 
@@ -71,14 +67,17 @@ def show(study: StudyArgument, debug: options.Debug = False) -> None:
     for stage in chosen.stages:
         output().print()
         table = Table("parameter", "values", "only when", title_justify="left")
-        rule = f"; {stage.narrow_from}" if stage.narrow_from else ""
         table.title = escape(
             f"{stage.name}: {stage.trials} trials of at most {stage.epochs} epochs, "
             f"sampler {_named(stage.sampler)}, pruner {_named(stage.pruner)}, "
-            f"head {_named(stage.head)}{rule}"
+            f"head {_named(stage.head)}, schedule {_named(stage.schedule)}"
         )
-        for name, values, condition in _rows(chosen, stage):
-            table.add_row(escape(name), escape(values), escape(condition))
+        for name, parameter in stage.space.parameters.items():
+            condition = "; ".join(
+                f"{needed} is {' or '.join(map(str, values))}"
+                for needed, values in parameter.when.items()
+            )
+            table.add_row(escape(name), escape(str(parameter)), escape(condition))
         show_table(table)
 
 
@@ -103,26 +102,6 @@ def export(
     except OSError as error:
         raise UserError(f"{target}: can't be written: {error.strerror}") from None
     say(f"copied to {target}; run it with: automl-cv search {target}")
-
-
-def _rows(study: StudyFile, stage: Stage) -> Iterator[tuple[str, str, str]]:
-    """Yield each parameter of a stage: its name, values, condition.
-
-    Where another stage's trials will decide, its values are those it will be within.
-    """
-    from automl_cv.parameters import known_parameters
-    from automl_cv.space import condition_text
-
-    own = dict(stage.space.parameters)
-    if stage.narrow_from is not None:
-        known = known_parameters(stage.head.name, stage.schedule.name)
-        for name, values, condition in _rows(study, study.stage(stage.narrow_from.stage)):
-            if name in own:
-                yield name, str(own.pop(name)), condition
-            elif name in known:
-                yield name, f"within {values.removeprefix('within ')}", condition
-    for name, parameter in own.items():
-        yield name, str(parameter), condition_text(parameter)
 
 
 def _named(named: object) -> str:
