@@ -100,5 +100,12 @@ def _merge_stages(base: list[Any], over: list[Any]) -> list[Any]:
     stages = {stage.get("name"): stage for stage in base}
     for stage in over:
         name = stage.get("name") if isinstance(stage, dict) else None
-        stages[name] = _merge(stages[name], stage) if name in stages else stage
+        stages[name] = _merge_stage(stages[name], stage) if name in stages else stage
     return list(stages.values())
+
+
+def _merge_stage(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Lay one stage over another; a rule that narrows takes the place of the space below it."""
+    if "narrow_from" in over and "narrow_from" not in base:
+        base = {key: value for key, value in base.items() if key != "space"}
+    return _merge(base, over)

@@ -18,9 +18,12 @@ TRIAL_SETTINGS: Mapping[str, Setting] = {
     "learning_rate": Setting(0.001, lowest=0, open_ends=(True, False)),
 }
 REQUIRED_PARAMETERS = ("optimizer", *TRIAL_SETTINGS)
+ANY_OPTIMIZER = Choice(choices=tuple(OPTIMIZERS.names))
 
 
-def checked_space(space: Space, head: str | None, schedule: str | None) -> Space:
+def checked_space(
+    space: Space, head: str | None, schedule: str | None, *, is_partial: bool = False
+) -> Space:
     """Check a space against what training, its optimizers, head and schedule take.
 
     Args:
@@ -28,6 +31,7 @@ def checked_space(space: Space, head: str | None, schedule: str | None) -> Space
         head: the stage's head, whose own parameters the space may hold; None where it is not
             known, so that no parameter's name can be told to be wrong.
         schedule: likewise its schedule.
+        is_partial: whether the space is laid over another one, and need not be whole.
 
     Returns:
         The space, whole numbers made floats where a parameter is a float.
@@ -37,11 +41,11 @@ def checked_space(space: Space, head: str | None, schedule: str | None) -> Space
     """
     found = dict(space.parameters)
     missing = [name for name in REQUIRED_PARAMETERS if name not in found]
-    if missing:
+    if missing and not is_partial:
         raise ValueError(f"the space lacks {', '.join(missing)}")
     settings = {
         **TRIAL_SETTINGS,
-        **_optimizer_settings(found["optimizer"]),
+        **_optimizer_settings(found.get("optimizer", ANY_OPTIMIZER)),
         **(HEADS[head].parameters if head else {}),
         **(SCHEDULES[schedule].parameters if schedule else {}),
     }
@@ -52,6 +56,12 @@ def checked_space(space: Space, head: str | None, schedule: str | None) -> Space
         elif name != "optimizer" and head and schedule:
             raise ValueError(f"unknown parameter {name!r}: {suggest(name, known)}")
     return Space(parameters=found)
+
+
+def known_parameters(head: str, schedule: str) -> set[str]:
+    """Return the names of all parameters that a stage takes, whatever its optimizers."""
+    settings = {**TRIAL_SETTINGS, **_optimizer_settings(ANY_OPTIMIZER)}
+    return {"optimizer", *settings, *HEADS[head].parameters, *SCHEDULES[schedule].parameters}
 
 
 def drawn_settings(

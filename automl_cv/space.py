@@ -151,6 +151,13 @@ class FloatRange(_Range):
         return _range_text(self.low, self.high, self.step, self.log)
 
 
+def condition_text(parameter: Any) -> str:
+    """Return when a parameter is drawn: "optimizer is SGD or RMSprop"; "" for always."""
+    return "; ".join(
+        f"{needed} is {' or '.join(map(str, values))}" for needed, values in parameter.when.items()
+    )
+
+
 def _range_text(low: float, high: float, step: float | None, log: bool) -> str:
     extra = " (log)" if log else f" (step {step:g})" if step is not None else ""
     return f"{low:g} – {high:g}{extra}"
@@ -213,7 +220,7 @@ class Space(BaseModel):
                         f"{name}.when names {needed!r}, which must stand above {name!r} "
                         f"in the space; above it: {', '.join(above) or 'nothing'}"
                     )
-                impossible = [value for value in values if not _can_be(above[needed], value)]
+                impossible = [value for value in values if not can_be(above[needed], value)]
                 if impossible:
                     raise ValueError(
                         f"{name}.when.{needed} asks for {impossible[0]!r}, "
@@ -248,7 +255,8 @@ def _spell_out(raw: Any) -> Any:
     return {"value": raw}
 
 
-def _can_be(parameter: Any, value: Value) -> bool:
+def can_be(parameter: Any, value: Value) -> bool:
+    """Tell whether a parameter may take a value."""
     match parameter:
         case Constant():
             return bool(parameter.value == value)

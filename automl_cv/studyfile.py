@@ -114,6 +114,27 @@ class Named(_Section):
         return raw
 
 
+class NarrowFrom(_Section):
+    """Where a stage takes its space from: `"coarse"` or `{ stage = "coarse", top = 2 }`.
+
+    Args:
+        stage: one that stands above.
+        top: how many of its best trials the space is derived from.
+    """
+
+    stage: str
+    top: int = Field(2, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spell_out(cls, raw: Any) -> Any:
+        return {"stage": raw} if isinstance(raw, str) else raw
+
+    def __str__(self) -> str:
+        trials = "trial" if self.top == 1 else f"{self.top} trials"
+        return f"narrowed from the best {trials} of {self.stage}"
+
+
 class Stage(_Section):
     """One search: how many trials, of how many epochs, over which space.
 
@@ -126,7 +147,9 @@ class Stage(_Section):
         pruner: an entry of the table of pruners; the only thing that stops a trial early.
         head: an entry of the table of heads.
         schedule: an entry of the table of schedules: how the learning rate changes.
+        narrow_from: the stage whose best trials give the space.
         space: what is searched; it may hold parameters of the head and of the schedule.
+            With `narrow_from`, only what the rule shall not decide.
     """
 
     name: str = Field(pattern=NAME_PATTERN)
@@ -137,7 +160,8 @@ class Stage(_Section):
     pruner: Named = Named(name="none")
     head: Named = Named(name="linear")
     schedule: Named = Named(name="constant")
-    space: Space
+    narrow_from: NarrowFrom | None = None
+    space: Space = Space(parameters={})
 
     @field_validator("sampler")
     @classmethod
@@ -164,7 +188,16 @@ class Stage(_Section):
     def _check_space(cls, space: Space, info: ValidationInfo) -> Space:
         # Where an entry's own name is wrong it is absent here.
         head, schedule = info.data.get("head"), info.data.get("schedule")
-        return checked_space(space, head and head.name, schedule and schedule.name)
+        # An absent narrow_from has a mistake of its own.
+        is_partial = info.data.get("narrow_from", True) is not None
+        for name, parameter in space.parameters.items():
+            if is_partial and parameter.when:
+                raise ValueError(
+                    f"{name}.when: a parameter set beside narrow_from keeps the condition it "
+                    "has in the stage above; leave `when` out"
+                )
+        names = (head and head.name, schedule and schedule.name)
+        return checked_space(space, *names, is_partial=is_partial)
 
 
 class StudyFile(_Section):
@@ -194,6 +227,13 @@ class StudyFile(_Section):
         twice = [name for name in names if names.count(name) > 1]
         if twice:
             raise ValueError(f"two stages are called {twice[0]!r}")
+        for index, stage in enumerate(self.stages):
+            source = stage.narrow_from
+            if source is not None and source.stage not in names[:index]:
+                raise ValueError(
+                    f"stage.{stage.name}.narrow_from.stage: no stage {source.stage!r} stands "
+                    f"above it: {suggest(source.stage, names[:index])}"
+                )
         return self
 
     def stage(self, name: str) -> Stage:
@@ -344,6 +384,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "split": Split,
     "backbone": Backbone,
     "stage": Stage,
+    "narrow_from": NarrowFrom,
     "IntRange": IntRange,
     "FloatRange": FloatRange,
     "Choice": Choice,

@@ -202,7 +202,73 @@ def test_slides_hold_the_published_ranges_to_the_letter():
     assert [str(parameter) for parameter in baseline.values()] == ["Adadelta", "32", "0.001"]
 
 
+class TestNarrowFrom:
+    def raw(self, narrow_from: object, **space: object) -> dict:
+        raw = changed()
+        stage = {"name": "fine", "trials": 2, "epochs": 5, "narrow_from": narrow_from}
+        raw["stage"].append({**stage, "space": space} if space else stage)
+        return raw
+
+    def test_a_name_or_a_table(self):
+        study = studyfile.parse(self.raw("coarse"), "a")
+        assert study == studyfile.parse(self.raw({"stage": "coarse", "top": 2}), "b")
+        assert str(study.stage("fine").narrow_from) == "narrowed from the best 2 trials of coarse"
+        assert studyfile.parse(study.as_toml_data(), "again") == study
+
+    def test_single_parameters_are_set_beside_it(self):
+        study = studyfile.parse(self.raw("coarse", momentum={"low": 0, "high": 1}), "a")
+        parameters = study.stage("fine").space.parameters
+        assert parameters == {"momentum": FloatRange(low=0.0, high=1.0)}
+        assert study.digest() != studyfile.parse(self.raw("coarse"), "b").digest()
+
+    def test_another_rule_is_a_difference(self):
+        left = studyfile.parse(self.raw("coarse"), "a")
+        right = studyfile.parse(self.raw({"stage": "coarse", "top": 3}), "b")
+        assert studyfile.difference(left, right) == ["stage.fine.narrow_from.top: 2 -> 3"]
+
+    @pytest.mark.parametrize(
+        ("narrow_from", "space", "line"),
+        [
+            ("corse", {}, "stage.fine.narrow_from.stage: no stage 'corse' stands above it: did "
+                          "you mean 'coarse'? known: coarse"),
+            ("fine", {}, "stage.fine.narrow_from.stage: no stage 'fine' stands above it: known: "
+                         "coarse"),
+            ({"stage": "coarse", "tops": 1}, {}, "stage.fine.narrow_from.tops: unknown key; did "
+                "you mean 'top'? known: stage, top"),
+            ({"stage": "coarse", "top": 0}, {}, "stage.fine.narrow_from.top: got 0; Input should "
+                "be greater than or equal to 1"),
+            ("coarse", {"momentun": 0.5}, "stage.fine.space: unknown parameter 'momentun': did "
+                "you mean 'momentum'? known: optimizer, batch_size, learning_rate, momentum, "
+                "normalization, label_smoothing, weight_decay"),
+            ("coarse", {"optimizer": "SGD", "momentum": {"low": 0.1, "high": 0.2,
+                "when": {"optimizer": ["SGD"]}}}, "stage.fine.space: momentum.when: a parameter "
+                "set beside narrow_from keeps the condition it has in the stage above; leave "
+                "`when` out"),
+            (None, {}, "stage.fine.space: the space lacks optimizer, batch_size, learning_rate"),
+        ],
+    )  # fmt: skip
+    def test_mistakes(self, narrow_from, space, line):
+        with pytest.raises(UserError) as raised:
+            studyfile.parse(self.raw(narrow_from, **space), "mine.toml")
+        assert str(raised.value) == f"mine.toml: {line}"
+
+
 class TestLibrary:
+    def test_a_rule_that_narrows_takes_the_place_of_the_space_below_it(self, tmp_path):
+        base = tmp_path / "base.toml"
+        base.write_text(
+            'extends = "slides"\nname = "base"\n[[stage]]\nname = "narrowed"\n'
+            'narrow_from = { stage = "coarse" }\n[stage.space]\nbatch_size = 8\n'
+        )
+        (tmp_path / "mine.toml").write_text(
+            'extends = "base.toml"\nname = "mine"\n[[stage]]\nname = "narrowed"\n'
+            "narrow_from = { top = 3 }\n[stage.space]\nlearning_rate = 0.1\n"
+        )
+        assert list(library.load(str(base)).stage("narrowed").space.parameters) == ["batch_size"]
+        stage = library.load(str(tmp_path / "mine.toml")).stage("narrowed")
+        assert str(stage.narrow_from) == "narrowed from the best 3 trials of coarse"
+        assert list(stage.space.parameters) == ["batch_size", "learning_rate"]
+
     def test_extends_lays_tables_over_tables_and_stages_by_name(self, tmp_path):
         (tmp_path / "mine.toml").write_text(
             'extends = "slides"\nname = "mine"\n[backbone]\nname = "compact"\nimage_size = 32\n'

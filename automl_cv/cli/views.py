@@ -21,6 +21,7 @@ from rich.text import Text
 from automl_cv.cli.console import caution, messages, say
 from automl_cv.history import History
 from automl_cv.search import events
+from automl_cv.store.records import trials_text
 
 
 @contextmanager
@@ -67,6 +68,10 @@ class PlainLines:
                 say(reference_line(event.reference))
                 for line in event.warnings:
                     caution(line)
+            case events.StageNarrowed():
+                say(narrowed_line(event))
+                for line in event.warnings:
+                    caution(f"stage {event.stage}: {line}")
             case events.StageStarted():
                 self._best = max(event.best.values(), default=0.0)
                 self._trials = event.trials
@@ -125,6 +130,9 @@ class LivePanel:
             case events.Surveyed():
                 self._console.print(reference_line(event.reference), markup=False, highlight=False)
                 self._warn(event.warnings)
+            case events.StageNarrowed():
+                self._console.print(narrowed_line(event), markup=False, highlight=False)
+                self._warn(tuple(f"stage {event.stage}: {line}" for line in event.warnings))
             case events.StageEnded():
                 line = f"stage {event.stage}: {event.finished} trials in {event.seconds:.1f} s"
                 self._console.print(line, markup=False, highlight=False)
@@ -237,6 +245,15 @@ def stage_line(event: events.StageStarted) -> str:
         return f"stage {event.stage}: all {event.trials} trials are finished already"
     done = f", {event.finished} of them finished already" if event.finished else ""
     return f"stage {event.stage}: {event.trials} trials{done}"
+
+
+def narrowed_line(event: events.StageNarrowed) -> str:
+    """Return which trials a stage was narrowed from, and to what."""
+    values = "; ".join(f"{name} {text}" for name, text in event.space.items())
+    return (
+        f"stage {event.stage}: narrowed from {trials_text(event.trials)} of {event.source} "
+        f"to {values}"
+    )
 
 
 def reference_line(reference: Mapping[str, Any]) -> str:

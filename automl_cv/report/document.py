@@ -12,9 +12,10 @@ import pandas as pd
 from automl_cv.data.ledger import counted
 from automl_cv.errors import UserError, suggest
 from automl_cv.report.columns import COLUMNS, MISSING, TIE, Column, of_parameter, text
+from automl_cv.space import condition_text
 from automl_cv.store.intervals import differs
 from automl_cv.store.leaderboard import RunTrials, ranked_frame, unranked_frame
-from automl_cv.store.records import StudyFacts, TrialRecord
+from automl_cv.store.records import Narrowed, StudyFacts, TrialRecord, trials_text
 
 REFERENCE = "reference"
 
@@ -61,6 +62,7 @@ class Report:
         leaderboard: trials with a result.
         footnotes: what signs and figures of the leaderboard mean.
         unfinished: trials without a result.
+        narrowed: what stages search that narrow another, and why.
         notes: lines for the end.
         board: the leaderboard as data, in the order and the number asked for.
         rest: the trials without a result as data.
@@ -73,6 +75,7 @@ class Report:
     leaderboard: Grid
     footnotes: tuple[str, ...]
     unfinished: Grid
+    narrowed: Grid
     notes: tuple[str, ...]
     board: pd.DataFrame
     rest: pd.DataFrame
@@ -110,7 +113,12 @@ def compose(
         ),
         footnotes=tuple(_footnotes(board, n_ranked, facts)),
         unfinished=_unfinished(rest, read.unranked),
-        notes=(*map(printable, facts.notes), *_ledger_lines(facts.ledger)),
+        narrowed=_narrowed(facts.narrowed),
+        notes=(
+            *_narrowing_lines(facts.narrowed),
+            *map(printable, facts.notes),
+            *_ledger_lines(facts.ledger),
+        ),
         board=board,
         rest=rest,
         facts=facts,
@@ -238,6 +246,36 @@ def _unfinished(rest: pd.DataFrame, records: Sequence[TrialRecord]) -> Grid:
         for column in columns
     ]
     return Grid(columns, tuple(zip(*texts, strict=True)))
+
+
+def _narrowed(narrowed: Mapping[str, Narrowed]) -> Grid:
+    columns = (
+        COLUMNS["stage"],
+        Column(name="parameter", about="what is drawn", heading="parameter", align="left"),
+        _free_text("values", "what it is drawn from"),
+        _free_text("because", "which trials it was narrowed from, and how"),
+    )
+    rows = [
+        (stage, name.replace("_", " "), _values_text(one.space.parameters.get(name)), reason)
+        for stage, one in narrowed.items()
+        for name, reason in one.reasons.items()
+    ]
+    return Grid(columns, tuple(tuple(map(printable, row)) for row in rows))
+
+
+def _values_text(parameter: Any) -> str:
+    if parameter is None:
+        return MISSING
+    condition = condition_text(parameter)
+    return f"{parameter} where {condition}" if condition else str(parameter)
+
+
+def _narrowing_lines(narrowed: Mapping[str, Narrowed]) -> list[str]:
+    return [
+        printable(f"stage {stage}: {line}")
+        for stage, one in narrowed.items()
+        for line in (f"narrowed from {trials_text(one.trials)} of {one.stage}", *one.warnings)
+    ]
 
 
 def _free_text(name: str, about: str) -> Column:

@@ -50,6 +50,9 @@ def lay_out(report: Report, width: int | None = None) -> list[Line]:
     if report.unfinished.rows:
         lines += [Line(""), Line("trials without a result", "heading")]
         lines += _table(report.unfinished, width)
+    if report.narrowed.rows:
+        lines += [Line(""), Line("narrowed stages", "heading")]
+        lines += _table(report.narrowed, width)
     if report.notes:
         lines.append(Line(""))
         lines += [line for note in report.notes for line in _fold(note, width)]

@@ -16,6 +16,8 @@ def as_markdown(report: Report) -> str:
     lines += [f"- {_escaped(line)}" for line in report.footnotes]
     if report.unfinished.rows:
         lines += ["", "**trials without a result**", "", *_table(report.unfinished)]
+    if report.narrowed.rows:
+        lines += ["", "**narrowed stages**", "", *_table(report.narrowed)]
     if report.notes:
         lines += ["", *(f"- {_escaped(line)}" for line in report.notes)]
     return "\n".join(lines) + "\n"

@@ -36,6 +36,8 @@ def as_page(report: Report) -> str:
     parts += [f'<p class="small">{escape(line)}</p>' for line in report.footnotes]
     if report.unfinished.rows:
         parts += ["<h2>Trials without a result</h2>", _table(report.unfinished)]
+    if report.narrowed.rows:
+        parts += ["<h2>Narrowed stages</h2>", _table(report.narrowed)]
     if report.notes:
         parts += ["<h2>Notes</h2>", "<ul>"]
         parts += [f"<li>{escape(line)}</li>" for line in report.notes]

@@ -75,6 +75,27 @@ class Surveyed:
 
 
 @dataclass(frozen=True)
+class StageNarrowed:
+    """The space of a stage is derived from the best trials of a stage before it.
+
+    Args:
+        stage: its name.
+        source: the stage before it.
+        trials: the best trials of that stage.
+        space: what is searched, as text by parameter.
+        reasons: why, by parameter.
+        warnings: lines for the user.
+    """
+
+    stage: str
+    source: str
+    trials: tuple[int, ...]
+    space: Mapping[str, str]
+    reasons: Mapping[str, str]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class StageStarted:
     """A stage begins, or goes on.
 
@@ -150,6 +171,7 @@ Event = (
     | Extracting
     | FeaturesReady
     | Surveyed
+    | StageNarrowed
     | StageStarted
     | TrialStarted
     | EpochEnded

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +18,7 @@ from automl_cv.data.dataset import Dataset
 from automl_cv.errors import UserError
 from automl_cv.search import events, messages
 from automl_cv.search.draws import check_sampler
+from automl_cv.search.spaces import announcement, check_sources, narrowed_space
 from automl_cv.search.stages import StageRun, is_done
 from automl_cv.search.workers import Crew, raise_failure
 from automl_cv.space import Choice, Constant
@@ -75,6 +76,7 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
     Raises:
         UserError: the study, the data or the storage does not allow the search.
         SearchBroken: trials fail one after the other.
+        AutomlError: a stage has no trial with a result that the next one could narrow from.
     """
     deadline = None if options.timeout is None else time.monotonic() + options.timeout
     stages = [study.stage(options.stage)] if options.stage else list(study.stages)
@@ -86,6 +88,7 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
     earlier = None if options.new else _latest(runs(storage), study.name)
     if earlier is not None:
         _check_same_study(earlier, study)
+    check_sources(stages, earlier)
     settled = earlier is not None and _is_settled(storage, earlier, stages)
     # The workers load TensorFlow while this process reads the images.
     with Crew(0 if settled else options.workers) as crew:
@@ -101,26 +104,73 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
             _check_same_images(earlier, images)
         listen(_data_read(images))
         if earlier is not None and settled:
-            for stage in stages:
-                listen(events.StageStarted(stage.name, stage.trials, stage.trials, {}))
+            _tell_settled(study, stages, storage, earlier.name, listen)
             return SearchOutcome(earlier.name, {})
         prepared = _prepare(crew, study, options, images, listen)
         run = earlier.name if earlier else next_run(storage, study.name)
         facts = _facts(study, images, prepared)
-        missing, opened = {}, []
-        for stage in stages:
-            if earlier is not None and stage.name in earlier.stages:
-                trials = StageTrials.open(storage, run, stage.name)
-                trials.update_facts(study=facts.study, versions=facts.versions)
-            else:
-                with_notes = replace(facts, notes=_notes(stage))
-                trials = StageTrials.create(storage, run, stage.name, with_notes)
+        missing: dict[str, int] = {}
+        opened: list[StageTrials] = []
+        for declared in stages:
+            is_begun = earlier is not None and declared.name in earlier.stages
+            if not is_begun and _must_wait(declared, missing, deadline):
+                missing[declared.name] = declared.trials
+                continue
+            begun = StageTrials.open(storage, run, declared.name) if is_begun else None
+            stage, trials = _begin(study, declared, facts, storage, run, begun, listen)
             opened.append(trials)
             finished = StageRun(stage, study.seed, trials, crew, listen, deadline).run()
             if finished < stage.trials:
                 missing[stage.name] = stage.trials - finished
         _survey(crew, opened, listen)
     return SearchOutcome(run, missing)
+
+
+def _tell_settled(
+    study: StudyFile,
+    stages: Sequence[Stage],
+    storage: RDBStorage,
+    run: str,
+    listen: events.Listener,
+) -> None:
+    for stage in stages:
+        if stage.narrow_from is not None:
+            trials = StageTrials.open(storage, run, stage.name)
+            narrowed = narrowed_space(study, stage, storage, run, trials)
+            listen(announcement(stage, narrowed))
+            trials.update_facts(narrowed={stage.name: narrowed})
+        listen(events.StageStarted(stage.name, stage.trials, stage.trials, {}))
+
+
+def _must_wait(stage: Stage, missing: Mapping[str, int], deadline: float | None) -> bool:
+    """Tell whether the time ended before the stage that this one narrows had its trials.
+
+    Those still to come there decide what is searched here.
+    """
+    is_late = deadline is not None and time.monotonic() >= deadline
+    return is_late and stage.narrow_from is not None and stage.narrow_from.stage in missing
+
+
+def _begin(
+    study: StudyFile,
+    stage: Stage,
+    facts: StudyFacts,
+    storage: RDBStorage,
+    run: str,
+    begun: StageTrials | None,
+    listen: events.Listener,
+) -> tuple[Stage, StageTrials]:
+    """Return a stage with the space that is searched, and its part of the storage."""
+    if stage.narrow_from is not None:
+        narrowed = narrowed_space(study, stage, storage, run, begun)
+        listen(announcement(stage, narrowed))
+        facts = replace(facts, narrowed={stage.name: narrowed})
+        stage = stage.model_copy(update={"space": narrowed.space})
+    if begun is None:
+        with_notes = replace(facts, notes=_notes(stage))
+        return stage, StageTrials.create(storage, run, stage.name, with_notes)
+    begun.update_facts(study=facts.study, versions=facts.versions, narrowed=facts.narrowed)
+    return stage, begun
 
 
 def _is_settled(storage: RDBStorage, earlier: StudyRun, stages: Sequence[Stage]) -> bool:

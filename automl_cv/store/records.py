@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Literal
 
+from pydantic import BaseModel, ConfigDict
+
 from automl_cv.history import Epoch, History
+from automl_cv.space import Space
 
 # Attributes of an Optuna study or trial. The version grows when a value's meaning changes.
 FACTS = "automl-cv:v1:facts"  # of a study: StudyFacts
@@ -25,6 +28,47 @@ INTERRUPTED = "automl-cv:v1:interrupted"
 State = Literal["complete", "pruned", "failed", "running", "interrupted"]
 """complete and pruned trials have a result; a failed one could not be trained; an interrupted
 one lost its process, and its slot runs again."""
+
+
+class Narrowed(BaseModel):
+    """The space of a stage that narrows another stage's: what, whence and why.
+
+    Args:
+        stage: name of the stage that was narrowed from.
+        trials: its trials that the space was derived from, best first.
+        space: what is searched instead of that stage's space.
+        reasons: one line for each parameter of that stage and of this one: why it has the
+            ends or values it has, or why it was dropped.
+        remarks: lines that a reader of the results should know.
+        best_now: its best trials when a search last looked. Others than `trials` where it
+            got more of them after the first trial was drawn from `space`, which then stays.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stage: str
+    trials: tuple[int, ...]
+    space: Space
+    reasons: dict[str, str]
+    remarks: tuple[str, ...] = ()
+    best_now: tuple[int, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The remarks, and a line where the best trials are no longer those it came from."""
+        if self.best_now in ((), self.trials):
+            return self.remarks
+        return (
+            *self.remarks,
+            f"the best of {self.stage} are now {trials_text(self.best_now)}; the ranges stay "
+            "those that the first trials were drawn from, `search --new` narrows anew",
+        )
+
+
+def trials_text(trials: Sequence[int]) -> str:
+    """Return "trial 3" or "trials 3, 5 and 6"."""
+    *others, last = map(str, trials)
+    return f"trials {', '.join(others)} and {last}" if others else f"trial {last}"
 
 
 @dataclass(frozen=True)
@@ -45,6 +89,7 @@ class StudyFacts:
         reference: a classifier that nothing was searched for, on the same features and
             split: label, accuracy, val_accuracy, loss, val_loss, seconds.
         notes: lines that belong below the leaderboard.
+        narrowed: the space that each stage with `narrow_from` searches, by stage.
         started: when the stage began, UTC. Optuna's own times are naive and local.
     """
 
@@ -60,6 +105,7 @@ class StudyFacts:
     warnings: tuple[str, ...] = ()
     reference: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
+    narrowed: Mapping[str, Narrowed] = field(default_factory=dict)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
@@ -74,7 +120,8 @@ class StudyFacts:
 
     def to_json(self) -> dict[str, Any]:
         """Return the facts as plain dicts, lists and strings."""
-        return {**asdict(self), "started": self.started.isoformat()}
+        narrowed = {name: one.model_dump(mode="json") for name, one in self.narrowed.items()}
+        return {**asdict(self), "narrowed": narrowed, "started": self.started.isoformat()}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> StudyFacts:
@@ -83,6 +130,9 @@ class StudyFacts:
         values = {name: value for name, value in stored.items() if name in known}
         for name in ("class_names", "warnings", "notes"):
             values[name] = tuple(values.get(name, ()))
+        values["narrowed"] = {
+            name: Narrowed.model_validate(one) for name, one in values.get("narrowed", {}).items()
+        }
         return cls(**{**values, "started": datetime.fromisoformat(values["started"])})
 
 
@@ -182,6 +232,7 @@ def merged(facts: list[StudyFacts]) -> StudyFacts:
         facts[-1],
         warnings=_unique([line for one in facts for line in one.warnings]),
         notes=_unique([line for one in facts for line in one.notes]),
+        narrowed={name: narrowed for one in facts for name, narrowed in one.narrowed.items()},
         reference=next((one.reference for one in reversed(facts) if one.reference), None),
         started=min(one.started for one in facts),
     )
