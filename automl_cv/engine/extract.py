@@ -1,4 +1,4 @@
-"""Runs images through a backbone, each picture once, and files their features in the cache."""
+"""Runs images through a backbone: once each for the cache, or in each epoch as altered then."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
+from automl_cv.engine import augment, images, mixing
 from automl_cv.engine import backbone as backbones
-from automl_cv.engine import images
-from automl_cv.features import FeatureCache, Recipe
+from automl_cv.features import FeatureCache, Recipe, view_name, view_names
 from automl_cv.features.cache import Matrix
 from automl_cv.studyfile import Backbone
 
@@ -29,6 +29,18 @@ SHARD_SECONDS = 30.0
 Progress = Callable[[int, int, float], None]
 """Is called after each batch with (images done, images to do, images per second)."""
 
+Network = Callable[[images.Batch], list[Matrix]]
+"""A compiled backbone: from pixels to the vectors of each block."""
+
+
+def load(backbone: Backbone, recipe: Recipe) -> Network:
+    """Build a study's backbone and compile it, for `online_features`.
+
+    Raises:
+        UserError: the backbone can't be built (see `backbone.build`).
+    """
+    return backbones.compile_calls(backbones.build(backbone, recipe.image_size), BATCH_SIZE)
+
 
 def extract(
     backbone: Backbone,
@@ -37,8 +49,9 @@ def extract(
     cache: FeatureCache,
     recipe: Recipe,
     on_progress: Progress | None = None,
+    views: int = 1,
 ) -> int:
-    """Fill the cache with the features of those images that it lacks.
+    """Fill the cache with the features of those images, or views of them, that it lacks.
 
     Stopped at any moment it has lost the features since the last shard at most, and
     goes on from there when called again.
@@ -48,28 +61,34 @@ def extract(
         paths: files of images; repeats allowed.
         content_hashes: of their pixels, one for each path (see `images.content_hash`).
         cache: where the features go.
-        recipe: `features.recipe(backbone)`.
+        recipe: `features.recipe(backbone)`, or with an augmentation and a seed, which makes
+            views of the images; those are found as `features.view_names(content_hashes, views)`.
         on_progress: see `Progress`.
+        views: how many views of each image, where the recipe makes views; more can be added
+            later.
 
     Returns:
-        How many images passed the backbone, each picture counted once.
+        How many images passed the backbone, each picture, or each view of it, counted once.
 
     Raises:
         UserError: the backbone can't be built (see `backbone.build`).
         AutomlError: a file can't be read any more, or holds another picture by now.
-        ValueError: the recipe is that of altered images.
+        ValueError: the recipe mixes images, so that a view is not one image's alone.
     """
-    if recipe.view is not None:
-        raise ValueError(f"images are extracted as they are, not as view {recipe.view}")
+    if recipe.view is not None and recipe.view.augmentation.of_level("batch"):
+        raise ValueError(f"views that mix images can't be cached: {recipe.view}")
     files = dict(zip(reversed(content_hashes), reversed(paths), strict=True))
-    missing = cache.missing(recipe, content_hashes, backbone.features)
+    # Views of an image stand side by side, so that it is decoded once for most of them.
+    wanted = content_hashes if recipe.view is None else view_names(content_hashes, views)
+    missing = cache.missing(recipe, wanted, backbone.features)
     if not missing:
         return 0
-    network = backbones.build(backbone, recipe.image_size)
+    network = load(backbone, recipe)
+    missing_paths = [files[_content_hash(name)] for name in missing]
     shard = _Shard(cache, recipe)
     started, done = time.monotonic(), 0
     try:
-        for blocks in _run(network, [files[known] for known in missing], missing):
+        for blocks in _run(network, recipe, missing_paths, missing):
             n_images = len(blocks[0])
             shard.append(missing[done : done + n_images], blocks)
             done += n_images
@@ -80,8 +99,51 @@ def extract(
     return done
 
 
+def online_features(
+    network: Network,
+    recipe: Recipe,
+    paths: Sequence[Path],
+    content_hashes: Sequence[str],
+    labels: NDArray[np.float32],
+    view: int,
+) -> Iterator[tuple[list[Matrix], NDArray[np.float32]]]:
+    """Run one view of each image through the backbone now, batch by batch.
+
+    Of views that `extract` caches these are the same features, on a processor to the bit.
+
+    Args:
+        network: `load(backbone, recipe)`.
+        recipe: `features.recipe(backbone, augmentation, seed)`.
+        paths: files of images, in the order in which an epoch visits them.
+        content_hashes: of their pixels, one for each path.
+        labels: float32 (images, classes), rows of sum 1.
+        view: number of the view, the epoch's for instance.
+
+    Yields:
+        For each batch its features, float32 (images, width) for each block, and its labels,
+        mixed where images were mixed.
+
+    Raises:
+        AutomlError: a file can't be read any more, or holds another picture by now.
+    """
+    names = [view_name(known, view) for known in content_hashes]
+    cuts = _draw_cuts(recipe, names)
+    batches = _run(network, recipe, paths, names, cuts)
+    for start, blocks in zip(range(0, len(paths), BATCH_SIZE), batches, strict=True):
+        chosen = slice(start, start + BATCH_SIZE)
+        targets = labels[chosen]
+        for boxes in cuts:
+            shares = mixing.kept_shares(boxes[chosen], recipe.image_size)
+            targets = mixing.mixed(targets, shares).numpy()
+        yield blocks, targets
+
+
 def _run(
-    network: keras.Model, paths: Sequence[Path], content_hashes: Sequence[str]
+    network: Network,
+    recipe: Recipe,
+    paths: Sequence[Path],
+    names: Sequence[str],
+    cuts: Sequence[NDArray[np.int32]] = (),
 ) -> Iterator[list[Matrix]]:
     """Yield each batch's outputs, in order.
 
@@ -91,11 +153,49 @@ def _run(
     """
     cores = os.cpu_count() or 1
     callers = 1 if tf.config.list_physical_devices("GPU") else cores
-    call = backbones.compile_calls(network, BATCH_SIZE)
-    size = network.input_shape[1]
-    pixels = images.batches(paths, content_hashes, size, BATCH_SIZE, cores)
+    hashes = [_content_hash(name) for name in names]
+    alter = _alteration(recipe, names, cuts)
+    pixels = images.batches(paths, hashes, recipe.image_size, BATCH_SIZE, cores, alter)
     with ThreadPoolExecutor(callers, "backbone") as pool:
-        yield from images.in_order(pool, call, pixels, ahead=callers)
+        yield from images.in_order(pool, network, pixels, ahead=callers)
+
+
+def _alteration(
+    recipe: Recipe, names: Sequence[str], cuts: Sequence[NDArray[np.int32]]
+) -> images.Alter:
+    """Return what alters a batch, all of it drawn beforehand, which is faster than in between."""
+    if recipe.view is None:
+        return lambda pixels, chosen: pixels
+    transforms = colours = None
+    if single := recipe.view.augmentation.of_level("image"):
+        change = augment.draw(single, recipe.view.seed, names)
+        transforms, colours = change.transforms(recipe.image_size), change.colours()
+
+    def alter(pixels: images.Batch, chosen: slice) -> images.Batch:
+        if transforms is not None:
+            own = None if colours is None else colours[chosen]
+            pixels = augment.alter(pixels, transforms[chosen], own).numpy()
+        for boxes in cuts:
+            pixels = mixing.cutmix(pixels, boxes[chosen]).numpy()
+        return pixels
+
+    return alter
+
+
+def _draw_cuts(recipe: Recipe, names: Sequence[str]) -> list[NDArray[np.int32]]:
+    """Draw the boxes of each operation that mixes images."""
+    if recipe.view is None:
+        return []
+    seed, size = recipe.view.seed, recipe.image_size
+    return [
+        operation.entry.load()(seed, names, size, **dict(operation.parameters))
+        for operation in recipe.view.augmentation.of_level("batch").operations
+    ]
+
+
+def _content_hash(name: str) -> str:
+    """Return the hash of the image that a row of the cache is of."""
+    return name.partition("/")[0]
 
 
 class _Shard:

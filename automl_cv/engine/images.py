@@ -20,6 +20,9 @@ Batch = NDArray[np.float32]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+Alter = Callable[[Batch, slice], Batch]
+"""Is given resized images, and which of all files they are; returns what comes in their place."""
+
 
 def resize(pixels: Pixels, size: int) -> Batch:
     """Resize one image to a square; its proportions are not kept.
@@ -63,8 +66,11 @@ def batches(
     size: int,
     batch_size: int,
     threads: int,
+    alter: Alter = lambda pixels, chosen: pixels,
 ) -> Iterator[Batch]:
     """Decode and resize files, in their order, at most two batches a thread ahead.
+
+    A file that stands in a batch several times, as views of one image do, is decoded once.
 
     Args:
         paths: files of images.
@@ -72,6 +78,7 @@ def batches(
         size: height and width that images are resized to, in pixels.
         batch_size: images in each batch but the last.
         threads: threads that decode.
+        alter: see `Alter`.
 
     Yields:
         float32 in [0, 255], shape (up to batch_size, size, size, 3).
@@ -82,8 +89,12 @@ def batches(
 
     def load(start: int) -> Batch:
         chosen = slice(start, start + batch_size)
-        files = zip(paths[chosen], content_hashes[chosen], strict=True)
-        return resize_all([_decode_unchanged(path, known) for path, known in files], size)
+        files = list(zip(paths[chosen], content_hashes[chosen], strict=True))
+        places = {file: place for place, file in enumerate(dict.fromkeys(files))}
+        pixels = resize_all([_decode_unchanged(path, known) for path, known in places], size)
+        if len(places) < len(files):
+            pixels = pixels[[places[file] for file in files]]
+        return alter(pixels, chosen)
 
     with ThreadPoolExecutor(threads, "decode") as pool:
         yield from in_order(pool, load, range(0, len(paths), batch_size), ahead=2 * threads)

@@ -3,7 +3,8 @@
     CACHE/features/RECIPE KEY/
         recipe.json               what determines these features, for people and `cache`
         shards/TIME-RANDOM/       features of some images, never changed once they are there
-            index.json            content hashes of the images, a checksum of each array
+            index.json            content hashes of the images (names of views, where images
+                                  are altered), a checksum of each array
             block_000.npy, …      float32 (images, width), one file for each block
         assembled/ORDER KEY/      rows of the shards in the order that a study asked for
             index.json
@@ -22,7 +23,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -60,7 +61,8 @@ class CacheEntry:
     Args:
         key: name of its folder.
         recipe: None where `recipe.json` is damaged or of another version.
-        n_images: images whose features are there, each counted once.
+        n_images: images whose features are there, each counted once; of altered images the
+            views.
         n_bytes: size on disk.
         written: when something was last added, local time.
     """
@@ -111,7 +113,7 @@ class FeatureCache:
         temporary = arrays.temporary_folder(shards)
         arrays.remove_abandoned(folder)
         if not (folder / "recipe.json").is_file():
-            arrays.write_text(folder / "recipe.json", json.dumps(asdict(recipe), indent=2))
+            arrays.write_text(folder / "recipe.json", json.dumps(recipe.as_data(), indent=2))
         for number, block in enumerate(blocks):
             np.save(temporary / _block_file(number), np.asarray(block, np.float32))
         # Names sort by time, so that of two copies of an image the older is always taken.
@@ -226,8 +228,8 @@ def _block_file(number: int) -> str:
 
 def _describe(folder: Path) -> CacheEntry:
     try:
-        found = Recipe(**json.loads((folder / "recipe.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        found = Recipe.from_data(json.loads((folder / "recipe.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError):
         found = None
     hashes: set[str] = set()
     times = [folder.stat().st_mtime]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
+from automl_cv.catalog.augmentations import Augmentation, augmentation
 from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.features import weightfile
 from automl_cv.studyfile import Backbone
@@ -13,6 +16,32 @@ from automl_cv.studyfile import Backbone
 # Part of every key: raise it when the layout changes, or the way images are decoded,
 # resized or pooled, so that older features are no longer found.
 FORMAT = 1
+# Likewise, for the way images are altered: part of the keys of altered images.
+VIEW_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Views:
+    """How images are altered, any number of times each: view 0, 1, 2, …
+
+    Args:
+        augmentation: operations on pixels.
+        seed: another seed gives other views.
+    """
+
+    augmentation: Augmentation
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.augmentation}, seed {self.seed}"
+
+    def as_data(self) -> dict[str, Any]:
+        """Return plain data, with all that determines a view, except image and number."""
+        return {
+            "augmentation": self.augmentation.as_data(),
+            "seed": self.seed,
+            "format": VIEW_FORMAT,
+        }
 
 
 @dataclass(frozen=True)
@@ -27,7 +56,9 @@ class Recipe:
         preprocessing: what happens to the pixels before the first layer.
         image_size: height and width in pixels.
         pooling: how a block's feature map becomes one vector.
-        view: seed of the alteration of the image, None for the image as it is.
+        view: how images are altered, None for images as they are. With it the cache holds a
+            row for each view, filed under its name (see `view_names`) instead of the image's
+            content hash.
         precision: type in which the network computes.
     """
 
@@ -38,26 +69,64 @@ class Recipe:
     preprocessing: str
     image_size: int
     pooling: str = "average"
-    view: int | None = None
+    view: Views | None = None
     precision: str = "float32"
 
     @property
     def key(self) -> str:
         """Hash of the recipe and the cache's format: 16 hexadecimal digits."""
-        text = json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True)
+        text = json.dumps({"format": FORMAT, **self.as_data()}, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
+    def as_data(self) -> dict[str, Any]:
+        """Return plain data; `from_data` reads it back."""
+        return {**asdict(self), "view": None if self.view is None else self.view.as_data()}
 
-def recipe(backbone: Backbone, view: int | None = None) -> Recipe:
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Recipe:
+        """Return the recipe whose `as_data` this is.
+
+        Raises:
+            ValueError, TypeError, KeyError: it is that of no recipe of this version.
+        """
+        view = data["view"]
+        if view is not None:
+            view = Views(augmentation(view["augmentation"]), view["seed"])
+        return cls(**{**data, "view": view})
+
+
+def view_name(content_hash: str, view: int) -> str:
+    """Return what a view of an image is called, in the cache and where it is drawn."""
+    return f"{content_hash}/{view}"
+
+
+def view_names(content_hashes: Sequence[str], views: int) -> list[str]:
+    """Return the names of the first views of images, those of an image side by side.
+
+    Args:
+        content_hashes: of the images.
+        views: how many of each.
+
+    Returns:
+        Names; that of view v of image i at i * views + v.
+    """
+    return [view_name(known, view) for known in content_hashes for view in range(views)]
+
+
+def recipe(backbone: Backbone, augmentation: Augmentation | None = None, seed: int = 0) -> Recipe:
     """Work out a study's recipe, without TensorFlow.
 
     Args:
         backbone: the study's `[backbone]`.
-        view: seed of the alteration of the images, None for the images as they are.
+        augmentation: how images are altered, None for images as they are; what works on
+            features plays no part.
+        seed: of the views, where pixels are altered.
 
     Raises:
         UserError: a file that it names does not exist, or its keys contradict each other.
     """
+    altering = augmentation.of_level("image", "batch") if augmentation else None
+    view = Views(altering, seed) if altering else None
     if weightfile.is_saved_model(backbone):
         path = weightfile.path_of(backbone)
         return Recipe(

@@ -62,6 +62,29 @@ def test_batches_come_in_order(files, threads):
     np.testing.assert_array_equal(np.concatenate(found), expected)
 
 
+def test_views_of_one_file_decode_it_once(files, monkeypatch):
+    decoded = []
+
+    def count(path: Path) -> np.ndarray:
+        decoded.append(path)
+        return decode(path)
+
+    monkeypatch.setattr(images, "decode", count)
+    repeated = [path for path in files[:4] for _ in range(3)]
+    seen = []
+
+    def alter(pixels: np.ndarray, chosen: slice) -> np.ndarray:
+        seen.append(chosen)
+        return pixels + 1
+
+    hashes = hashes_of(repeated)
+    found = list(images.batches(repeated, hashes, 12, batch_size=6, threads=1, alter=alter))
+    assert decoded == files[:4]
+    assert seen == [slice(0, 6), slice(6, 12)]
+    expected = images.resize_all([decode(path) for path in repeated], 12) + 1
+    np.testing.assert_array_equal(np.concatenate(found), expected)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from automl_cv.catalog.augmentations import augmentation
 from automl_cv.errors import UserError
-from automl_cv.features import recipe
+from automl_cv.features import Recipe, Views, recipe, view_names
 from automl_cv.features.weightfile import hash_of
 from automl_cv.studyfile import Backbone
 
 RESNET = recipe(Backbone(name="ResNet50"))
+ZOOM = augmentation({"zoom": 0.1})
 
 
 def test_a_published_network_is_known_by_its_published_hash():
@@ -31,8 +33,37 @@ def test_the_key_stays_what_it_was():
 @pytest.mark.parametrize("name", [field.name for field in fields(RESNET)])
 def test_every_part_changes_the_key(name):
     value = getattr(RESNET, name)
-    other = f"{value}x" if isinstance(value, str) else (value or 0) + 1
+    if name == "view":
+        other = Views(ZOOM, seed=0)
+    else:
+        other = f"{value}x" if isinstance(value, str) else value + 1
     assert replace(RESNET, **{name: other}).key != RESNET.key
+
+
+def test_views_have_a_key_for_each_augmentation_and_seed():
+    backbone = Backbone(name="ResNet50")
+    keys = {
+        recipe(backbone, augmentation(raw), seed).key
+        for raw in ({"zoom": 0.1}, {"zoom": 0.2}, {"zoom": 0.1, "rotation": 5}, {"cutmix": True})
+        for seed in (0, 1)
+    }
+    assert len(keys | {RESNET.key}) == 9
+
+
+def test_what_leaves_pixels_alone_needs_no_views():
+    backbone = Backbone(name="ResNet50")
+    for idle in (None, augmentation({}), augmentation({"zoom": 0, "mixup": True})):
+        assert recipe(backbone, idle, seed=5) == RESNET
+    assert recipe(backbone, augmentation({"zoom": 0.1, "mixup": True})).view == Views(ZOOM, 0)
+
+
+def test_a_recipe_is_read_back():
+    for one in (RESNET, replace(RESNET, view=Views(ZOOM, seed=3))):
+        assert Recipe.from_data(json.loads(json.dumps(one.as_data()))) == one
+
+
+def test_views_of_an_image_stand_side_by_side():
+    assert view_names(["a", "b"], 2) == ["a/0", "a/1", "b/0", "b/1"]
 
 
 def test_the_study_decides_size_and_not_blocks():

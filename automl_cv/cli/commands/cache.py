@@ -77,7 +77,7 @@ def _features(folder: Path) -> list[Row]:
         if recipe is None:
             content = "of another version of automl-cv, or damaged"
         else:
-            view = "" if recipe.view is None else f", view {recipe.view}"
+            view = "" if recipe.view is None else f", views by {recipe.view}"
             content = f"{recipe.backbone}, {recipe.image_size} px{view}, weights {recipe.weights}"
         rows.append(
             Row(
@@ -87,7 +87,7 @@ def _features(folder: Path) -> list[Row]:
                 n_bytes=entry.n_bytes,
                 written=entry.written.isoformat(" ", "minutes"),
                 folder=f"features/{entry.key}",
-                recipe=None if recipe is None else asdict(recipe),
+                recipe=None if recipe is None else recipe.as_data(),
             )
         )
     return rows
