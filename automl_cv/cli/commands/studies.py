@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from automl_cv.cli import options
+
+if TYPE_CHECKING:
+    from automl_cv.studyfile import Stage, StudyFile
 
 app = typer.Typer(invoke_without_command=True, help="List studies; show or copy one.")
 
@@ -67,17 +71,15 @@ def show(study: StudyArgument, debug: options.Debug = False) -> None:
     for stage in chosen.stages:
         output().print()
         table = Table("parameter", "values", "only when", title_justify="left")
+        rule = f"; {stage.narrow_from}" if stage.narrow_from else ""
         table.title = escape(
             f"{stage.name}: {stage.trials} trials of at most {stage.epochs} epochs, "
             f"sampler {_named(stage.sampler)}, pruner {_named(stage.pruner)}, "
-            f"head {_named(stage.head)}, schedule {_named(stage.schedule)}"
+            f"head {_named(stage.head)}, schedule {_named(stage.schedule)}{rule}"
         )
-        for name, parameter in stage.space.parameters.items():
-            condition = "; ".join(
-                f"{needed} is {' or '.join(map(str, values))}"
-                for needed, values in parameter.when.items()
-            )
-            table.add_row(escape(name), escape(str(parameter)), escape(condition))
+        for name, values, condition, is_open in _rows(chosen, stage):
+            shown = f"within {values}" if is_open else str(values)
+            table.add_row(escape(name), escape(shown), escape(condition))
         show_table(table)
 
 
@@ -102,6 +104,26 @@ def export(
     except OSError as error:
         raise UserError(f"{target}: can't be written: {error.strerror}") from None
     say(f"copied to {target}; run it with: automl-cv search {target}")
+
+
+def _rows(study: StudyFile, stage: Stage) -> Iterator[tuple[str, object, str, bool]]:
+    """Yield each parameter of a stage: its name, its values, its condition.
+
+    The last item is whether another stage's trials decide: it will be within these values.
+    """
+    from automl_cv.parameters import known_parameters
+    from automl_cv.space import Constant, condition_text
+
+    own = dict(stage.space.parameters)
+    if stage.narrow_from is not None:
+        known = known_parameters(stage.head.name, stage.schedule.name)
+        for name, values, condition, _ in _rows(study, study.stage(stage.narrow_from.stage)):
+            if name in own:
+                yield name, own.pop(name), condition, False
+            elif name in known:
+                yield name, values, condition, not isinstance(values, Constant)
+    for name, parameter in own.items():
+        yield name, parameter, condition_text(parameter), False
 
 
 def _named(named: object) -> str:
