@@ -27,6 +27,7 @@ from automl_cv.catalog.samplers import SAMPLERS
 from automl_cv.catalog.schedules import SCHEDULES
 from automl_cv.catalog.settings import SettableEntry
 from automl_cv.errors import UserError, suggest
+from automl_cv.mistakes import explain
 from automl_cv.parameters import checked_space
 from automl_cv.registry import Table
 from automl_cv.space import Choice, Constant, FloatRange, IntRange, Space
@@ -270,7 +271,7 @@ def parse(raw: Mapping[str, Any], where: str) -> StudyFile:
     try:
         return StudyFile.model_validate(raw)
     except ValidationError as error:
-        lines = [f"{where}: {line}" for line in _explain(error, raw)]
+        lines = [f"{where}: {line}" for line in explain(error, raw, _SECTIONS)]
         raise UserError("\n".join(lines)) from None
 
 
@@ -347,39 +348,9 @@ def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def _explain(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]:
-    """Turn each of pydantic's complaints into "key.path: what was wrong, what was expected"."""
-    for problem in error.errors(include_url=False):
-        path = _key_path(problem["loc"], raw)
-        received = problem["input"]
-        match problem["type"]:
-            case "missing":
-                yield f"{path}: missing; it must be given"
-            case "extra_forbidden":
-                yield f"{path}: unknown key; {suggest(str(problem['loc'][-1]), _keys_at(problem))}"
-            case "value_error":
-                yield f"{path}: {problem['ctx']['error']}".removeprefix("the file: ")
-            case _:
-                yield f"{path}: got {received!r}; {problem['msg']}"
-
-
-def _key_path(location: tuple[int | str, ...], raw: Mapping[str, Any]) -> str:
-    """Write pydantic's location as the file's own key path: "stage.coarse.epochs"."""
-    hidden = {"parameters", "Constant", "Choice", "IntRange", "FloatRange"}
-    path: list[str] = []
-    for part in location:
-        if isinstance(part, int):
-            stages = raw.get("stage")
-            is_stage = path == ["stage"] and isinstance(stages, list)
-            stage = stages[part] if is_stage and stages else {}
-            name = stage.get("name") if isinstance(stage, Mapping) else None
-            path.append(str(name or part + 1))
-        elif part not in hidden:
-            path.append(part)
-    return ".".join(path) or "the file"
-
-
+# What an unknown key could have been, by the name of the table it stands in; "" is the file.
 _SECTIONS: dict[str, type[BaseModel]] = {
+    "": StudyFile,
     "data": Data,
     "split": Split,
     "backbone": Backbone,
@@ -390,11 +361,3 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "Choice": Choice,
     "Constant": Constant,
 }
-
-
-def _keys_at(problem: Any) -> list[str]:
-    """Return the keys that would have been right where an unknown one stood."""
-    holders = [part for part in problem["loc"][:-1] if isinstance(part, str)]
-    model = _SECTIONS.get(holders[-1], StudyFile) if holders else StudyFile
-    keys = [field.alias or name for name, field in model.model_fields.items()]
-    return [*keys, "extends"] if model is StudyFile else keys

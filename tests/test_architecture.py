@@ -21,6 +21,7 @@ ROOMS = [
     "space",
     "catalog",
     "parameters",
+    "mistakes",
     "studyfile",
     "library",
     "history",
