@@ -259,7 +259,7 @@ def _contrasted(by: Numbers) -> Change:
 
 
 # What rand_augment draws from, with its amount at magnitude 10: as in AutoAugment
-# (https://arxiv.org/abs/1805.09501, table 6: translations by 150 of 331 pixels), whose scale
+# (https://arxiv.org/abs/1805.09501: translations by 150 of 331 pixels), whose scale
 # RandAugment takes over; the zoom's is ours.
 RAND_AUGMENT_RANGES: Mapping[Callable[[Numbers], Change], float] = {
     _turned: 30.0,

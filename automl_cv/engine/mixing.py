@@ -19,7 +19,7 @@ from automl_cv.engine.augment import Numbers, uniform
 def draw_boxes(
     seed: int, views: Sequence[str], size: int, alpha: float, probability: float
 ) -> NDArray[np.int32]:
-    """Draw CutMix's boxes (https://arxiv.org/abs/1905.04899, algorithm 1), one an image.
+    """Draw CutMix's boxes (https://arxiv.org/abs/1905.04899), one an image.
 
     Args:
         seed: another seed gives other boxes.
