@@ -14,6 +14,8 @@ from automl_cv.catalog.heads import HEADS, HeadEntry
 from automl_cv.catalog.optimizers import OPTIMIZERS, OptimizerEntry
 from automl_cv.catalog.pruners import PRUNERS, PrunerEntry
 from automl_cv.catalog.samplers import SAMPLERS, SamplerEntry
+from automl_cv.catalog.schedules import SCHEDULES, ScheduleEntry
+from automl_cv.catalog.settings import Setting
 from automl_cv.engine.training import HeadTrainer, TrainingData
 from automl_cv.errors import UserError
 from automl_cv.history import History
@@ -33,6 +35,7 @@ epochs = 6
 sampler = "coin"
 pruner = "third_epoch"
 head = "wide"
+schedule = { name = "halved", after = 1 }
 [stage.space]
 optimizer = "Lion"
 batch_size = 16
@@ -47,6 +50,13 @@ def wide(given, **unused):
     inputs = keras.Input((given.features,))
     hidden = keras.layers.Dense(32, activation="relu")(inputs)
     return keras.Model(inputs, keras.layers.Dense(given.classes)(hidden))
+
+
+def halved(plan, after):
+    """A schedule that no table has."""
+    return lambda done: np.full(
+        plan.steps_per_epoch, plan.learning_rate / (1 + (len(done) >= after)), np.float32
+    )
 
 
 def third_epoch(**unused):
@@ -67,6 +77,14 @@ def entries():
             OptimizerEntry(name="Lion", about="signs", target="keras.optimizers:Lion")
         ),
         HEADS.temporary(HeadEntry(name="wide", about="one hidden layer", target=f"{HERE}:wide")),
+        SCHEDULES.temporary(
+            ScheduleEntry(
+                name="halved",
+                about="half the rate",
+                target=f"{HERE}:halved",
+                parameters={"after": Setting(3, lowest=0)},
+            )
+        ),
         PRUNERS.temporary(
             PrunerEntry(
                 name="third_epoch", about="three", target=f"{HERE}:third_epoch", stop_means="drop"
@@ -131,7 +149,7 @@ def test_without_the_entries_the_same_file_is_refused():
     with pytest.raises(UserError) as raised:
         studyfile.parse(tomllib.loads(TOML), "new.toml")
     text = str(raised.value)
-    for name in ("coin", "third_epoch", "wide", "Lion"):
+    for name in ("coin", "third_epoch", "wide", "halved", "Lion"):
         assert repr(name) in text
 
 
@@ -144,3 +162,5 @@ def test_history_is_what_is_stored(entries, tmp_path):
     assert isinstance(first.history, History)
     assert [epoch.epoch for epoch in first.history.epochs] == [1, 2, 3]
     assert first.optimizer_config["beta_1"] == 0.9
+    rates = [epoch.learning_rate for epoch in first.history.epochs]
+    assert rates == pytest.approx([rates[0], rates[0] / 2, rates[0] / 2])
