@@ -8,46 +8,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from automl_cv.catalog.backbones import BACKBONES
-from automl_cv.catalog.heads import HEADS
-from automl_cv.catalog.pruners import PRUNERS
-from automl_cv.catalog.samplers import SAMPLERS
-from automl_cv.catalog.schedules import SCHEDULES
-from automl_cv.catalog.settings import SettableEntry
 from automl_cv.errors import UserError, suggest
 from automl_cv.mistakes import explain
-from automl_cv.parameters import checked_space
-from automl_cv.registry import Table
-from automl_cv.space import Choice, Constant, FloatRange, IntRange, Space
-
-S = TypeVar("S", bound=SettableEntry)
-
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+from automl_cv.space import Choice, Constant, FloatRange, IntRange
+from automl_cv.stage import NAME_PATTERN, NarrowFrom, Section, Stage, inherit, known_name
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-
-def _known(table: Table[Any], name: str) -> str:
-    if name not in table:
-        raise ValueError(f"unknown {table.kind} {name!r}: {suggest(name, table.names)}")
-    return name
-
-
-class Split(_Section):
+class Split(Section):
     """Shares of the images that train, that select, and that are kept aside; they sum to 1."""
 
     train: float = Field(0.6, gt=0, lt=1)
@@ -62,7 +40,7 @@ class Split(_Section):
         return self
 
 
-class Data(_Section):
+class Data(Section):
     """Where the images are, and how they are split where the source has no splits itself.
 
     Args:
@@ -75,7 +53,7 @@ class Data(_Section):
     split: Split = Split()
 
 
-class Backbone(_Section):
+class Backbone(Section):
     """The frozen network whose features the heads learn from.
 
     Args:
@@ -95,113 +73,10 @@ class Backbone(_Section):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        return name if name.endswith(".keras") else _known(BACKBONES, name)
+        return name if name.endswith(".keras") else known_name(BACKBONES, name)
 
 
-class Named(_Section):
-    """An entry of a table with its own parameters: `"random"` or `{ name = "tpe", … }`."""
-
-    name: str
-    parameters: dict[str, Any] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _spell_out(cls, raw: Any) -> Any:
-        if isinstance(raw, str):
-            return {"name": raw}
-        if isinstance(raw, Mapping) and "parameters" not in raw:
-            own = {key: value for key, value in raw.items() if key != "name"}
-            return {**{key: raw[key] for key in ("name",) if key in raw}, "parameters": own}
-        return raw
-
-
-class NarrowFrom(_Section):
-    """Where a stage takes its space from: `"coarse"` or `{ stage = "coarse", top = 2 }`.
-
-    Args:
-        stage: one that stands above.
-        top: how many of its best trials the space is derived from.
-    """
-
-    stage: str
-    top: int = Field(2, ge=1)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _spell_out(cls, raw: Any) -> Any:
-        return {"stage": raw} if isinstance(raw, str) else raw
-
-    def __str__(self) -> str:
-        trials = "trial" if self.top == 1 else f"{self.top} trials"
-        return f"narrowed from the best {trials} of {self.stage}"
-
-
-class Stage(_Section):
-    """One search: how many trials, of how many epochs, over which space.
-
-    Args:
-        name: unique within the file.
-        about: one line for people.
-        trials: finished trials the stage wants.
-        epochs: passes over the training images a trial may take at most.
-        sampler: an entry of the table of samplers.
-        pruner: an entry of the table of pruners; the only thing that stops a trial early.
-        head: an entry of the table of heads.
-        schedule: an entry of the table of schedules: how the learning rate changes.
-        narrow_from: the stage whose best trials give the space.
-        space: what is searched; it may hold parameters of the head and of the schedule.
-            With `narrow_from`, only what the rule shall not decide.
-    """
-
-    name: str = Field(pattern=NAME_PATTERN)
-    about: str = ""
-    trials: int = Field(ge=1)
-    epochs: int = Field(ge=1)
-    sampler: Named = Named(name="random")
-    pruner: Named = Named(name="none")
-    head: Named = Named(name="linear")
-    schedule: Named = Named(name="constant")
-    narrow_from: NarrowFrom | None = None
-    space: Space = Space(parameters={})
-
-    @field_validator("sampler")
-    @classmethod
-    def _check_sampler(cls, sampler: Named) -> Named:
-        return _checked(SAMPLERS, sampler)
-
-    @field_validator("pruner")
-    @classmethod
-    def _check_pruner(cls, pruner: Named) -> Named:
-        return _checked(PRUNERS, pruner)
-
-    @field_validator("head")
-    @classmethod
-    def _check_head(cls, head: Named) -> Named:
-        return _checked(HEADS, head)
-
-    @field_validator("schedule")
-    @classmethod
-    def _check_schedule(cls, schedule: Named) -> Named:
-        return _checked(SCHEDULES, schedule)
-
-    @field_validator("space")
-    @classmethod
-    def _check_space(cls, space: Space, info: ValidationInfo) -> Space:
-        # Where an entry's own name is wrong it is absent here.
-        head, schedule = info.data.get("head"), info.data.get("schedule")
-        # An absent narrow_from has a mistake of its own.
-        is_partial = info.data.get("narrow_from", True) is not None
-        for name, parameter in space.parameters.items():
-            if is_partial and parameter.when:
-                raise ValueError(
-                    f"{name}.when: a parameter set beside narrow_from keeps the condition it "
-                    "has in the stage above; leave `when` out"
-                )
-        names = (head and head.name, schedule and schedule.name)
-        return checked_space(space, *names, is_partial=is_partial)
-
-
-class StudyFile(_Section):
+class StudyFile(Section):
     """A whole study, as its file declares it.
 
     Args:
@@ -220,6 +95,11 @@ class StudyFile(_Section):
     backbone: Backbone = Backbone()
     stages: tuple[Stage, ...] = Field(alias="stage")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, raw: Any) -> Any:
+        return inherit(raw) if isinstance(raw, Mapping) else raw
+
     @model_validator(mode="after")
     def _check(self) -> StudyFile:
         if not self.stages:
@@ -235,7 +115,27 @@ class StudyFile(_Section):
                     f"stage.{stage.name}.narrow_from.stage: no stage {source.stage!r} stands "
                     f"above it: {suggest(source.stage, names[:index])}"
                 )
+            self._check_retrain(stage, names[:index])
         return self
+
+    def _check_retrain(self, stage: Stage, above: list[str]) -> None:
+        if stage.retrain is None:
+            return
+        key = f"stage.{stage.name}.retrain"
+        if stage.narrow_from is not None:
+            raise ValueError(f"{key}: excludes narrow_from; leave one out")
+        if stage.augmentation and stage.retrain.folds is not None:
+            raise ValueError(f"{key}.folds: not with augmentation; take repeats")
+        for name in stage.retrain.stages:
+            if name not in above:
+                raise ValueError(
+                    f"{key}.stages: no stage {name!r} stands above it: {suggest(name, above)}"
+                )
+            if self.stage(name).head != stage.head:
+                raise ValueError(
+                    f"{key}.stages: {name!r} has another head than {stage.name!r}; a trial is "
+                    "trained again with its own"
+                )
 
     def stage(self, name: str) -> Stage:
         """Return the stage called `name`; UserError with close matches if there is none."""
@@ -300,7 +200,8 @@ def overridden(
         raw["seed"] = seed
     if trials is not None:
         for stage in raw["stage"]:
-            stage["trials"] = trials
+            # A stage that trains again has a trial for each finalist and repeat.
+            stage["trials"] = trials if stage["retrain"] is None else stage["trials"]
     return parse(raw, "command line")
 
 
@@ -320,12 +221,6 @@ def difference(old: StudyFile, new: StudyFile) -> list[str]:
         if was != now:
             lines.append(f"{key.replace('.parameters', '')}: {was} -> {now}")
     return lines
-
-
-def _checked(table: Table[S], named: Named) -> Named:
-    """Check an entry's name and its parameters against its table; return it with defaults."""
-    entry = table[_known(table, named.name)]
-    return Named(name=entry.name, parameters=entry.completed(named.parameters))
 
 
 def _essence(study: dict[str, Any]) -> dict[str, Any]:

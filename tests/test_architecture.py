@@ -22,6 +22,7 @@ ROOMS = [
     "catalog",
     "parameters",
     "mistakes",
+    "stage",
     "studyfile",
     "library",
     "history",

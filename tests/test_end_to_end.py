@@ -272,3 +272,61 @@ def test_wrong_input_exits_with_2_and_one_readable_line(arguments, message, run)
 
 def test_a_traceback_comes_with_debug_only(run):
     assert "Traceback" in run("search", "quikstart", "--debug", check=False).stderr
+
+
+ALL_STAGES = """
+extends = "quickstart"
+name = "stages"
+[[stage]]
+name = "coarse"
+trials = 5
+epochs = 6
+[[stage]]
+name = "narrowed"
+trials = 3
+epochs = 6
+narrow_from = { stage = "coarse", top = 2 }
+[[stage]]
+name = "finalists"
+retrain = { stages = ["coarse", "narrowed"], top = 2, repeats = 3 }
+[[stage]]
+name = "folds"
+retrain = { stages = ["coarse", "narrowed"], top = 2, folds = 3 }
+[[stage]]
+name = "augmented"
+retrain = { stages = "finalists", top = 1, repeats = 3 }
+augmentation = { width_shift = 0.05, zoom = 0.1 }
+views = 2
+schedule = "cosine"
+"""
+
+
+def test_all_stages_from_coarse_to_the_comparison(run, tmp_path, cache_dir):
+    (tmp_path / "stages.toml").write_text(ALL_STAGES)
+    search = Search(tmp_path, cache_dir, "./stages.toml")
+    while search.wait_for("trial_ended")["stage"] != "finalists":
+        pass
+    search.process.send_signal(signal.SIGKILL)
+    search.end()
+    run("search", "./stages.toml", "--workers", "2")
+    shown = run("report").stdout
+    assert "narrowed from" in shown
+    assert shown.count("stage finalists: ") == 2
+    assert "the winner" in shown
+    assert "augmented against finalists, " in shown
+    assert "over 3 common seeds" in shown
+    board = leaderboard(run)
+    assert set(board["stage"]) == {"coarse", "narrowed"}, "repeats are not ranked among searches"
+
+    run("search", "./stages.toml", "--storage", "sqlite:///undisturbed.db")
+    for stage, count in (("finalists", 6), ("folds", 6), ("augmented", 3)):
+        left = leaderboard(run, "--stage", stage)
+        right = leaderboard(run, "--stage", stage, "--storage", "sqlite:///undisturbed.db")
+        assert len(left) == count
+        columns = [*(name for name in EXACT if name in left), "source", "repeat"]
+        pd.testing.assert_frame_equal(left[columns], right[columns], check_exact=True)
+    plain = leaderboard(run, "--stage", "finalists")
+    own = plain[plain["repeat"] == 0].merge(board, how="cross", suffixes=("", "_searched"))
+    own = own[own["source"] == own["stage_searched"] + "/" + own["trial_searched"].astype(str)]
+    assert len(own) == 2
+    assert (own["val_accuracy"] == own["val_accuracy_searched"]).all(), "the first seed is its own"

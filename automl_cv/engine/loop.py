@@ -107,6 +107,7 @@ class Loop:
         # One trace for any number of images and steps, so for any batch size.
         signature = [
             tf.TensorSpec([None, head_input.features], tf.float32),
+            tf.TensorSpec([None, head_input.features], tf.float32),
             tf.TensorSpec([None], tf.int64),
             tf.TensorSpec([None], tf.int32),
             tf.TensorSpec([], tf.int32),
@@ -147,12 +148,13 @@ class Loop:
         """Return a copy of the head's weights."""
         return tuple(variable.numpy() for variable in self._model.weights)
 
-    def _run(self, features, order, labels, batch_size, rates):
+    def _run(self, training_features, features, order, labels, batch_size, rates):
         """Run one epoch and validate.
 
         Args:
-            features: float32, shape (images, features).
-            order: rows to train on, in order, int64, shape (n,).
+            training_features: float32, shape (images or views, features).
+            features: of all images as they are, float32, shape (images, features).
+            order: rows of `training_features` to train on, in order, int64, shape (n,).
             labels: their classes, int32, shape (n,).
             batch_size: images a step, an int32 scalar.
             rates: learning rate of each step, float32, shape (steps,).
@@ -168,7 +170,7 @@ class Loop:
             rows = order[start : start + batch_size]
             targets = labels[start : start + batch_size]
             with tf.GradientTape() as tape:
-                logits = self._model(tf.gather(features, rows), training=True)
+                logits = self._model(tf.gather(training_features, rows), training=True)
                 losses = self._losses(targets, logits)
                 loss = tf.reduce_mean(losses)
             variables = self._model.trainable_variables

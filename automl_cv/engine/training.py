@@ -31,6 +31,9 @@ class TrainingData:
         validation: rows to validate on, shape (m,).
         validation_labels: class indices of those rows, int32, shape (m,).
         classes: number of classes.
+        views: features of altered views of the training images, those of an image side by
+            side, float32, shape (n * views, features); each epoch draws one of each image.
+            None to train on the images as they are.
     """
 
     features: np.ndarray
@@ -39,6 +42,7 @@ class TrainingData:
     validation: np.ndarray
     validation_labels: np.ndarray
     classes: int
+    views: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,7 @@ class HeadTrainer:
     def __init__(self, data: TrainingData) -> None:
         self._data = data
         self._features = as_tensor(data.features)
+        self._training_features = self._features if data.views is None else as_tensor(data.views)
         self._head_input = describe(data.features, data.train, data.classes)
         self._loops: dict[tuple[Any, ...], Loop] = {}
 
@@ -143,8 +148,9 @@ class HeadTrainer:
         started = time.perf_counter()
         order = epoch_order(len(self._data.train), task.seed, number)
         loss, accuracy, val_loss, val_accuracy = loop.run(
+            self._training_features,
             self._features,
-            tf.constant(self._data.train[order], tf.int64),
+            tf.constant(self._rows(order, task.seed, number), tf.int64),
             tf.constant(self._data.train_labels[order]),
             tf.constant(task.batch_size),
             tf.constant(rates),
@@ -158,6 +164,14 @@ class HeadTrainer:
             learning_rate=float(rates[-1]),
             seconds=time.perf_counter() - started,
         )
+
+    def _rows(self, order: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+        """Return the rows of the training features that an epoch visits, shape (n,)."""
+        if self._data.views is None:
+            rows: np.ndarray = self._data.train[order]
+            return rows
+        n_views = len(self._data.views) // len(order)
+        return order * n_views + epoch_views(len(order), n_views, seed, epoch)[order]
 
     def _loop(self, task: TrainingTask) -> Loop:
         """Return the loop of the task's kind, set back to the task's first state."""
@@ -190,6 +204,11 @@ class HeadTrainer:
 def epoch_order(images: int, seed: int, epoch: int) -> np.ndarray:
     """Return the order in which an epoch visits the training images, int64, shape (images,)."""
     return np.random.default_rng([seed, epoch]).permutation(images)
+
+
+def epoch_views(images: int, views: int, seed: int, epoch: int) -> np.ndarray:
+    """Return which view of each training image an epoch shows, int64, shape (images,)."""
+    return np.random.default_rng([seed, epoch, 1]).integers(0, views, images)
 
 
 def optimizer_config(task: TrainingTask) -> Mapping[str, Any]:

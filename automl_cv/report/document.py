@@ -12,6 +12,7 @@ import pandas as pd
 from automl_cv.data.ledger import counted
 from automl_cv.errors import UserError, suggest
 from automl_cv.report.columns import COLUMNS, MISSING, TIE, Column, of_parameter, text
+from automl_cv.report.finalists import finalist_lines
 from automl_cv.space import condition_text
 from automl_cv.store.intervals import differs
 from automl_cv.store.leaderboard import RunTrials, ranked_frame, unranked_frame
@@ -116,6 +117,7 @@ def compose(
         narrowed=_narrowed(facts.narrowed),
         notes=(
             *_narrowing_lines(facts.narrowed),
+            *map(printable, finalist_lines(read.repeated, facts.study)),
             *map(printable, facts.notes),
             *_ledger_lines(facts.ledger),
         ),

@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial
 
 from automl_cv.catalog.samplers import SAMPLERS
 from automl_cv.errors import UserError
-from automl_cv.studyfile import Stage
+from automl_cv.stage import Stage
 
 
 def derived_seed(seed: int, stage: str, trial: int | None, purpose: str) -> int:

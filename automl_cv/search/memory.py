@@ -21,9 +21,9 @@ from optuna.trial import TrialState, create_trial
 
 from automl_cv.catalog.pruners import PRUNERS
 from automl_cv.history import Epoch, History, StopReason
-from automl_cv.search.draws import sampler_of
+from automl_cv.search.draws import derived_seed, sampler_of
 from automl_cv.space import Space, Value
-from automl_cv.studyfile import Stage
+from automl_cv.stage import Stage
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class StageMemory:
                 state=state,
                 value=value,
                 params=dict(parameters),
-                distributions=distributions_of(self._stage.space, parameters),
+                distributions=self.distributions_of(parameters),
                 intermediate_values={e.epoch: e.val_accuracy for e in history.epochs},
                 system_attrs=dict(system_attributes),
             )
@@ -97,6 +97,23 @@ class StageMemory:
         parameters = self._stage.space.draw(asked)
         attributes = self._study.trials[asked.number].system_attrs
         return Drawn(trial, parameters, asked.distributions, attributes)
+
+    def distributions_of(self, parameters: Mapping[str, Value]) -> dict[str, BaseDistribution]:
+        """Return the distribution each of a trial's parameters was drawn from."""
+        return distributions_of(self._stage.space, parameters)
+
+    @property
+    def n_trials(self) -> int:
+        """Finished trials that the stage wants."""
+        return self._stage.trials
+
+    def training_seed(self, trial: int) -> int:
+        """Return the seed of a trial's weights, order and dropout."""
+        return derived_seed(self._seed, self._stage.name, trial, "training")
+
+    def fold(self, trial: int) -> int | None:
+        """Return which fold validates a trial; None for the validation images."""
+        return None
 
     def after(self, trial: int, epoch: Epoch) -> StopReason | None:
         """Report an epoch of a running trial; return why it should stop, or None to go on."""

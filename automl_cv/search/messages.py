@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from automl_cv.catalog.augmentations import Augmentation
 from automl_cv.history import Epoch, History, StopReason
 from automl_cv.space import Value
-from automl_cv.studyfile import Backbone, Stage
+from automl_cv.stage import Stage
+from automl_cv.studyfile import Backbone
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Images:
         content_hashes: hash of each image's pixels.
         labels: class indices, int32, shape (rows,).
         splits: "train", "validation" or "test", shape (rows,).
+        groups: images of one name stay in one fold; None for those of no group.
         classes: names of the classes.
     """
 
@@ -30,16 +33,33 @@ class Images:
     content_hashes: tuple[str, ...]
     labels: np.ndarray
     splits: np.ndarray
+    groups: tuple[str | None, ...]
     classes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Prepare:
-    """Order: make sure that the features of all images are cached, and hold them ready."""
+    """Order: make sure that the features of all images are cached, and hold them ready.
+
+    Args:
+        images: all of them.
+        backbone: what makes the features.
+        cache_dir: where they are kept.
+        seed: the study's; views and folds derive from it.
+    """
 
     images: Images
     backbone: Backbone
     cache_dir: Path
+    seed: int
+
+
+@dataclass(frozen=True)
+class PrepareViews:
+    """Order: do the same for altered views of the training images; answered like Prepare."""
+
+    augmentation: Augmentation
+    views: int
 
 
 @dataclass(frozen=True)
@@ -88,12 +108,22 @@ class Surveyed:
 
 @dataclass(frozen=True)
 class Train:
-    """Order: train one trial; the worker sends each Epoch and waits for a Verdict."""
+    """Order: train one trial; the worker sends each Epoch and waits for a Verdict.
+
+    Args:
+        stage: what the trial belongs to.
+        trial: its number.
+        parameters: what is trained.
+        seed: of weights, order and dropout.
+        fold: number of the fold of train and validation images that validates; None to
+            validate on the validation images.
+    """
 
     stage: Stage
     trial: int
     parameters: Mapping[str, Value]
     seed: int
+    fold: int | None = None
 
 
 @dataclass(frozen=True)
@@ -128,5 +158,5 @@ class Failed:
     history: History = field(default_factory=History)
 
 
-Order = Prepare | Survey | Train
+Order = Prepare | PrepareViews | Survey | Train
 Answer = Extracting | Prepared | Surveyed | Epoch | Trained | Failed

@@ -10,7 +10,7 @@ from automl_cv.catalog.schedules import SCHEDULES
 from automl_cv.engine.training import HeadTrainer, OnEpoch, TrainingResult, TrainingTask
 from automl_cv.parameters import drawn_settings
 from automl_cv.space import Value
-from automl_cv.studyfile import Stage
+from automl_cv.stage import Stage
 
 
 def task_of(stage: Stage, parameters: Mapping[str, Value], seed: int) -> TrainingTask:

@@ -18,15 +18,17 @@ from automl_cv.data.dataset import Dataset
 from automl_cv.errors import UserError
 from automl_cv.search import events, messages
 from automl_cv.search.draws import check_sampler
+from automl_cv.search.retraining import memory_of
 from automl_cv.search.spaces import announcement, check_sources, narrowed_space
 from automl_cv.search.stages import StageRun, is_done
 from automl_cv.search.workers import Crew, raise_failure
 from automl_cv.space import Choice, Constant
+from automl_cv.stage import Stage
 from automl_cv.store.database import open_storage
 from automl_cv.store.records import StudyFacts
 from automl_cv.store.runs import StudyRun, next_run, runs
 from automl_cv.store.trials import StageTrials
-from automl_cv.studyfile import Stage, StudyFile
+from automl_cv.studyfile import StudyFile
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,14 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
             begun = StageTrials.open(storage, run, declared.name) if is_begun else None
             stage, trials = _begin(study, declared, facts, storage, run, begun, listen)
             opened.append(trials)
-            finished = StageRun(stage, study.seed, trials, crew, listen, deadline).run()
-            if finished < stage.trials:
-                missing[stage.name] = stage.trials - finished
+            memory = memory_of(study, stage, storage, trials)
+            if stage.alteration:
+                views = messages.PrepareViews(stage.alteration, stage.views)
+                ready = _ordered(crew, views, listen)
+                listen(events.FeaturesReady(ready.extracted, ready.dimension, ready.seconds))
+            finished = StageRun(stage, memory, trials, crew, listen, deadline).run()
+            if finished < memory.n_trials:
+                missing[stage.name] = memory.n_trials - finished
         _survey(crew, opened, listen)
     return SearchOutcome(run, missing)
 
@@ -148,7 +155,9 @@ def _must_wait(stage: Stage, missing: Mapping[str, int], deadline: float | None)
     Those still to come there decide what is searched here.
     """
     is_late = deadline is not None and time.monotonic() >= deadline
-    return is_late and stage.narrow_from is not None and stage.narrow_from.stage in missing
+    sources = [stage.narrow_from.stage] if stage.narrow_from else []
+    sources += stage.retrain.stages if stage.retrain else []
+    return is_late and any(name in missing for name in sources)
 
 
 def _begin(
@@ -180,7 +189,10 @@ def _is_settled(storage: RDBStorage, earlier: StudyRun, stages: Sequence[Stage])
             return False
         trials = StageTrials.open(storage, earlier.name, stage.name)
         done = {record.trial for record in trials.records() if is_done(record)}
-        if trials.facts.reference is None or not done.issuperset(range(stage.trials)):
+        chosen = trials.facts.finalists.get(stage.name)
+        repeats = stage.retrain.n_repeats if stage.retrain else 1
+        wanted = stage.trials if chosen is None else min(stage.trials, len(chosen) * repeats)
+        if trials.facts.reference is None or not done.issuperset(range(wanted)):
             return False
     return True
 
@@ -228,17 +240,25 @@ def _prepare(
             content_hashes=tuple(table["content_hash"]),
             labels=np.searchsorted(np.asarray(images.classes), table["label"]).astype(np.int32),
             splits=table["split"].to_numpy(dtype=str),
+            groups=tuple(table["group"].astype(object).where(table["group"].notna(), None)),
             classes=images.classes,
         ),
         backbone=study.backbone,
         cache_dir=options.cache_dir,
+        seed=study.seed,
     )
-    prepared = crew.prepare(
+    prepared = _ordered(crew, order, listen)
+    listen(events.FeaturesReady(prepared.extracted, prepared.dimension, prepared.seconds))
+    return prepared
+
+
+def _ordered(
+    crew: Crew, order: messages.Prepare | messages.PrepareViews, listen: events.Listener
+) -> messages.Prepared:
+    return crew.prepare(
         order,
         lambda at: listen(events.Extracting(at.done, at.total, at.images_per_second)),
     )
-    listen(events.FeaturesReady(prepared.extracted, prepared.dimension, prepared.seconds))
-    return prepared
 
 
 def _survey(crew: Crew, opened: Sequence[StageTrials], listen: events.Listener) -> None:
@@ -312,6 +332,8 @@ ADADELTA_NOTE = (
 
 def _notes(stage: Stage) -> tuple[str, ...]:
     """Return lines that a reader of the stage's results should know."""
+    if stage.retrain is not None:
+        return ()
     optimizer, rate = (stage.space.parameters[name] for name in ("optimizer", "learning_rate"))
     is_adadelta = isinstance(optimizer, Constant) and optimizer.value == "Adadelta"
     is_default = isinstance(rate, Constant | Choice) and "0.001" in str(rate)

@@ -11,10 +11,11 @@ from automl_cv.parameters import known_parameters
 from automl_cv.search import events
 from automl_cv.search.narrowing import narrow
 from automl_cv.search.stages import is_done
+from automl_cv.stage import Stage
 from automl_cv.store.records import Narrowed
 from automl_cv.store.runs import StudyRun
 from automl_cv.store.trials import StageTrials
-from automl_cv.studyfile import Stage, StudyFile
+from automl_cv.studyfile import StudyFile
 
 
 def check_sources(stages: Sequence[Stage], earlier: StudyRun | None) -> None:

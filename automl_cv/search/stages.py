@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from automl_cv.errors import SearchBroken
 from automl_cv.history import Epoch, History
 from automl_cv.search import events
-from automl_cv.search.draws import derived_seed
 from automl_cv.search.memory import Drawn, StageMemory
 from automl_cv.search.messages import Answer, Failed, Train, Trained, Verdict
 from automl_cv.search.workers import Crew, Worker
+from automl_cv.stage import Stage
 from automl_cv.store.records import TrialRecord
 from automl_cv.store.trials import StageTrials
-from automl_cv.studyfile import Stage
 
 # So many trials that break one after the other are no accident (KerasTuner's number).
 BROKEN_IN_A_ROW = 3
@@ -40,7 +39,7 @@ class StageRun:
 
     Args:
         stage: what to search.
-        seed: the study's seed.
+        memory: draws the stage's trials and decides when they stop.
         trials: the stage's part of the storage.
         crew: the workers.
         listen: is told everything that happens.
@@ -50,19 +49,18 @@ class StageRun:
     def __init__(
         self,
         stage: Stage,
-        seed: int,
+        memory: StageMemory,
         trials: StageTrials,
         crew: Crew,
         listen: events.Listener,
         deadline: float | None,
     ) -> None:
         self._stage = stage
-        self._seed = seed
+        self._memory = memory
         self._trials = trials
         self._crew = crew
         self._listen = listen
         self._deadline = deadline
-        self._memory = StageMemory(trials.name, stage, seed)
         self._running: dict[Worker, _Running] = {}
         self._broken = 0
 
@@ -80,12 +78,13 @@ class StageRun:
         for number in sorted(finished):
             record = finished[number]
             self._memory.restore(record.parameters, record.history, record.system_attributes)
-        pending = deque(n for n in range(self._stage.trials) if n not in finished)
+        wanted = self._memory.n_trials
+        pending = deque(n for n in range(wanted) if n not in finished)
         self._finished = len(finished)
         self._listen(
             events.StageStarted(
                 self._stage.name,
-                self._stage.trials,
+                wanted,
                 self._finished,
                 best_by_optimizer(finished),
             )
@@ -114,8 +113,14 @@ class StageRun:
 
     def _begin(self, worker: Worker, number: int) -> None:
         drawn = self._memory.draw(number)
-        seed = derived_seed(self._seed, self._stage.name, number, "training")
-        self._crew.order(worker, Train(self._stage, number, drawn.parameters, seed))
+        order = Train(
+            self._stage,
+            number,
+            drawn.parameters,
+            self._memory.training_seed(number),
+            self._memory.fold(number),
+        )
+        self._crew.order(worker, order)
         self._running[worker] = _Running(drawn, time.monotonic(), [])
         self._listen(events.TrialStarted(self._stage.name, number, drawn.parameters))
 

@@ -24,6 +24,7 @@ from automl_cv.search.messages import (
     Order,
     Prepare,
     Prepared,
+    PrepareViews,
     Survey,
     Train,
     Verdict,
@@ -110,7 +111,7 @@ class Crew:
 
     def __init__(self, count: int) -> None:
         self.workers = [Worker(number) for number in range(count)]
-        self._order: Prepare | None = None
+        self._orders: list[Prepare | PrepareViews] = []
 
     def __enter__(self) -> Crew:
         return self
@@ -124,19 +125,24 @@ class Crew:
         for worker in self.workers:
             worker.close()
 
-    def prepare(self, order: Prepare, on_progress: Callable[[Extracting], None]) -> Prepared:
+    def prepare(
+        self, order: Prepare | PrepareViews, on_progress: Callable[[Extracting], None]
+    ) -> Prepared:
         """Have the features extracted by one worker, then opened by all of them.
 
         Raises:
             UserError: the backbone or its weights can't be had.
             AutomlError: extraction failed.
         """
-        self._order = order
         prepared = [self._prepare(worker, order, on_progress) for worker in self.workers]
+        self._orders.append(order)
         return prepared[0]
 
     def _prepare(
-        self, worker: Worker, order: Prepare, on_progress: Callable[[Extracting], None]
+        self,
+        worker: Worker,
+        order: Prepare | PrepareViews,
+        on_progress: Callable[[Extracting], None],
     ) -> Prepared:
         worker.send(order)
         while True:
@@ -153,8 +159,9 @@ class Crew:
         """Send an order to a worker that waits for one; a fresh process is prepared first."""
         if worker.trained >= TRIALS_BEFORE_REPLACEMENT:
             worker.replace()
-        if not worker.is_prepared and self._order is not None:
-            self._prepare(worker, self._order, lambda progress: None)
+        if not worker.is_prepared:
+            for earlier in self._orders:
+                self._prepare(worker, earlier, lambda progress: None)
         worker.send(order)
 
     def answers(self, timeout: float | None = None) -> Iterator[tuple[Worker, Answer]]:

@@ -49,6 +49,7 @@ class Finalist:
         source: stage and number of the trial that was retrained.
         parameters: its parameters, `source` and `repeat` left out.
         accuracy: validation accuracy over the repeats.
+        values: validation accuracy by repeat.
         val_loss: mean validation loss at the best epochs.
         behind_first: how far it lies behind the first one, paired by repeat; None for the
             first itself and where no repeat is common to both.
@@ -57,6 +58,7 @@ class Finalist:
     source: str
     parameters: Mapping[str, Any]
     accuracy: Interval
+    values: Mapping[int, float]
     val_loss: float
     behind_first: Interval | None
 
@@ -85,6 +87,7 @@ def finalists(records: Sequence[TrialRecord], *, folds: int | None) -> list[Fina
                 source=source,
                 parameters={k: v for k, v in own.items() if k not in (SOURCE, REPEAT)},
                 accuracy=interval(list(values[source].values()), folds=folds),
+                values=values[source],
                 val_loss=losses[source],
                 behind_first=None
                 if source == order[0]

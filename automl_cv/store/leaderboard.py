@@ -10,6 +10,7 @@ import pandas as pd
 from optuna.storages import RDBStorage
 
 from automl_cv.history import Epoch
+from automl_cv.store.comparison import SOURCE
 from automl_cv.store.database import open_storage
 from automl_cv.store.intervals import differs, wilson
 from automl_cv.store.reading import read_records
@@ -34,12 +35,16 @@ class RunTrials:
         facts: facts of its stages as one.
         ranked: trials with a result, best first.
         unranked: trials that failed, were interrupted or run now; by stage and slot.
+        repeated: trials that were trained again over seeds or folds. Among all stages they are
+            not ranked: the luckiest of many repeats would come first, and folds have other
+            validation images. Of one stage asked for by name they are.
     """
 
     run: StudyRun
     facts: StudyFacts
     ranked: tuple[TrialRecord, ...]
     unranked: tuple[TrialRecord, ...]
+    repeated: tuple[TrialRecord, ...] = ()
 
 
 def read_run(
@@ -67,12 +72,21 @@ def read_run(
         for position in positions
         for record in read_records(storage, run.study_ids[position], run.name, run.stages[position])
     ]
-    ranked = sorted((record for record in records if record.is_ranked), key=_merit)
+    repeated = [record for record in records if record.is_ranked and SOURCE in record.parameters]
+    ranked = sorted(
+        (
+            record
+            for record in records
+            if record.is_ranked and (stage is not None or SOURCE not in record.parameters)
+        ),
+        key=_merit,
+    )
     return RunTrials(
         run=run,
         facts=merged([run.facts[position] for position in positions]),
         ranked=tuple(ranked),
         unranked=tuple(record for record in records if not record.is_ranked),
+        repeated=tuple(repeated),
     )
 
 

@@ -90,6 +90,8 @@ class StudyFacts:
             split: label, accuracy, val_accuracy, loss, val_loss, seconds.
         notes: lines that belong below the leaderboard.
         narrowed: the space that each stage with `narrow_from` searches, by stage.
+        finalists: the trials that each stage with `retrain` trains again, best first, as
+            "stage/trial", by stage.
         started: when the stage began, UTC. Optuna's own times are naive and local.
     """
 
@@ -106,6 +108,7 @@ class StudyFacts:
     reference: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
     narrowed: Mapping[str, Narrowed] = field(default_factory=dict)
+    finalists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
@@ -130,6 +133,9 @@ class StudyFacts:
         values = {name: value for name, value in stored.items() if name in known}
         for name in ("class_names", "warnings", "notes"):
             values[name] = tuple(values.get(name, ()))
+        values["finalists"] = {
+            name: tuple(chosen) for name, chosen in values.get("finalists", {}).items()
+        }
         values["narrowed"] = {
             name: Narrowed.model_validate(one) for name, one in values.get("narrowed", {}).items()
         }
@@ -233,6 +239,7 @@ def merged(facts: list[StudyFacts]) -> StudyFacts:
         warnings=_unique([line for one in facts for line in one.warnings]),
         notes=_unique([line for one in facts for line in one.notes]),
         narrowed={name: narrowed for one in facts for name, narrowed in one.narrowed.items()},
+        finalists={name: chosen for one in facts for name, chosen in one.finalists.items()},
         reference=next((one.reference for one in reversed(facts) if one.reference), None),
         started=min(one.started for one in facts),
     )

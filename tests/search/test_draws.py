@@ -17,7 +17,7 @@ from automl_cv.errors import UserError
 from automl_cv.history import Epoch, History
 from automl_cv.search.draws import check_sampler, derived_seed, value_at
 from automl_cv.search.memory import StageMemory
-from automl_cv.studyfile import Stage
+from automl_cv.stage import Stage
 
 
 def stage_with(sampler: object, trials: int = 8) -> Stage:

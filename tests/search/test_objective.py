@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from automl_cv.search.objective import task_of
-from automl_cv.studyfile import Stage
+from automl_cv.stage import Stage
 
 STAGE = Stage.model_validate(
     {

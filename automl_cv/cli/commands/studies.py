@@ -12,7 +12,8 @@ import typer
 from automl_cv.cli import options
 
 if TYPE_CHECKING:
-    from automl_cv.studyfile import Stage, StudyFile
+    from automl_cv.stage import Stage
+    from automl_cv.studyfile import StudyFile
 
 app = typer.Typer(invoke_without_command=True, help="List studies; show or copy one.")
 
@@ -71,7 +72,9 @@ def show(study: StudyArgument, debug: options.Debug = False) -> None:
     for stage in chosen.stages:
         output().print()
         table = Table("parameter", "values", "only when", title_justify="left")
-        rule = f"; {stage.narrow_from}" if stage.narrow_from else ""
+        rule = "".join(f"; {one}" for one in (stage.narrow_from, stage.retrain) if one)
+        if stage.alteration:
+            rule += f"; {stage.views} views: {stage.alteration}"
         table.title = escape(
             f"{stage.name}: {stage.trials} trials of at most {stage.epochs} epochs, "
             f"sampler {_named(stage.sampler)}, pruner {_named(stage.pruner)}, "
@@ -80,7 +83,7 @@ def show(study: StudyArgument, debug: options.Debug = False) -> None:
         for name, values, condition, is_open in _rows(chosen, stage):
             shown = f"within {values}" if is_open else str(values)
             table.add_row(escape(name), escape(shown), escape(condition))
-        show_table(table)
+        show_table(table if table.row_count else str(table.title))
 
 
 @app.command()
@@ -128,7 +131,7 @@ def _rows(study: StudyFile, stage: Stage) -> Iterator[tuple[str, object, str, bo
 
 def _named(named: object) -> str:
     """Return "early_stopping (patience 10, min_delta 0.0)"."""
-    from automl_cv.studyfile import Named
+    from automl_cv.stage import Named
 
     assert isinstance(named, Named)
     own = ", ".join(f"{name} {value}" for name, value in named.parameters.items())

@@ -1,0 +1,250 @@
+"""A stage of a study as its file declares it: what it searches, or what it trains again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from automl_cv.catalog.augmentations import Augmentation, augmentation
+from automl_cv.catalog.heads import HEADS
+from automl_cv.catalog.pruners import PRUNERS
+from automl_cv.catalog.samplers import SAMPLERS
+from automl_cv.catalog.schedules import SCHEDULES
+from automl_cv.catalog.settings import SettableEntry
+from automl_cv.errors import suggest
+from automl_cv.parameters import checked_space
+from automl_cv.registry import Table
+from automl_cv.space import Space
+
+S = TypeVar("S", bound=SettableEntry)
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+# What a stage that retrains takes from the first stage it names, unless it sets its own.
+INHERITED = ("epochs", "pruner", "head", "schedule")
+
+
+class Section(BaseModel):
+    """A table of a study file: frozen, and no key that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+def known_name(table: Table[Any], name: str) -> str:
+    """Return a name that stands in a table; ValueError with close matches otherwise."""
+    if name not in table:
+        raise ValueError(f"unknown {table.kind} {name!r}: {suggest(name, table.names)}")
+    return name
+
+
+class Named(Section):
+    """An entry of a table with its own parameters: `"random"` or `{ name = "tpe", … }`."""
+
+    name: str
+    parameters: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spell_out(cls, raw: Any) -> Any:
+        if isinstance(raw, str):
+            return {"name": raw}
+        if isinstance(raw, Mapping) and "parameters" not in raw:
+            own = {key: value for key, value in raw.items() if key != "name"}
+            return {**{key: raw[key] for key in ("name",) if key in raw}, "parameters": own}
+        return raw
+
+
+class NarrowFrom(Section):
+    """Where a stage takes its space from: `"coarse"` or `{ stage = "coarse", top = 2 }`.
+
+    Args:
+        stage: one that stands above.
+        top: how many of its best trials the space is derived from.
+    """
+
+    stage: str
+    top: int = Field(2, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spell_out(cls, raw: Any) -> Any:
+        return {"stage": raw} if isinstance(raw, str) else raw
+
+    def __str__(self) -> str:
+        trials = "trial" if self.top == 1 else f"{self.top} trials"
+        return f"narrowed from the best {trials} of {self.stage}"
+
+
+class Retrain(Section):
+    """Which trials a stage trains again: `{ stages = "narrowed", top = 3, repeats = 5 }`.
+
+    Args:
+        stages: those above whose best trials are trained again, one name or several.
+        top: how many trials, the best of all these stages.
+        repeats: seeds for each; the first is the trial's own.
+        folds: in place of seeds, folds of the train and validation images; each validates once.
+    """
+
+    stages: tuple[str, ...] = Field(min_length=1)
+    top: int = Field(1, ge=1)
+    repeats: int = Field(1, ge=1)
+    folds: int | None = Field(None, ge=2)
+
+    @field_validator("stages", mode="before")
+    @classmethod
+    def _spell_out(cls, raw: Any) -> Any:
+        return (raw,) if isinstance(raw, str) else raw
+
+    @model_validator(mode="after")
+    def _check(self) -> Retrain:
+        if self.folds is not None and self.repeats > 1:
+            raise ValueError("repeats and folds exclude each other; leave one out")
+        return self
+
+    @property
+    def n_repeats(self) -> int:
+        """Trainings of each trial."""
+        return self.folds or self.repeats
+
+    def __str__(self) -> str:
+        trials = "trial" if self.top == 1 else f"{self.top} trials"
+        times = f"over {self.folds} folds" if self.folds else f"over {self.repeats} seeds"
+        over = "" if self.n_repeats == 1 else f" {times}"
+        return f"the best {trials} of {' and '.join(self.stages)} trained again{over}"
+
+
+class Stage(Section):
+    """One search: how many trials, of how many epochs, over which space.
+
+    Args:
+        name: unique within the file.
+        about: one line for people.
+        trials: finished trials the stage wants.
+        epochs: passes over the training images a trial may take at most.
+        sampler: an entry of the table of samplers.
+        pruner: an entry of the table of pruners; the only thing that stops a trial early.
+        head: an entry of the table of heads.
+        schedule: an entry of the table of schedules: how the learning rate changes.
+        narrow_from: the stage whose best trials give the space.
+        retrain: the trials that are trained again, in place of a search. Such a stage takes
+            epochs, pruner, head and schedule from the first stage it names, and its number of
+            trials from `retrain`, unless it sets its own.
+        augmentation: how training images are altered, by operation; see the table.
+        views: altered views of each training image; each epoch draws one of them.
+        space: what is searched; it may hold parameters of the head and of the schedule.
+            With `narrow_from`, only what the rule shall not decide; none with `retrain`.
+    """
+
+    name: str = Field(pattern=NAME_PATTERN)
+    about: str = ""
+    trials: int = Field(ge=1)
+    epochs: int = Field(ge=1)
+    sampler: Named = Named(name="random")
+    pruner: Named = Named(name="none")
+    head: Named = Named(name="linear")
+    schedule: Named = Named(name="constant")
+    narrow_from: NarrowFrom | None = None
+    retrain: Retrain | None = None
+    augmentation: dict[str, Any] = {}
+    views: int = Field(8, ge=1, le=1000)
+    space: Space = Space(parameters={})
+
+    @field_validator("sampler")
+    @classmethod
+    def _check_sampler(cls, sampler: Named) -> Named:
+        return _checked(SAMPLERS, sampler)
+
+    @field_validator("pruner")
+    @classmethod
+    def _check_pruner(cls, pruner: Named) -> Named:
+        return _checked(PRUNERS, pruner)
+
+    @field_validator("head")
+    @classmethod
+    def _check_head(cls, head: Named) -> Named:
+        return _checked(HEADS, head)
+
+    @field_validator("schedule")
+    @classmethod
+    def _check_schedule(cls, schedule: Named) -> Named:
+        return _checked(SCHEDULES, schedule)
+
+    @field_validator("augmentation")
+    @classmethod
+    def _check_augmentation(cls, raw: dict[str, Any]) -> dict[str, Any]:
+        checked = augmentation(raw)
+        mixing = [one.name for one in checked.operations if one.entry.level != "image"]
+        if mixing:
+            raise ValueError(
+                f"{mixing[0]} mixes images, so that its views can't be cached; a stage takes "
+                "operations on single images"
+            )
+        return checked.as_data()
+
+    @property
+    def alteration(self) -> Augmentation:
+        """How training images are altered; false where they are not."""
+        return augmentation(self.augmentation)
+
+    @field_validator("space")
+    @classmethod
+    def _check_space(cls, space: Space, info: ValidationInfo) -> Space:
+        # Where an entry's own name is wrong it is absent here.
+        head, schedule = info.data.get("head"), info.data.get("schedule")
+        # An absent narrow_from has a mistake of its own.
+        is_partial = info.data.get("narrow_from", True) is not None
+        if info.data.get("retrain", True) is not None:
+            if space.parameters:
+                raise ValueError("a stage that retrains searches nothing; leave the space out")
+            return space
+        for name, parameter in space.parameters.items():
+            if is_partial and parameter.when:
+                raise ValueError(
+                    f"{name}.when: a parameter set beside narrow_from keeps the condition it "
+                    "has in the stage above; leave `when` out"
+                )
+        names = (head and head.name, schedule and schedule.name)
+        return checked_space(space, *names, is_partial=is_partial)
+
+
+def inherit(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give stages that retrain what they take from the first stage they name."""
+    stages = raw.get("stage")
+    if not isinstance(stages, list | tuple):
+        return raw
+    completed: list[Any] = []
+    for stage in stages:
+        again = stage.get("retrain") if isinstance(stage, Mapping) else None
+        if isinstance(again, Mapping):
+            named = again.get("stages")
+            first = named if isinstance(named, str) else (named or [None])[0]
+            above = {one.get("name"): one for one in completed if isinstance(one, Mapping)}
+            if first is not None and first not in above:
+                raise ValueError(
+                    f"stage.{stage.get('name')}.retrain.stages: no stage {first!r} stands above "
+                    f"it: {suggest(str(first), map(str, above))}"
+                )
+            source = above.get(first, {})
+            taken = {key: source[key] for key in INHERITED if key in source}
+            repeats = again.get("folds") or again.get("repeats", 1)
+            top = again.get("top", 1)
+            if isinstance(top, int) and isinstance(repeats, int):
+                taken["trials"] = top * repeats
+            stage = {**taken, **stage}
+        completed.append(stage)
+    return {**raw, "stage": completed}
+
+
+def _checked(table: Table[S], named: Named) -> Named:
+    """Check an entry's name and its parameters against its table; return it with defaults."""
+    entry = table[known_name(table, named.name)]
+    return Named(name=entry.name, parameters=entry.completed(named.parameters))
