@@ -112,8 +112,8 @@ class StageTrials:
     def claim(self) -> None:
         """Take the stage for this process, so that a second search doesn't run its slots too.
 
-        Trials of less than a second are written only when they have ended, so that `held`
-        alone would let two searches run the same ones.
+        Trials of less than a second are written only when they have ended, so that leases of
+        trials alone would let two searches run the same ones.
 
         Raises:
             AutomlError: another living process holds it.
@@ -142,15 +142,6 @@ class StageTrials:
             self.run,
             self.stage,
             with_system_attributes=True,
-        )
-
-    def held(self) -> list[int]:
-        """Return the slots that another living process is running."""
-        own = {begun.trial_id for begun in self._begun.values()}
-        return sorted(
-            row.attributes[TRIAL]
-            for row in self._running()
-            if row.trial_id not in own and lease_of(row).is_alive
         )
 
     def settle(self) -> list[int]:

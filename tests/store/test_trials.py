@@ -164,7 +164,6 @@ def test_a_killed_search_is_settled_and_a_living_one_left_alone(trials):
     command = [sys.executable, "-c", CHILD, url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout.readline() == "begun\n"
-        assert trials.held() == [3]
         assert trials.settle() == []
         assert [record.state for record in trials.records()] == ["running"]
         with pytest.raises(AutomlError, match=f"searched by process {child.pid} "):
@@ -172,18 +171,11 @@ def test_a_killed_search_is_settled_and_a_living_one_left_alone(trials):
         child.send_signal(signal.SIGKILL)
     assert [record.state for record in trials.records()] == ["interrupted"]
     trials.claim()
-    assert trials.held() == []
     assert trials.settle() == [3]
     assert trials.settle() == []
     assert optuna_trial(trials).state is optuna.trial.TrialState.FAIL
     (record,) = trials.records()
     assert (record.state, len(record.history.epochs)) == ("interrupted", 4)
-
-
-def test_a_trial_of_this_process_is_not_held_by_another(trials):
-    trials.begin(0, PARAMETERS, DISTRIBUTIONS)
-    assert trials.held() == []
-    assert StageTrials.open(trials.storage, "quickstart", "coarse").held() == [0]
 
 
 def test_a_recycled_process_number_shows(trials):
