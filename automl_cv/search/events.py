@@ -1,12 +1,16 @@
-"""What a search tells whoever watches it: plain data, in the order in which it happens."""
+"""What a search tells whoever watches it: plain data, in the order in which it happens.
+
+What a worker answers and the watcher wants as it is, is passed on: Extracting, Surveyed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from automl_cv.history import Epoch, History
+from automl_cv.search.messages import Extracting as Extracting
+from automl_cv.search.messages import Surveyed as Surveyed
 from automl_cv.space import Value
 
 
@@ -38,15 +42,6 @@ class DataRead:
 
 
 @dataclass(frozen=True)
-class Extracting:
-    """So many images have passed the backbone."""
-
-    done: int
-    total: int
-    images_per_second: float
-
-
-@dataclass(frozen=True)
 class FeaturesReady:
     """Every image's features are cached.
 
@@ -59,19 +54,6 @@ class FeaturesReady:
     extracted: int
     dimension: int
     seconds: float
-
-
-@dataclass(frozen=True)
-class Surveyed:
-    """The reference is trained and the splits are compared.
-
-    Args:
-        reference: the logistic regression's figures.
-        warnings: lines on images that stand in two splits.
-    """
-
-    reference: Mapping[str, Any]
-    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from automl_cv.history import Epoch, History, StopReason
 from automl_cv.search.draws import derived_seed, sampler_of
 from automl_cv.space import Space, Value
 from automl_cv.stage import Stage
+from automl_cv.store.trials import outcome
 
 
 @dataclass(frozen=True)
@@ -127,21 +128,6 @@ class StageMemory:
         self._study.tell(
             self._running.pop(trial), value if state == TrialState.COMPLETE else None, state
         )
-
-
-def outcome(history: History) -> tuple[TrialState, float | None]:
-    """Return the Optuna state of an ended trial and its value.
-
-    A trial that early stopping ended is COMPLETE with its best epoch's value: Optuna
-    would keep a pruned trial's last value, and leave it out of best_trial, importances
-    and the good half of TPE.
-    """
-    best = history.best
-    if history.stop_reason in ("epochs", "plateau") and best is not None:
-        return TrialState.COMPLETE, best.val_accuracy
-    if history.stop_reason == "pruned":
-        return TrialState.PRUNED, history.epochs[-1].val_accuracy
-    return TrialState.FAIL, None
 
 
 def distributions_of(space: Space, parameters: Mapping[str, Value]) -> dict[str, BaseDistribution]:

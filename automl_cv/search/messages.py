@@ -64,7 +64,7 @@ class PrepareViews:
 
 @dataclass(frozen=True)
 class Extracting:
-    """Answer to Prepare, many times: how far the extraction is."""
+    """Answer to Prepare, many times: so many images have passed the backbone."""
 
     done: int
     total: int
@@ -95,7 +95,7 @@ class Survey:
 
 @dataclass(frozen=True)
 class Surveyed:
-    """Answer to Survey.
+    """Answer to Survey: the reference is trained and the splits are compared.
 
     Args:
         reference: the logistic regression's figures.

@@ -124,7 +124,7 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
             memory = memory_of(study, stage, storage, trials)
             if stage.alteration:
                 views = messages.PrepareViews(stage.alteration, stage.views)
-                ready = _ordered(crew, views, listen)
+                ready = crew.prepare(views, listen)
                 listen(events.FeaturesReady(ready.extracted, ready.dimension, ready.seconds))
             finished = StageRun(stage, memory, trials, crew, listen, deadline).run()
             if finished < memory.n_trials:
@@ -247,18 +247,9 @@ def _prepare(
         cache_dir=options.cache_dir,
         seed=study.seed,
     )
-    prepared = _ordered(crew, order, listen)
+    prepared = crew.prepare(order, listen)
     listen(events.FeaturesReady(prepared.extracted, prepared.dimension, prepared.seconds))
     return prepared
-
-
-def _ordered(
-    crew: Crew, order: messages.Prepare | messages.PrepareViews, listen: events.Listener
-) -> messages.Prepared:
-    return crew.prepare(
-        order,
-        lambda at: listen(events.Extracting(at.done, at.total, at.images_per_second)),
-    )
 
 
 def _survey(crew: Crew, opened: Sequence[StageTrials], listen: events.Listener) -> None:
@@ -270,9 +261,9 @@ def _survey(crew: Crew, opened: Sequence[StageTrials], listen: events.Listener) 
         match worker.receive():
             case messages.Surveyed() as surveyed:
                 reference, found = surveyed.reference, surveyed.warnings
+                listen(surveyed)
             case messages.Failed() as failed:
                 raise_failure(failed)
-        listen(events.Surveyed(reference, found))
     else:
         assert known.reference is not None
         reference, found = known.reference, known.warnings

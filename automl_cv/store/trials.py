@@ -239,7 +239,7 @@ class StageTrials:
             for key, stored in record.system_attributes.items():
                 self._set_system_attribute(begun.trial_id, key, stored)
         self._write_curve(begun, history)
-        self._set_state(begun.trial_id, *_outcome(history))
+        self._set_state(begun.trial_id, *outcome(history))
         del self._begun[trial]
 
     def interrupt(self, trial: int, history: History) -> None:
@@ -293,8 +293,16 @@ class StageTrials:
         return [row for row in rows if row.state is TrialState.RUNNING and TRIAL in row.attributes]
 
 
-def _outcome(history: History) -> tuple[TrialState, float | None]:
-    """Return Optuna's state and value of a finished trial."""
+def outcome(history: History) -> tuple[TrialState, float | None]:
+    """Return Optuna's state and value of a finished trial.
+
+    A trial that early stopping ended is COMPLETE with its best epoch's value: Optuna
+    would keep a pruned trial's last value, and leave it out of best_trial, importances
+    and the good half of TPE.
+
+    Raises:
+        ValueError: the history has no stop reason.
+    """
     match history.stop_reason:
         case "epochs" | "plateau" if history.best is not None:
             return TrialState.COMPLETE, history.best.val_accuracy
