@@ -18,6 +18,9 @@ TRIAL_SETTINGS: Mapping[str, Setting] = {
     "learning_rate": Setting(0.001, lowest=0, open_ends=(True, False)),
 }
 REQUIRED_PARAMETERS = ("optimizer", *TRIAL_SETTINGS)
+# What of the study's [backbone] a space may draw, by parameter. Each set of values has an
+# entry of its own in the feature cache.
+BACKBONE_PARAMETERS = {"backbone": "name", "image_size": "image_size", "features": "features"}
 ANY_OPTIMIZER = Choice(choices=tuple(OPTIMIZERS.names))
 
 

@@ -21,6 +21,7 @@ from pydantic import (
 from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.errors import UserError, suggest
 from automl_cv.mistakes import explain
+from automl_cv.parameters import BACKBONE_PARAMETERS
 from automl_cv.space import Choice, Constant, FloatRange, IntRange
 from automl_cv.stage import NAME_PATTERN, NarrowFrom, Section, Stage, inherit, known_name
 
@@ -74,6 +75,19 @@ class Backbone(Section):
     @classmethod
     def _known(cls, name: str) -> str:
         return name if name.endswith(".keras") else known_name(BACKBONES, name)
+
+
+def drawn_backbone(backbone: Backbone, parameters: Mapping[str, Any]) -> Backbone:
+    """Return the backbone of a trial: the study's own, with what the trial drew laid over it.
+
+    Args:
+        backbone: the study's `[backbone]`.
+        parameters: of a trial; `backbone`, `image_size` and `features` count here.
+    """
+    drawn = {
+        key: parameters[name] for name, key in BACKBONE_PARAMETERS.items() if name in parameters
+    }
+    return Backbone.model_validate({**backbone.model_dump(), **drawn}) if drawn else backbone
 
 
 class StudyFile(Section):

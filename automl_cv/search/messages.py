@@ -43,7 +43,7 @@ class Prepare:
 
     Args:
         images: all of them.
-        backbone: what makes the features.
+        backbone: the study's own; trials that draw another one need PrepareFeatures.
         cache_dir: where they are kept.
         seed: the study's; views and folds derive from it.
     """
@@ -55,11 +55,18 @@ class Prepare:
 
 
 @dataclass(frozen=True)
-class PrepareViews:
-    """Order: do the same for altered views of the training images; answered like Prepare."""
+class PrepareFeatures:
+    """Order: do the same for another backbone, or for altered images; answered like Prepare.
 
-    augmentation: Augmentation
-    views: int
+    Args:
+        backbone: what makes the features.
+        augmentation: how training images are altered; None for all images as they are.
+        views: altered views of each training image.
+    """
+
+    backbone: Backbone
+    augmentation: Augmentation | None = None
+    views: int = 1
 
 
 @dataclass(frozen=True)
@@ -158,5 +165,5 @@ class Failed:
     history: History = field(default_factory=History)
 
 
-Order = Prepare | PrepareViews | Survey | Train
+Order = Prepare | PrepareFeatures | Survey | Train
 Answer = Extracting | Prepared | Surveyed | Epoch | Trained | Failed

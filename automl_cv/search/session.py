@@ -123,7 +123,7 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
             opened.append(trials)
             memory = memory_of(study, stage, storage, trials)
             if stage.alteration:
-                views = messages.PrepareViews(stage.alteration, stage.views)
+                views = messages.PrepareFeatures(study.backbone, stage.alteration, stage.views)
                 ready = crew.prepare(views, listen)
                 listen(events.FeaturesReady(ready.extracted, ready.dimension, ready.seconds))
             finished = StageRun(stage, memory, trials, crew, listen, deadline).run()

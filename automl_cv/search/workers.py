@@ -24,7 +24,7 @@ from automl_cv.search.messages import (
     Order,
     Prepare,
     Prepared,
-    PrepareViews,
+    PrepareFeatures,
     Survey,
     Train,
     Verdict,
@@ -111,7 +111,7 @@ class Crew:
 
     def __init__(self, count: int) -> None:
         self.workers = [Worker(number) for number in range(count)]
-        self._orders: list[Prepare | PrepareViews] = []
+        self._orders: list[Prepare | PrepareFeatures] = []
 
     def __enter__(self) -> Crew:
         return self
@@ -126,7 +126,7 @@ class Crew:
             worker.close()
 
     def prepare(
-        self, order: Prepare | PrepareViews, on_progress: Callable[[Extracting], None]
+        self, order: Prepare | PrepareFeatures, on_progress: Callable[[Extracting], None]
     ) -> Prepared:
         """Have the features extracted by one worker, then opened by all of them.
 
@@ -141,7 +141,7 @@ class Crew:
     def _prepare(
         self,
         worker: Worker,
-        order: Prepare | PrepareViews,
+        order: Prepare | PrepareFeatures,
         on_progress: Callable[[Extracting], None],
     ) -> Prepared:
         worker.send(order)

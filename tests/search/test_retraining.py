@@ -13,7 +13,7 @@ from automl_cv.history import Epoch, History
 from automl_cv.search.draws import derived_seed
 from automl_cv.search.messages import Images
 from automl_cv.search.retraining import RetrainMemory, Source, sources
-from automl_cv.search.worker import fold_numbers
+from automl_cv.search.trainers import fold_numbers
 from automl_cv.store.records import TrialRecord
 
 TOML = """
