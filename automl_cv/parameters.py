@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.catalog.heads import HEADS
 from automl_cv.catalog.optimizers import OPTIMIZERS
 from automl_cv.catalog.schedules import SCHEDULES
@@ -51,9 +52,14 @@ def checked_space(
         **_optimizer_settings(found.get("optimizer", ANY_OPTIMIZER)),
         **(HEADS[head].parameters if head else {}),
         **(SCHEDULES[schedule].parameters if schedule else {}),
+        **_backbone_settings(),
     }
     known = ["optimizer", *settings]
     for name, parameter in found.items():
+        if name in BACKBONE_PARAMETERS and isinstance(parameter, IntRange | FloatRange):
+            raise ValueError(
+                f"{name}: list the values; each passes all images through a backbone once"
+            )
         if name in settings:
             found[name] = _checked(name, parameter, settings[name])
         elif name != "optimizer" and head and schedule:
@@ -64,6 +70,7 @@ def checked_space(
 def known_parameters(head: str, schedule: str) -> set[str]:
     """Return the names of all parameters that a stage takes, whatever its optimizers."""
     settings = {**TRIAL_SETTINGS, **_optimizer_settings(ANY_OPTIMIZER)}
+    settings |= _backbone_settings()
     return {"optimizer", *settings, *HEADS[head].parameters, *SCHEDULES[schedule].parameters}
 
 
@@ -80,6 +87,14 @@ def drawn_settings(
     return {
         name: setting.checked(name, drawn.get(name, fixed.get(name, setting.default)))
         for name, setting in settings.items()
+    }
+
+
+def _backbone_settings() -> dict[str, Setting]:
+    return {
+        "backbone": Setting("compact", choices=tuple(BACKBONES.names)),
+        "image_size": Setting(224, lowest=8, highest=4096),
+        "features": Setting("last", choices=("last", "all")),
     }
 
 

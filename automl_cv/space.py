@@ -14,7 +14,7 @@ Both ends belong to a range. A condition looks at parameters that stand above it
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Protocol
 
 from pydantic import (
@@ -244,6 +244,51 @@ class Space(BaseModel):
             if all(drawn.get(needed) in values for needed, values in parameter.when.items()):
                 drawn[name] = parameter.draw(name, drawer)
         return drawn
+
+    def combinations(self, names: Collection[str]) -> list[dict[str, Value]]:
+        """Return every set of values that some of the parameters can have together.
+
+        Args:
+            names: parameters of lists, whole numbers, steps or one value; names that the
+                space does not have count for nothing.
+
+        Returns:
+            Values by name; names whose condition does not hold are absent.
+
+        Raises:
+            ValueError: one of them is a range without steps.
+        """
+        found: list[dict[str, Value]] = [{}]
+        for name, parameter in self.parameters.items():
+            if name not in names:
+                continue
+            values = _all_values(name, parameter)
+            # Conditions on other parameters may hold or not.
+            known = {needed: v for needed, v in parameter.when.items() if needed in names}
+            is_open = len(known) < len(parameter.when)
+            grown = []
+            for one in found:
+                holds = all(one.get(needed) in allowed for needed, allowed in known.items())
+                if holds:
+                    grown += [{**one, name: value} for value in values]
+                if not holds or is_open:
+                    grown.append(one)
+            found = grown
+        return found
+
+
+def _all_values(name: str, parameter: Any) -> tuple[Value, ...]:
+    match parameter:
+        case Constant():
+            return (parameter.value,)
+        case Choice():
+            return parameter.choices
+        case IntRange():
+            return tuple(range(parameter.low, parameter.high + 1, parameter.step or 1))
+        case FloatRange(step=float() as step):
+            steps = int((parameter.high - parameter.low) / step + 1e-9)
+            return tuple(parameter.low + number * step for number in range(steps + 1))
+    raise ValueError(f"{name}: the range {parameter} has no end of values; list them")
 
 
 def _spell_out(raw: Any) -> Any:

@@ -130,6 +130,11 @@ class StudyFile(Section):
                     f"above it: {suggest(source.stage, names[:index])}"
                 )
             self._check_retrain(stage, names[:index])
+            if "backbone" in stage.space.parameters and self.backbone.weights is not None:
+                raise ValueError(
+                    f"stage.{stage.name}.space.backbone: excludes backbone.weights, which belong "
+                    "to one backbone; leave one out"
+                )
         return self
 
     def _check_retrain(self, stage: Stage, above: list[str]) -> None:

@@ -92,3 +92,35 @@ def test_a_wrong_space_says_what_is_wrong(raw, message):
 
 def test_true_and_one_are_different_choices():
     assert len(Space.model_validate({"x": [True, 1]}).parameters["x"].choices) == 2
+
+
+def test_combinations_are_every_set_that_a_draw_can_give():
+    space = Space.model_validate(
+        {
+            "optimizer": ["SGD", "Adam"],
+            "backbone": ["compact", "ResNet50"],
+            "image_size": {"choices": [24, 32], "when": {"backbone": ["compact"]}},
+            "blocks": {"low": 1, "high": 3, "step": 2, "when": {"optimizer": ["SGD"]}},
+        }
+    )
+    names = ["backbone", "image_size"]
+    assert space.combinations(names) == [
+        {"backbone": "compact", "image_size": 24},
+        {"backbone": "compact", "image_size": 32},
+        {"backbone": "ResNet50"},
+    ]
+    # A condition on a parameter that is not asked for may hold or not.
+    assert space.combinations(["blocks"]) == [{"blocks": 1}, {"blocks": 3}, {}]
+    assert space.combinations([]) == [{}]
+    drawn = [draw(space, seed) for seed in range(60)]
+    seen = {tuple(sorted(one.items())) for one in drawn}
+    everything = {tuple(sorted(one.items())) for one in space.combinations(space.parameters)}
+    assert seen == everything
+
+
+def test_a_range_of_any_numbers_has_no_combinations():
+    space = Space.model_validate({"zoom": {"low": 0.0, "high": 0.5}})
+    with pytest.raises(ValueError, match="zoom: the range 0 – 0.5 has no end of values"):
+        space.combinations(["zoom"])
+    stepped = Space.model_validate({"zoom": {"low": 0.0, "high": 0.5, "step": 0.25}})
+    assert [one["zoom"] for one in stepped.combinations(["zoom"])] == [0.0, 0.25, 0.5]

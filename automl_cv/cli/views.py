@@ -230,11 +230,12 @@ def data_line(event: events.DataRead) -> str:
 
 def features_line(event: events.FeaturesReady) -> str:
     """Return how many images passed the backbone and how long it took."""
+    of = f" of {event.of}" if event.of else ""
     if not event.extracted:
-        return f"features: all cached, {event.dimension:,} numbers an image"
+        return f"features{of}: all cached, {event.dimension:,} numbers an image"
     speed = event.extracted / max(event.seconds, 1e-9)
     return (
-        f"features: {event.extracted:,} images in {event.seconds:.1f} s ({speed:,.0f} a second), "
+        f"features{of}: {event.extracted:,} images in {event.seconds:.1f} s ({speed:,.0f} a second), "
         f"{event.dimension:,} numbers an image; cached from now on"
     )
 

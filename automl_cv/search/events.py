@@ -49,11 +49,14 @@ class FeaturesReady:
         extracted: images that passed the backbone now.
         dimension: length of a feature vector.
         seconds: what it took.
+        of: what they are features of, where it is not the study's backbone and its images as
+            they are: "compact, 24 pixels, all blocks".
     """
 
     extracted: int
     dimension: int
     seconds: float
+    of: str = ""
 
 
 @dataclass(frozen=True)

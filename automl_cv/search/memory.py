@@ -6,7 +6,7 @@ a busy machine multiplies it. So they are asked here; the file is only written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,6 +102,10 @@ class StageMemory:
     def distributions_of(self, parameters: Mapping[str, Value]) -> dict[str, BaseDistribution]:
         """Return the distribution each of a trial's parameters was drawn from."""
         return distributions_of(self._stage.space, parameters)
+
+    def combinations(self, names: Collection[str]) -> list[dict[str, Value]]:
+        """Return every set of values that these parameters can have in a trial."""
+        return self._stage.space.combinations(names)
 
     @property
     def n_trials(self) -> int:

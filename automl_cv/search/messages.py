@@ -68,6 +68,14 @@ class PrepareFeatures:
     augmentation: Augmentation | None = None
     views: int = 1
 
+    def __str__(self) -> str:
+        """Return a line for people: "compact, 24 pixels, all blocks, 8 views: zoom 0.1"."""
+        size = "its own size" if self.backbone.image_size is None else "{} pixels"
+        blocks = {"last": "last block", "all": "all blocks"}[self.backbone.features]
+        text = f"{self.backbone.name}, {size.format(self.backbone.image_size)}, {blocks}"
+        views = "" if self.augmentation is None else f", {self.views} views: {self.augmentation}"
+        return text + views
+
 
 @dataclass(frozen=True)
 class Extracting:

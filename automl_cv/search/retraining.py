@@ -6,7 +6,7 @@ that retrains has a trial for each finalist and repeat, and draws nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from optuna.distributions import (
@@ -118,6 +118,15 @@ class RetrainMemory(StageMemory):
         self._study.enqueue_trial(parameters)
         self._running[trial] = self._study.ask(fixed_distributions=known)
         return Drawn(trial, parameters, known, {})
+
+    def combinations(self, names: Collection[str]) -> list[dict[str, Value]]:
+        """Return every set of values that these parameters have among the finalists."""
+        found: list[dict[str, Value]] = []
+        for source in self._chosen:
+            own = {name: value for name, value in source.parameters.items() if name in names}
+            if own not in found:
+                found.append(own)
+        return found
 
     @property
     def n_trials(self) -> int:

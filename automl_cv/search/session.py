@@ -18,6 +18,7 @@ from automl_cv.data.dataset import Dataset
 from automl_cv.errors import UserError
 from automl_cv.search import events, messages
 from automl_cv.search.draws import check_sampler
+from automl_cv.search.preparation import needed_features
 from automl_cv.search.retraining import memory_of
 from automl_cv.search.spaces import announcement, check_sources, narrowed_space
 from automl_cv.search.stages import StageRun, is_done
@@ -122,10 +123,14 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
             stage, trials = _begin(study, declared, facts, storage, run, begun, listen)
             opened.append(trials)
             memory = memory_of(study, stage, storage, trials)
-            if stage.alteration:
-                views = messages.PrepareFeatures(study.backbone, stage.alteration, stage.views)
-                ready = crew.prepare(views, listen)
-                listen(events.FeaturesReady(ready.extracted, ready.dimension, ready.seconds))
+            for order in needed_features(study, stage, memory):
+                if not crew.has(order):
+                    ready = crew.prepare(order, listen)
+                    listen(
+                        events.FeaturesReady(
+                            ready.extracted, ready.dimension, ready.seconds, str(order)
+                        )
+                    )
             finished = StageRun(stage, memory, trials, crew, listen, deadline).run()
             if finished < memory.n_trials:
                 missing[stage.name] = memory.n_trials - finished

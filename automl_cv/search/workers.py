@@ -125,6 +125,11 @@ class Crew:
         for worker in self.workers:
             worker.close()
 
+    def has(self, order: PrepareFeatures) -> bool:
+        """Tell whether all workers hold these features."""
+        own = [PrepareFeatures(one.backbone) for one in self._orders if isinstance(one, Prepare)]
+        return order in own or order in self._orders
+
     def prepare(
         self, order: Prepare | PrepareFeatures, on_progress: Callable[[Extracting], None]
     ) -> Prepared:

@@ -252,13 +252,19 @@ def _identity(read: RunTrials, records: Sequence[TrialRecord]) -> dict[str, pd.S
     return {
         "stage": _series((record.stage for record in records), "str"),
         "trial": _series((record.trial for record in records), "Int64"),
-        "model": _series((read.facts.backbone for _ in records), "str"),
+        "model": _series((_model(read, record) for record in records), "str"),
     }
+
+
+def _model(read: RunTrials, record: TrialRecord) -> str:
+    """Return the name of the network that a trial's features come from."""
+    return str(record.parameters.get("backbone", read.facts.backbone))
 
 
 def _parameters(records: Sequence[TrialRecord]) -> dict[str, pd.Series[Any]]:
     """Return a typed column for each parameter that any of the trials has."""
     names = dict.fromkeys([*_PARAMETERS, *(name for r in records for name in r.parameters)])
+    names.pop("backbone", None)  # stands as the model
     columns = {}
     for name in names:
         values = [record.parameters.get(name) for record in records]
