@@ -16,6 +16,8 @@ import shutil
 import time
 import uuid
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +84,7 @@ def read_index(folder: Path) -> dict[str, Any]:
     return index
 
 
-def open_array(path: Path, index: dict[str, Any]) -> NDArray[np.float32]:
+def open_array(path: Path, index: dict[str, Any]) -> NDArray[Any]:
     """Memory-map an array, read-only, once it was compared with its checksum.
 
     Raises:
@@ -98,7 +100,7 @@ def open_array(path: Path, index: dict[str, Any]) -> NDArray[np.float32]:
             if _checksum(path) != expected["crc32"]:
                 raise Damaged(f"{path} does not match its checksum")
             _verified.add(state)
-        array: NDArray[np.float32] = np.load(path, mmap_mode="r")
+        array: NDArray[Any] = np.load(path, mmap_mode="r")
         return array
     except (OSError, ValueError, KeyError) as error:
         raise Damaged(f"{path} can't be read: {error}") from None
@@ -106,10 +108,21 @@ def open_array(path: Path, index: dict[str, Any]) -> NDArray[np.float32]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a small file, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path to write to; when that went well it is synced and takes the place of `path`."""
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
-    temporary.write_text(text, encoding="utf-8")
-    _sync(temporary)
-    temporary.replace(path)
+    try:
+        yield temporary
+        _sync(temporary)
+        temporary.replace(path)
+        _sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def remove_abandoned(folder: Path) -> None:

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.filesize import decimal
 from typer.testing import CliRunner
 
 from automl_cv.cli.app import build
 from automl_cv.features import FeatureCache, Recipe
+from automl_cv.features.pixels import PixelCache
 
 RECIPE = Recipe(
     backbone="[red]tiny",
@@ -27,9 +29,10 @@ RECIPE = Recipe(
 
 @pytest.fixture
 def cache_dir(tmp_path: Path) -> Path:
-    """Return a cache of two images' features, a data set, an inspection, and a stranger's file."""
+    """Return a cache of features, pixels, a data set, an inspection, and a stranger's file."""
     folder = tmp_path / "cache"
     FeatureCache(folder).add(RECIPE, ["a", "b"], [np.zeros((2, 3), np.float32)])
+    PixelCache(folder).write(["a", "b", "c"], 8, [np.zeros((3, 8, 8, 3), np.uint8)])
     for name, content in {
         "datasets/digits/0/00000.png": "123",
         "datasets/digits/1/00001.png": "1234",
@@ -54,6 +57,7 @@ def test_the_table_explains_each_entry(cache_dir):
     for pattern in (
         rf"│ features │ \[red\]tiny, 8 px, weights blake2b:0123 │ 2 │ [\d.]+ (bytes|kB) │ {date} │ "
         rf"features/{key} │",
+        rf"│ pixels │ images decoded, at 8 px │ 3 │ [\d.]+ (bytes|kB) │ {date} │ pixels/\w+ │",
         rf"│ data set │ digits │ 2 │ 7 bytes │ {date} │ datasets/digits │",
         rf"│ inspections │ what `data` and `search` read │ 1 │ 2 bytes │ {date} │ inspections │",
     ):
@@ -63,7 +67,7 @@ def test_the_table_explains_each_entry(cache_dir):
 def test_json_holds_the_whole_recipe(cache_dir):
     listed = json.loads(invoke(cache_dir, "--format", "json").stdout)
     assert listed["folder"] == str(cache_dir)
-    features, digits, inspections = listed["entries"]
+    features, _, digits, inspections = listed["entries"]
     assert features["recipe"] == {
         "backbone": "[red]tiny",
         "network": "tests:tiny()",
@@ -89,7 +93,7 @@ def test_clear_removes_what_is_ours(cache_dir):
     n_bytes = sum(path.stat().st_size for path in files)
     cleared = invoke(cache_dir, "--clear")
     assert cleared.exit_code == 0
-    assert cleared.stderr == f"freed {n_bytes} bytes in {cache_dir}\n"
+    assert cleared.stderr == f"freed {decimal(n_bytes)} in {cache_dir}\n"
     assert cleared.stdout == ""
     assert [path.name for path in cache_dir.iterdir()] == ["mine.txt"]
     assert invoke(cache_dir).stderr == f"the cache {cache_dir} is empty\n"

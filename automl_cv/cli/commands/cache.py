@@ -25,9 +25,9 @@ class Row:
     """One line of the table.
 
     Args:
-        kind: features, data set or inspections.
+        kind: features, pixels, data set or inspections.
         content: what it is, for people.
-        n_items: images of features and data sets, sources of inspections.
+        n_items: images of features, pixels and data sets, sources of inspections.
         n_bytes: size on disk.
         written: when something was last added, local time, as YYYY-MM-DD HH:MM.
         folder: relative to the cache folder.
@@ -53,12 +53,12 @@ def cache(
     ] = "table",
     debug: Debug = False,
 ) -> None:
-    """Show what is cached: features of images, built-in data sets, results of inspections."""
+    """Show what is cached: features and pixels of images, data sets, results of inspections."""
     folder = cache_folder(cache_dir)
     if clear:
         _clear(folder)
         return
-    rows = [*_features(folder), *_datasets(folder), *_inspections(folder)]
+    rows = [*_features(folder), *_pixels(folder), *_datasets(folder), *_inspections(folder)]
     if output_format == "json":
         listed = {"folder": str(folder), "entries": [asdict(row) for row in rows]}
         typer.echo(json.dumps(listed, ensure_ascii=False, indent=2))
@@ -91,6 +91,24 @@ def _features(folder: Path) -> list[Row]:
             )
         )
     return rows
+
+
+def _pixels(folder: Path) -> list[Row]:
+    from automl_cv.features.pixels import PixelCache
+
+    return [
+        Row(
+            kind="pixels",
+            content="damaged"
+            if entry.image_size is None
+            else f"images decoded, at {entry.image_size} px",
+            n_items=entry.n_images,
+            n_bytes=entry.n_bytes,
+            written=entry.written.isoformat(" ", "minutes"),
+            folder=f"pixels/{entry.key}",
+        )
+        for entry in PixelCache(folder).entries()
+    ]
 
 
 def _datasets(folder: Path) -> list[Row]:
@@ -137,10 +155,11 @@ def _clear(folder: Path) -> None:
     """Remove what automl-cv wrote, and nothing else: --cache-dir may name a folder of others."""
     from automl_cv.features import FeatureCache
     from automl_cv.features.arrays import folder_size, remove_folder
+    from automl_cv.features.pixels import PixelCache
 
-    freed = FeatureCache(folder).clear()
+    freed = FeatureCache(folder).clear() + PixelCache(folder).clear()
     freed += sum(remove_folder(folder / name) for name in (DATASETS, INSPECTIONS))
     say(f"freed {decimal(freed)} in {folder}")
-    left = sum(folder_size(folder / name) for name in ("features", DATASETS, INSPECTIONS))
+    left = sum(folder_size(folder / name) for name in ("features", "pixels", DATASETS, INSPECTIONS))
     if left:
         raise AutomlError(f"{folder}: {decimal(left)} can't be removed; check its permissions")
