@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from automl_cv.catalog.heads import HEADS, REGULARISATION
 from automl_cv.catalog.optimizers import OPTIMIZERS
+from automl_cv.engine import mixing
 from automl_cv.engine.head import HeadInput
 
 # Parameters of heads that a loop reads anew in every step. A loop for trials without them
@@ -49,14 +50,19 @@ class LiveNumber(keras.Variable):
 
 
 def kind_of(
-    optimizer: str, head: str, head_parameters: Mapping[str, Any]
+    optimizer: str, head: str, head_parameters: Mapping[str, Any], mixings: int | None = None
 ) -> tuple[tuple[str, Any], ...]:
     """Return what a loop's graph depends on: trials of one kind share one loop."""
-    shape = {
+    shape: dict[str, Any] = {
         name: value > 0 if name in LIVE_PARAMETERS else value
         for name, value in head_parameters.items()
     }
-    return (("optimizer", optimizer), ("head", head), *sorted(shape.items()))
+    return (
+        ("optimizer", optimizer),
+        ("head", head),
+        ("mixings", mixings),
+        *sorted(shape.items()),
+    )
 
 
 class Loop:
@@ -69,6 +75,8 @@ class Loop:
         head_input: what the head is built for.
         validation: rows to validate on, shape (m,).
         validation_labels: their class indices, int32, shape (m,).
+        mixings: how often each batch is mixed with itself; None where every image has one
+            class, which is faster than labels of several.
     """
 
     def __init__(
@@ -79,8 +87,10 @@ class Loop:
         head_input: HeadInput,
         validation: np.ndarray,
         validation_labels: np.ndarray,
+        mixings: int | None = None,
     ) -> None:
         self._head_input = head_input
+        self.mixings = mixings
         self._validation, self._validation_labels = validation, validation_labels
         self._build_head = HEADS[head].load()
         self._model = self._new_head(head_parameters)
@@ -109,10 +119,14 @@ class Loop:
             tf.TensorSpec([None, head_input.features], tf.float32),
             tf.TensorSpec([None, head_input.features], tf.float32),
             tf.TensorSpec([None], tf.int64),
-            tf.TensorSpec([None], tf.int32),
+            tf.TensorSpec([None], tf.int32)
+            if mixings is None
+            else tf.TensorSpec([None, head_input.classes], tf.float32),
             tf.TensorSpec([], tf.int32),
             tf.TensorSpec([None], tf.float32),
         ]
+        if mixings is not None:
+            signature.append(tf.TensorSpec([mixings, None], tf.float32))
         self.run = tf.function(self._run, input_signature=signature, jit_compile=False)
 
     def _new_head(self, parameters: Mapping[str, Any]) -> keras.Model:
@@ -148,19 +162,23 @@ class Loop:
         """Return a copy of the head's weights."""
         return tuple(variable.numpy() for variable in self._model.weights)
 
-    def _run(self, training_features, features, order, labels, batch_size, rates):
+    def _run(self, training_features, features, order, labels, batch_size, rates, shares=None):
         """Run one epoch and validate.
 
         Args:
             training_features: float32, shape (images or views, features).
             features: of all images as they are, float32, shape (images, features).
             order: rows of `training_features` to train on, in order, int64, shape (n,).
-            labels: their classes, int32, shape (n,).
+            labels: their classes, int32, shape (n,); with mixings float32 (n, classes), rows
+                of sum 1.
             batch_size: images a step, an int32 scalar.
             rates: learning rate of each step, float32, shape (steps,).
+            shares: of each mixing, how much of each image stays, float32 (mixings, n).
 
         Returns:
-            float32, shape (4,): loss, accuracy, val_loss, val_accuracy.
+            float32, shape (4,): loss, accuracy, val_loss, val_accuracy. Of mixed images the
+            loss is against their mixed labels, and right is the largest of these, as in
+            Keras's `CategoricalAccuracy`.
         """
         count = tf.shape(order)[0]
         loss_sum, right = tf.constant(0.0), tf.constant(0.0)
@@ -169,8 +187,12 @@ class Loop:
             start = step * batch_size
             rows = order[start : start + batch_size]
             targets = labels[start : start + batch_size]
+            inputs = tf.gather(training_features, rows)
+            for number in range(self.mixings or 0):
+                kept = shares[number, start : start + batch_size]
+                inputs, targets = mixing.mixed(inputs, kept), mixing.mixed(targets, kept)
             with tf.GradientTape() as tape:
-                logits = self._model(tf.gather(training_features, rows), training=True)
+                logits = self._model(inputs, training=True)
                 losses = self._losses(targets, logits)
                 loss = tf.reduce_mean(losses)
             variables = self._model.trainable_variables
@@ -202,11 +224,15 @@ class Loop:
 
 
 def _cross_entropy(labels, logits):
-    """Return each image's cross-entropy, shape (batch,)."""
+    """Return each image's cross-entropy with its class, or its shares of classes, (batch,)."""
+    if labels.dtype == tf.float32:
+        return tf.nn.softmax_cross_entropy_with_logits(labels=labels, logits=logits)
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
 
 
 def _count_right(labels, logits):
-    """Return how many images have their class as the largest logit, a float32 scalar."""
+    """Return how many images have their (largest) class as the largest logit, float32."""
+    if labels.dtype == tf.float32:
+        labels = tf.argmax(labels, axis=-1, output_type=tf.int32)
     predicted = tf.argmax(logits, axis=-1, output_type=labels.dtype)
     return tf.reduce_sum(tf.cast(predicted == labels, tf.float32))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
+from automl_cv.catalog.augmentations import Augmentation
 from automl_cv.catalog.heads import HEADS
 from automl_cv.catalog.optimizers import OPTIMIZERS
 from automl_cv.catalog.schedules import SCHEDULES
@@ -17,6 +19,8 @@ from automl_cv.engine.head import describe
 from automl_cv.engine.loop import Loop, kind_of
 from automl_cv.engine.runtime import as_tensor
 from automl_cv.engine.schedules import Plan, Schedule
+from automl_cv.engine.views import Shown, Views
+from automl_cv.features import view_name
 from automl_cv.history import Epoch, History, StopReason
 
 
@@ -31,9 +35,7 @@ class TrainingData:
         validation: rows to validate on, shape (m,).
         validation_labels: class indices of those rows, int32, shape (m,).
         classes: number of classes.
-        views: features of altered views of the training images, those of an image side by
-            side, float32, shape (n * views, features); each epoch draws one of each image.
-            None to train on the images as they are.
+        content_hashes: of the training images; needed only where a task mixes them.
     """
 
     features: np.ndarray
@@ -42,7 +44,7 @@ class TrainingData:
     validation: np.ndarray
     validation_labels: np.ndarray
     classes: int
-    views: np.ndarray | None = None
+    content_hashes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,14 @@ class TrainingTask:
         batch_size: images a step; the last batch of an epoch may be smaller.
         learning_rate: above 0; the highest of the schedule.
         epochs: passes over the training images at most.
-        seed: decides first weights, the order of images in each epoch, and dropout.
+        seed: decides first weights, the order of images in each epoch, dropout, which views of
+            altered images are shown, and in what shares images are mixed.
         optimizer_parameters: searched hyperparameters of the optimizer, by name.
         head: an entry of the table of heads.
         head_parameters: parameters of the head, by name; defaults hold for the rest.
         schedule: an entry of the table of schedules.
         schedule_parameters: parameters of the schedule, by name; likewise.
+        mixing: operations of level "features", which mix the images of a batch.
     """
 
     optimizer: str
@@ -72,6 +76,7 @@ class TrainingTask:
     optimizer_parameters: Mapping[str, float] = field(default_factory=dict)
     schedule: str = "constant"
     schedule_parameters: Mapping[str, Any] = field(default_factory=dict)
+    mixing: Augmentation = Augmentation()
 
 
 @dataclass(frozen=True)
@@ -104,29 +109,34 @@ class HeadTrainer:
     def __init__(self, data: TrainingData) -> None:
         self._data = data
         self._features = as_tensor(data.features)
-        self._training_features = self._features if data.views is None else as_tensor(data.views)
         self._head_input = describe(data.features, data.train, data.classes)
         self._loops: dict[tuple[Any, ...], Loop] = {}
 
-    def train(self, task: TrainingTask, on_epoch: OnEpoch) -> TrainingResult:
+    def train(
+        self, task: TrainingTask, on_epoch: OnEpoch, views: Views | None = None
+    ) -> TrainingResult:
         """Train one head from its first weights to the epoch where `on_epoch` stops it.
 
         Args:
             task: what to train.
             on_epoch: is told each epoch and decides whether to stop.
+            views: what of the training images each epoch shows; None for the images as they
+                are. They validate as they are anyway.
 
         Returns:
             The history; a loss that is no longer finite ends it as "diverged".
         """
         started = time.perf_counter()
-        loop, schedule = self._loop(task), self._schedule(task)
+        has_shares = bool(task.mixing) or (views is not None and views.mixes)
+        loop = self._loop(task, len(task.mixing.operations) if has_shares else None)
+        schedule = schedule_of(task, len(self._data.train))
         epochs: list[Epoch] = []
         best: Epoch | None = None
         weights: tuple[np.ndarray, ...] = ()
         stop: StopReason | None = None
         error = None
         for number in range(1, task.epochs + 1):
-            epoch = self._epoch(loop, task, number, schedule(epochs))
+            epoch = self._epoch(loop, task, views, number, schedule(epochs))
             epochs.append(epoch)
             if not epoch.is_finite:
                 stop, error = "diverged", f"the loss is not finite in epoch {number}"
@@ -144,16 +154,24 @@ class HeadTrainer:
         )
         return TrainingResult(history, weights, optimizer_config(task))
 
-    def _epoch(self, loop: Loop, task: TrainingTask, number: int, rates: np.ndarray) -> Epoch:
+    def _epoch(
+        self, loop: Loop, task: TrainingTask, views: Views | None, number: int, rates: np.ndarray
+    ) -> Epoch:
         started = time.perf_counter()
         order = epoch_order(len(self._data.train), task.seed, number)
+        if views is None:
+            shown = Shown(self._features, self._data.train[order])
+        else:
+            shown = views.show(order, task.seed, number)
+        labels, *shares = self._targets(loop, task, shown, order, number)
         loss, accuracy, val_loss, val_accuracy = loop.run(
-            self._training_features,
+            shown.features,
             self._features,
-            tf.constant(self._rows(order, task.seed, number), tf.int64),
-            tf.constant(self._data.train_labels[order]),
+            tf.constant(shown.rows, tf.int64),
+            tf.constant(labels),
             tf.constant(task.batch_size),
             tf.constant(rates),
+            *map(tf.constant, shares),
         ).numpy()
         return Epoch(
             epoch=number,
@@ -165,18 +183,27 @@ class HeadTrainer:
             seconds=time.perf_counter() - started,
         )
 
-    def _rows(self, order: np.ndarray, seed: int, epoch: int) -> np.ndarray:
-        """Return the rows of the training features that an epoch visits, shape (n,)."""
-        if self._data.views is None:
-            rows: np.ndarray = self._data.train[order]
-            return rows
-        n_views = len(self._data.views) // len(order)
-        return order * n_views + epoch_views(len(order), n_views, seed, epoch)[order]
+    def _targets(
+        self, loop: Loop, task: TrainingTask, shown: Shown, order: np.ndarray, epoch: int
+    ) -> tuple[np.ndarray, ...]:
+        """Return the labels of an epoch, and where the loop mixes, its shares."""
+        if loop.mixings is None:
+            return (self._data.train_labels[order],)
+        labels = shown.labels
+        if labels is None:
+            labels = np.eye(self._data.classes, dtype=np.float32)[self._data.train_labels[order]]
+        shares = np.empty((loop.mixings, len(order)), np.float32)
+        if loop.mixings:
+            names = [view_name(self._data.content_hashes[row], epoch) for row in order]
+            for row, operation in enumerate(task.mixing.operations):
+                draw = operation.entry.load()
+                shares[row] = draw(task.seed, names, **dict(operation.parameters))
+        return labels, shares
 
-    def _loop(self, task: TrainingTask) -> Loop:
+    def _loop(self, task: TrainingTask, mixings: int | None) -> Loop:
         """Return the loop of the task's kind, set back to the task's first state."""
         head_parameters = HEADS[task.head].completed(task.head_parameters)
-        kind = kind_of(task.optimizer, task.head, head_parameters)
+        kind = kind_of(task.optimizer, task.head, head_parameters, mixings)
         if kind not in self._loops:
             self._loops[kind] = Loop(
                 task.optimizer,
@@ -185,20 +212,12 @@ class HeadTrainer:
                 self._head_input,
                 self._data.validation,
                 self._data.validation_labels,
+                mixings,
             )
         loop = self._loops[kind]
         own = OPTIMIZERS[task.optimizer].completed(task.optimizer_parameters)
         loop.reset(task.seed, head_parameters, own)
         return loop
-
-    def _schedule(self, task: TrainingTask) -> Schedule:
-        steps_per_epoch = -(-len(self._data.train) // task.batch_size)
-        entry = SCHEDULES[task.schedule]
-        schedule: Schedule = entry.load()(
-            Plan(task.learning_rate, task.epochs, steps_per_epoch),
-            **entry.completed(task.schedule_parameters),
-        )
-        return schedule
 
 
 def epoch_order(images: int, seed: int, epoch: int) -> np.ndarray:
@@ -206,15 +225,25 @@ def epoch_order(images: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(images)
 
 
-def epoch_views(images: int, views: int, seed: int, epoch: int) -> np.ndarray:
-    """Return which view of each training image an epoch shows, int64, shape (images,)."""
-    return np.random.default_rng([seed, epoch, 1]).integers(0, views, images)
+def schedule_of(task: TrainingTask, images: int) -> Schedule:
+    """Return the schedule of a task that trains on so many images."""
+    entry = SCHEDULES[task.schedule]
+    schedule: Schedule = entry.load()(
+        Plan(task.learning_rate, task.epochs, -(-images // task.batch_size)),
+        **entry.completed(task.schedule_parameters),
+    )
+    return schedule
 
 
-def optimizer_config(task: TrainingTask) -> Mapping[str, Any]:
-    """Return Keras's own description of a task's optimizer, with the task's numbers in it."""
+def new_optimizer(task: TrainingTask) -> keras.Optimizer:
+    """Return a task's optimizer, with the task's numbers in it."""
     own = dict(task.optimizer_parameters)
     if task.head_parameters.get("weight_decay", 0) > 0:
         own["weight_decay"] = task.head_parameters["weight_decay"]
-    optimizer = OPTIMIZERS[task.optimizer].load()(learning_rate=task.learning_rate, **own)
-    return {key: value for key, value in optimizer.get_config().items() if value is not None}
+    return OPTIMIZERS[task.optimizer].load()(learning_rate=task.learning_rate, **own)
+
+
+def optimizer_config(task: TrainingTask) -> Mapping[str, Any]:
+    """Return Keras's own description of a task's optimizer, its own defaults included."""
+    config = new_optimizer(task).get_config()
+    return {key: value for key, value in config.items() if value is not None}

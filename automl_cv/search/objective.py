@@ -8,6 +8,7 @@ from automl_cv.catalog.heads import HEADS
 from automl_cv.catalog.optimizers import OPTIMIZERS
 from automl_cv.catalog.schedules import SCHEDULES
 from automl_cv.engine.training import HeadTrainer, OnEpoch, TrainingResult, TrainingTask
+from automl_cv.engine.views import Views
 from automl_cv.parameters import drawn_settings
 from automl_cv.space import Value
 from automl_cv.stage import Stage
@@ -46,6 +47,7 @@ def run_trial(
     parameters: Mapping[str, Value],
     seed: int,
     on_epoch: OnEpoch,
+    views: Views | None = None,
 ) -> TrainingResult:
     """Train one trial; `on_epoch` is told each epoch and may stop it."""
-    return trainer.train(task_of(stage, parameters, seed), on_epoch)
+    return trainer.train(task_of(stage, parameters, seed), on_epoch, views)

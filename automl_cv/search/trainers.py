@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from automl_cv.data import overlap, splitting
 from automl_cv.engine import runtime
 from automl_cv.engine.extract import Progress, extract
 from automl_cv.engine.training import HeadTrainer, TrainingData
+from automl_cv.engine.views import CachedViews, Views
 from automl_cv.features import FeatureCache, recipe, view_names
 from automl_cv.search import messages
 from automl_cv.search.reference import logistic_reference
@@ -75,15 +75,25 @@ class Trainers:
         """
         backbone = drawn_backbone(self._given.backbone, parameters)
         folds = stage.retrain.folds if stage.retrain is not None else None
-        altered = None
-        if stage.alteration:
-            altered = messages.PrepareFeatures(backbone, stage.alteration, stage.views)
-        key = (backbone, altered, folds, fold)
+        key = (backbone, folds, fold)
         if key not in self._trainers:
-            plain = self._features[messages.PrepareFeatures(backbone)]
-            views = None if altered is None else self._features[altered]
-            self._trainers[key] = HeadTrainer(replace(self._data(plain, folds, fold), views=views))
+            features = self._features[messages.PrepareFeatures(backbone)]
+            self._trainers[key] = HeadTrainer(self._data(features, folds, fold))
         return self._trainers[key]
+
+    def views(self, stage: Stage, parameters: Mapping[str, Value]) -> Views | None:
+        """Return how a trial's training images are altered; None where they are not.
+
+        Args:
+            stage: what the trial belongs to.
+            parameters: of the trial.
+        """
+        if not stage.alteration:
+            return None
+        backbone = drawn_backbone(self._given.backbone, parameters)
+        order = messages.PrepareFeatures(backbone, stage.alteration, stage.views)
+        features = self._features[order]
+        return CachedViews(features, np.arange(len(features) // order.views), order.views)
 
     def survey(self) -> messages.Surveyed:
         """Train the reference on the study's own backbone, and compare the splits on it."""
@@ -118,6 +128,7 @@ class Trainers:
             validation=validation,
             validation_labels=images.labels[validation],
             classes=len(images.classes),
+            content_hashes=[images.content_hashes[row] for row in train],
         )
 
 

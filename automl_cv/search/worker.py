@@ -65,7 +65,8 @@ class _Worker:
             return verdict.stop
 
         trainer = self._trainers.trainer(order.stage, order.parameters, order.fold)
-        result = run_trial(trainer, order.stage, order.parameters, order.seed, ask)
+        views = self._trainers.views(order.stage, order.parameters)
+        result = run_trial(trainer, order.stage, order.parameters, order.seed, ask, views)
         return messages.Trained(result.history, result.optimizer_config)
 
 
