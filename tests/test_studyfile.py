@@ -172,7 +172,7 @@ def test_overrides():
         studyfile.overridden(study, seed=2**40)
 
 
-@pytest.mark.parametrize("name", ["quickstart", "slides", "slides-digits", "heads"])
+@pytest.mark.parametrize("name", ["quickstart", "slides", "slides-digits", "slides-fashion", "heads"])
 def test_shipped_studies_read(name):
     study = library.load(name)
     assert study.name == name
