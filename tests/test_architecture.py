@@ -28,6 +28,7 @@ ROOMS = [
     "history",
     "data",
     "features",
+    "models",
     "store",
     "report",
     "engine",

@@ -1,0 +1,124 @@
+"""bundle.json: what is known of a saved classifier, written by `fit` and checked when read."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FORMAT: Literal[1] = 1  # grows when an older automl-cv could no longer use what a newer one writes
+
+
+class Facts(BaseModel):
+    """Frozen plain data; keys of a newer automl-cv with the same format are left out."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Data(Facts):
+    """The images that a classifier was fitted on.
+
+    Args:
+        source: folder, manifest or built-in name.
+        fingerprint: hash of the images, their labels and their splits.
+        split_sizes: number of images by split.
+        ledger: what became of each file: `automl_cv.data.ledger.Ledger` as plain data.
+        licence: of the images; None where nobody said.
+    """
+
+    source: str
+    fingerprint: str
+    split_sizes: dict[str, int]
+    ledger: dict[str, Any]
+    licence: str | None = None
+
+
+class Validation(Facts):
+    """What the search measured of the winner, before it was fitted on the validation images too.
+
+    Args:
+        accuracy: share of validation images classified right at the best epoch; over repeats
+            their mean.
+        low: lower end of its 95 % interval; None where one repeat gives none.
+        high: upper end.
+        loss: cross-entropy there.
+        over: what the interval is over: "1,797 images", "5 seeds", "3 folds".
+    """
+
+    accuracy: float
+    low: float | None
+    high: float | None
+    loss: float
+    over: str
+
+
+class Winner(Facts):
+    """The trial that was fitted.
+
+    Args:
+        run: name of the run: "quickstart", or "quickstart@2".
+        stage: the stage whose settings it was fitted with.
+        trial: the searched trial: "narrowed/4".
+        why: one line that says why this one.
+        parameters: as drawn.
+        validation: what the search measured.
+    """
+
+    run: str
+    stage: str
+    trial: str
+    why: str
+    parameters: dict[str, Any]
+    validation: Validation
+
+
+class Fitting(Facts):
+    """How the winner was trained on train and validation images together.
+
+    Args:
+        images: how many.
+        epochs: passes over them.
+        seeds: one for each training whose logits are averaged.
+        command: repeats it.
+        seconds: what it took.
+    """
+
+    images: int
+    epochs: int
+    seeds: tuple[int, ...]
+    command: str
+    seconds: float
+
+
+class Manifest(Facts):
+    """A saved classifier.
+
+    Args:
+        format: version of the layout.
+        kind: what was trained: a head on a frozen backbone's features, …
+        files: hash of each file that predictions depend on, "blake2b:…", by name.
+        image_size: height and width that the graph resizes images to, in pixels.
+        backbone: `automl_cv.studyfile.Backbone` as plain data; None where there is none.
+        weights_licence: SPDX identifier of the licence of the backbone's weights; None where
+            it is not known.
+        data: the images.
+        study: the study file as plain data; `studyfile.parse` reads it.
+        winner: the trial that was fitted.
+        fitting: how.
+        versions: of the packages that decide numbers.
+        created: when, UTC.
+    """
+
+    format: Literal[1] = FORMAT
+    kind: str = "head"
+    files: dict[str, str] = Field(default_factory=dict)
+    image_size: int = Field(ge=1)
+    backbone: dict[str, Any] | None
+    weights_licence: str | None
+    data: Data
+    study: dict[str, Any]
+    winner: Winner
+    fitting: Fitting
+    versions: dict[str, str]
+    created: datetime
