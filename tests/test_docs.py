@@ -14,6 +14,7 @@ from automl_cv import library, studyfile
 from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.catalog.datasets import DATASETS
 from automl_cv.catalog.heads import HEADS
+from automl_cv.catalog.networks import NETWORKS
 from automl_cv.catalog.optimizers import OPTIMIZERS
 from automl_cv.catalog.pruners import PRUNERS
 from automl_cv.catalog.samplers import SAMPLERS
@@ -108,11 +109,19 @@ def test_the_reference_names_every_key_and_every_entry():
                 assert f"`{name}`" in text, f"{entry.name}.{name}"
 
 
-def test_every_backbone_and_data_set_is_described():
-    for table, page in ((BACKBONES, "backbones.md"), (DATASETS, "data.md")):
+def test_every_backbone_network_and_data_set_is_described():
+    pages = ((BACKBONES, "backbones.md"), (NETWORKS, "networks.md"), (DATASETS, "data.md"))
+    for table, page in pages:
         text = (ROOT / "docs" / page).read_text()
         for entry in table:
             assert f"`{entry.name}`" in text, entry.name
+    for entry in NETWORKS:
+        text = (ROOT / "docs" / "networks.md").read_text()
+        for name, setting in entry.parameters.items():
+            assert f"`{name}`" in text, name
+            assert all(
+                f"`{choice}`" in text or f'`"{choice}"`' in text for choice in setting.choices
+            )
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)

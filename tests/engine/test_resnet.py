@@ -337,11 +337,11 @@ def test_a_saved_network_is_loaded_without_this_package(tmp_path):
 # Learning
 
 
-def step(model: keras.Model) -> tuple[float, float]:
+def step(model: keras.Model, n_images: int = 8) -> tuple[float, float]:
     """Take one step of gradient descent; return the loss on the same images before and after."""
     draw = np.random.default_rng(0)
-    images = draw.uniform(0, 255, (8, 16, 16, 3)).astype(np.float32)
-    labels = np.arange(8) % 4
+    images = draw.uniform(0, 255, (n_images, *model.input_shape[1:])).astype(np.float32)
+    labels = np.arange(n_images) % 4
 
     @tf.function(jit_compile=False)
     def loss():
@@ -364,6 +364,13 @@ def step(model: keras.Model) -> tuple[float, float]:
 def test_a_step_lowers_the_loss(block, layout):
     keras.utils.set_random_seed(1)
     before, after = step(small(layout, block=block))
+    assert after < before
+
+
+def test_a_step_at_full_size_lowers_the_loss():
+    """The published ResNet34 of full pre-activation blocks, at 224 pixels."""
+    keras.utils.set_random_seed(1)
+    before, after = step(network("ResNet34"), n_images=2)
     assert after < before
 
 
