@@ -47,6 +47,23 @@ def build(backbone: Backbone, image_size: int) -> keras.Model:
     Raises:
         UserError: weights or model can't be downloaded, read or used.
     """
+    blocks, preprocessing = load_blocks(backbone, image_size)
+    return on_pixels(blocks, preprocessing, image_size, pool)
+
+
+def load_blocks(backbone: Backbone, image_size: int) -> tuple[keras.Model, Preprocessing]:
+    """Build the network alone: from preprocessed images to the outputs of its blocks, not pooled.
+
+    Args:
+        backbone: the study's `[backbone]`.
+        image_size: height and width of the images, in pixels.
+
+    Returns:
+        One functional graph, nothing trainable, and what its images must go through first.
+
+    Raises:
+        UserError: see `build`.
+    """
     path = weightfile.path_of(backbone)
     preprocessing: Preprocessing = "none"
     if weightfile.is_saved_model(backbone):
@@ -57,15 +74,36 @@ def build(backbone: Backbone, image_size: int) -> keras.Model:
             _download(entry)
         blocks, preprocessing = _load_entry(entry, path), entry.preprocessing
     blocks.trainable = False
+    return blocks, preprocessing
+
+
+def on_pixels(
+    network: keras.Model,
+    preprocessing: Preprocessing,
+    image_size: int,
+    end: Callable[[list[keras.KerasTensor]], list[keras.KerasTensor]],
+) -> keras.Model:
+    """Put preprocessing before a network of `load_blocks`, or a part of it, and an end behind.
+
+    Args:
+        network: from preprocessed images to feature maps.
+        preprocessing: what stands before it.
+        image_size: height and width of the images, in pixels.
+        end: makes a vector of each output.
+    """
     pixels = keras.Input((image_size, image_size, 3), name="pixels")
-    outputs = keras.tree.flatten(blocks(_preprocess(pixels, preprocessing), training=False))
-    vectors = [
+    outputs = keras.tree.flatten(network(_preprocess(pixels, preprocessing), training=False))
+    return keras.Model(pixels, end(outputs), name="backbone")
+
+
+def pool(outputs: list[keras.KerasTensor]) -> list[keras.KerasTensor]:
+    """Average the feature map of each block over its places; a vector stays as it is."""
+    return [
         layers.GlobalAveragePooling2D(name=f"block{number}")(output)
         if len(output.shape) == 4
         else output
         for number, output in enumerate(outputs, start=1)
     ]
-    return keras.Model(pixels, vectors, name="backbone")
 
 
 def compile_calls(network: keras.Model, batch_size: int) -> Callable[[np.ndarray], list[Matrix]]:

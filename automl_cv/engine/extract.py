@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from automl_cv.engine import augment, images, mixing
 from automl_cv.engine import backbone as backbones
+from automl_cv.engine.cutting import cut
 from automl_cv.features import FeatureCache, Recipe, view_name, view_names
 from automl_cv.features.cache import Matrix
 from automl_cv.studyfile import Backbone
@@ -22,8 +23,10 @@ from automl_cv.studyfile import Backbone
 # which were no faster.
 BATCH_SIZE = 16
 # A shard is written whenever one of these is reached: what a kill can cost, and the
-# most that is held in memory (4,096 images of ResNet152's 50 blocks are 0.8 GB).
+# most that is held in memory (4,096 images of ResNet152's 50 blocks are 0.8 GB; a feature
+# map of ResNet50 alone is 0.4 MB).
 SHARD_IMAGES = 4096
+SHARD_BYTES = 2**30
 SHARD_SECONDS = 30.0
 
 Progress = Callable[[int, int, float], None]
@@ -34,12 +37,16 @@ Network = Callable[[images.Batch], list[Matrix]]
 
 
 def load(backbone: Backbone, recipe: Recipe) -> Network:
-    """Build a study's backbone and compile it, for `online_features`.
+    """Build a study's backbone, or its part before the last blocks, and compile it.
 
     Raises:
-        UserError: the backbone can't be built (see `backbone.build`).
+        UserError: the backbone can't be built or cut (see `backbone.build`, `cutting.cut`).
     """
-    return backbones.compile_calls(backbones.build(backbone, recipe.image_size), BATCH_SIZE)
+    if recipe.n_blocks_after:
+        network = cut(backbone, recipe.image_size, recipe.n_blocks_after).frozen
+    else:
+        network = backbones.build(backbone, recipe.image_size)
+    return backbones.compile_calls(network, BATCH_SIZE)
 
 
 def extract(
@@ -63,6 +70,7 @@ def extract(
         cache: where the features go.
         recipe: `features.recipe(backbone)`, or with an augmentation and a seed, which makes
             views of the images; those are found as `features.view_names(content_hashes, views)`.
+            Where it is `before_blocks` it makes feature maps.
         on_progress: see `Progress`.
         views: how many views of each image, where the recipe makes views; more can be added
             later.
@@ -208,13 +216,16 @@ class _Shard:
     def _restart(self) -> None:
         self._hashes: list[str] = []
         self._batches: list[list[Matrix]] = []
+        self._bytes = 0
         self._since = time.monotonic()
 
     def append(self, content_hashes: Sequence[str], blocks: list[Matrix]) -> None:
         self._hashes += content_hashes
         self._batches.append(blocks)
+        self._bytes += sum(block.nbytes for block in blocks)
         waited = time.monotonic() - self._since
-        if len(self._hashes) >= SHARD_IMAGES or waited >= SHARD_SECONDS:
+        is_large = len(self._hashes) >= SHARD_IMAGES or self._bytes >= SHARD_BYTES
+        if is_large or waited >= SHARD_SECONDS:
             self.write()
 
     def write(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from automl_cv.catalog.augmentations import Augmentation, augmentation
@@ -18,6 +18,8 @@ from automl_cv.studyfile import Backbone
 FORMAT = 1
 # Likewise, for the way images are altered: part of the keys of altered images.
 VIEW_FORMAT = 1
+# What `pooling` says of a feature map that is not pooled, before the number of blocks.
+MAP_BEFORE = "none, before the last blocks: "
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Recipe:
         weights: hash of the weights, "md5:…" as published by Keras or "blake2b:…" of the file.
         preprocessing: what happens to the pixels before the first layer.
         image_size: height and width in pixels.
-        pooling: how a block's feature map becomes one vector.
+        pooling: how a block's feature map becomes one vector; see `before_blocks` too.
         view: how images are altered, None for images as they are. With it the cache holds a
             row for each view, filed under its name (see `view_names`) instead of the image's
             content hash.
@@ -81,6 +83,16 @@ class Recipe:
     def as_data(self) -> dict[str, Any]:
         """Return plain data; `from_data` reads it back."""
         return {**asdict(self), "view": None if self.view is None else self.view.as_data()}
+
+    def before_blocks(self, n_blocks: int) -> Recipe:
+        """Return the recipe of what enters the last blocks: a feature map, flattened."""
+        return replace(self, pooling=f"{MAP_BEFORE}{n_blocks}")
+
+    @property
+    def n_blocks_after(self) -> int:
+        """How many blocks were left out (see `before_blocks`); 0 for features of blocks."""
+        is_map = self.pooling.startswith(MAP_BEFORE)
+        return int(self.pooling.removeprefix(MAP_BEFORE)) if is_map else 0
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Recipe:

@@ -1,0 +1,301 @@
+"""Trains a whole network, or the last part of one, on batches that are made as they are needed.
+
+The numbers of a step depend on how its work is divided among threads, so TensorFlow keeps one
+thread an operation here too (see `runtime`). Two did not help either: a step of a small ResNet,
+64 images of 32 pixels, took 47 ms with one, 52 ms with two. A second core is used by dividing
+the batch in two within the graph: 24 ms. Whatever cores a machine has, the halves are the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from automl_cv.engine import checkpoints
+from automl_cv.engine.checkpoints import Checkpoint
+from automl_cv.engine.images import in_order
+from automl_cv.engine.runtime import versions
+from automl_cv.engine.training import (
+    OnEpoch,
+    TrainingResult,
+    TrainingTask,
+    epoch_order,
+    new_optimizer,
+    optimizer_config,
+    schedule_of,
+)
+from automl_cv.history import Epoch, History, StopReason
+
+VALIDATION_BATCH_SIZE = 64
+BATCHES_AHEAD = 2
+
+Inputs = tuple[np.ndarray, ...]
+Batch = tuple[Inputs, np.ndarray]
+"""The network's inputs, uint8 or float32, first axis images; and labels, either class
+indices, int32 (images,), or shares of classes, float32 (images, classes), rows of sum 1."""
+
+TrainingBatch = Callable[[np.ndarray, int, int], Batch]
+"""Is given positions among the training images, int64 (batch,), number of the epoch, from 1,
+and the trial's seed; is called in another thread."""
+
+ValidationBatch = Callable[[np.ndarray], Batch]
+"""Is given positions among the validation images, int64 (batch,)."""
+
+Build = Callable[[TrainingTask], keras.Model]
+"""Builds the network, called as network(inputs, training=…) on one tensor or a list, to logits."""
+
+
+@dataclass(frozen=True)
+class NetworkData:
+    """Images to train and to validate on, batch by batch.
+
+    Args:
+        training_batch: see `TrainingBatch`.
+        training_images: how many.
+        validation_batch: see `ValidationBatch`.
+        validation_images: how many.
+        classes: number of classes.
+        fingerprint: tells these images, labels and their alterations from all others.
+    """
+
+    training_batch: TrainingBatch
+    training_images: int
+    validation_batch: ValidationBatch
+    validation_images: int
+    classes: int
+    fingerprint: str
+
+
+class NetworkTrainer:
+    """Trains networks of one kind on one set of images.
+
+    Args:
+        data: what to train and validate on.
+        build: makes a trial's network. Keras's seed is set to the task's before; all
+            random numbers in the network must come from Keras's seed generators.
+        shards: parts of equal size that a batch is divided into, which run beside each other.
+            More than one only for networks whose images do not depend on each other while
+            they train: BatchNorm in training mode would normalise each part by itself.
+    """
+
+    def __init__(self, data: NetworkData, build: Build, *, shards: int = 1) -> None:
+        self._data = data
+        self._build = build
+        self._shards = shards
+
+    def train(
+        self, task: TrainingTask, on_epoch: OnEpoch, checkpoint: Path | None = None
+    ) -> TrainingResult:
+        """Train one network from its first weights to the epoch where `on_epoch` stops it.
+
+        Args:
+            task: what to train.
+            on_epoch: is told each epoch and decides whether to stop. Where training goes on
+                from a checkpoint it is told the earlier epochs first, in order; only its
+                answer to the last of them counts, as it was answered to the others before.
+            checkpoint: the trial's own folder. A checkpoint in it of the same task, data and
+                versions of packages is gone on from; any other is removed. The folder stays
+                when training ends: whoever stores the result removes it. None for none.
+
+        Returns:
+            The history; a loss that is no longer finite ends it as "diverged".
+        """
+        started = time.perf_counter()
+        keras.utils.set_random_seed(task.seed)
+        steps = _Steps(self._build(task), task, self._shards)
+        schedule = schedule_of(task, self._data.training_images)
+        fingerprint = self._fingerprint(task)
+        kept = None if checkpoint is None else checkpoints.load(checkpoint, fingerprint)
+        epochs: list[Epoch] = []
+        weights: tuple[np.ndarray, ...] = ()
+        stop: StopReason | None = None
+        error = None
+        if kept is not None:
+            steps.restore(kept.state)
+            epochs, weights = list(kept.epochs), kept.best
+            for epoch in epochs:
+                stop = on_epoch(epoch)
+        while stop is None and len(epochs) < task.epochs:
+            epoch = self._epoch(steps, task, len(epochs) + 1, schedule(epochs))
+            best = History(tuple(epochs)).best
+            epochs.append(epoch)
+            if not epoch.is_finite:
+                stop, error = "diverged", f"the loss is not finite in epoch {epoch.epoch}"
+                break
+            if best is None or epoch.val_accuracy > best.val_accuracy:
+                weights = steps.weights()
+            if checkpoint is not None:
+                held = Checkpoint(tuple(epochs), steps.state(), weights)
+                checkpoints.save(checkpoint, fingerprint, held)
+            stop = on_epoch(epoch)
+        history = History(
+            epochs=tuple(epochs),
+            stop_reason=stop or "epochs",
+            error=error,
+            seconds=time.perf_counter() - started,
+        )
+        return TrainingResult(history, weights, optimizer_config(task))
+
+    def _epoch(self, steps: _Steps, task: TrainingTask, number: int, rates: np.ndarray) -> Epoch:
+        started = time.perf_counter()
+        data = self._data
+        order = epoch_order(data.training_images, task.seed, number)
+        loss, accuracy = steps.run(
+            self._batches(
+                order, task.batch_size, lambda rows: data.training_batch(rows, number, task.seed)
+            ),
+            rates,
+        )
+        val_loss, val_accuracy = steps.run(
+            self._batches(
+                np.arange(data.validation_images), VALIDATION_BATCH_SIZE, data.validation_batch
+            )
+        )
+        return Epoch(
+            epoch=number,
+            accuracy=accuracy,
+            val_accuracy=val_accuracy,
+            loss=loss,
+            val_loss=val_loss,
+            learning_rate=float(rates[-1]),
+            seconds=time.perf_counter() - started,
+        )
+
+    def _batches(
+        self, order: np.ndarray, batch_size: int, make: Callable[[np.ndarray], Batch]
+    ) -> Iterator[Batch]:
+        """Yield batches with shares of classes as labels, made while others are trained on."""
+
+        def whole(start: int) -> Batch:
+            inputs, labels = make(order[start : start + batch_size])
+            if labels.ndim == 1:
+                labels = np.eye(self._data.classes, dtype=np.float32)[labels]
+            return inputs, labels
+
+        with ThreadPoolExecutor(1, "batches") as pool:
+            yield from in_order(pool, whole, range(0, len(order), batch_size), ahead=BATCHES_AHEAD)
+
+    def _fingerprint(self, task: TrainingTask) -> str:
+        text = repr((task, self._data.fingerprint, self._shards, sorted(versions().items())))
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+class _Steps:
+    """A network, its optimizer, and their steps, traced for batches of any size."""
+
+    def __init__(self, network: keras.Model, task: TrainingTask, shards: int) -> None:
+        self._network = network
+        self._shards = shards
+        self._smoothing = float(task.head_parameters.get("label_smoothing", 0.0))
+        self._optimizer = new_optimizer(task)
+        self._optimizer.build(network.trainable_variables)
+        self._traced: dict[tuple[bool, int], Callable[..., tf.Tensor]] = {}
+
+    def run(self, batches: Iterator[Batch], rates: np.ndarray | None = None) -> tuple[float, float]:
+        """Train on batches at these rates, or without rates validate; return loss and accuracy."""
+        sums, images = [], 0
+        for number, (inputs, labels) in enumerate(batches):
+            images += len(labels)
+            given = [[tf.constant(array) for array in inputs], tf.constant(labels)]
+            if rates is not None:
+                given.append(tf.constant(rates[number]))
+            # oneDNN takes no empty part, as of a last batch of one image.
+            kind = (rates is not None, min(self._shards, len(labels)))
+            if kind not in self._traced:
+                step = self._validation_step if rates is None else self._training_step
+                self._traced[kind] = _trace(partial(step, kind[1]), given)
+            sums.append(self._traced[kind](*given))
+        # Read at the end: before, the reading would wait for each step of a GPU.
+        totals = np.asarray([pair.numpy() for pair in sums], np.float64).sum(axis=0)
+        return float(totals[0] / images), float(totals[1] / images)
+
+    def state(self) -> tuple[np.ndarray, ...]:
+        """Return a copy of every variable; the states of random numbers are among them."""
+        return tuple(variable.numpy() for variable in self._variables())
+
+    def restore(self, state: tuple[np.ndarray, ...]) -> None:
+        """Set every variable back to what `state` returned."""
+        for variable, value in zip(self._variables(), state, strict=True):
+            variable.assign(value)
+
+    def weights(self) -> tuple[np.ndarray, ...]:
+        """Return a copy of the network's weights."""
+        return tuple(variable.numpy() for variable in self._network.weights)
+
+    def _variables(self) -> list[Any]:
+        return [*self._network.variables, *self._optimizer.variables]
+
+    def _training_step(self, shards, inputs, labels, rate):
+        """Take one step; return the sums of losses and of images classified right, (2,)."""
+        self._optimizer.learning_rate.assign(rate)
+        variables = self._network.trainable_variables
+        images = tf.cast(tf.shape(labels)[0], tf.float32)
+        parts, gradients = [], []
+        for own_inputs, own_labels in _divided(inputs, labels, shards):
+            with tf.GradientTape() as tape:
+                logits = self._network(own_inputs, training=True)
+                losses = self._losses(own_labels, logits)
+                loss = tf.reduce_sum(losses) / images
+            gradients.append(tape.gradient(loss, variables))
+            parts.append(_sums(losses, own_labels, logits))
+        summed = [
+            sum(of_variable[1:], of_variable[0]) for of_variable in zip(*gradients, strict=True)
+        ]
+        self._optimizer.apply(summed, variables)
+        return tf.add_n(parts)
+
+    def _validation_step(self, shards, inputs, labels):
+        """Return the sums of losses and of images classified right, float32 (2,)."""
+        parts = []
+        for own_inputs, own_labels in _divided(inputs, labels, shards):
+            logits = self._network(own_inputs, training=False)
+            parts.append(_sums(_cross_entropy(own_labels, logits), own_labels, logits))
+        return tf.add_n(parts)
+
+    def _losses(self, labels, logits):
+        """Return what training minimises for each image, shape (batch,)."""
+        smoothed = labels
+        if self._smoothing:
+            # As Keras does it.
+            smoothed = labels * (1 - self._smoothing) + self._smoothing / labels.shape[-1]
+        return _cross_entropy(smoothed, logits)
+
+
+def _trace(step: Callable[..., tf.Tensor], given: list[Any]) -> Callable[..., tf.Tensor]:
+    """Trace a step once for batches of any size; XLA would compile each size anew."""
+    signature = tf.nest.map_structure(
+        lambda one: tf.TensorSpec([None, *one.shape[1:]] if one.shape.rank else [], one.dtype),
+        given,
+    )
+    return tf.function(step, input_signature=signature, jit_compile=False)
+
+
+def _divided(inputs, labels, shards):
+    """Yield each part's inputs and labels; its operations stand apart in the graph."""
+    images = tf.shape(labels)[0]
+    floats = [tf.cast(one, tf.float32) for one in inputs]
+    for shard in range(shards):
+        start, end = images * shard // shards, images * (shard + 1) // shards
+        own = [one[start:end] for one in floats]
+        yield own[0] if len(own) == 1 else own, labels[start:end]
+
+
+def _cross_entropy(labels, logits):
+    """Return each image's cross-entropy with its shares of classes, shape (batch,)."""
+    return tf.nn.softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+
+
+def _sums(losses, labels, logits):
+    """Return the sums of losses and of images whose largest logit is their (largest) class."""
+    right = tf.argmax(labels, axis=-1) == tf.argmax(logits, axis=-1)
+    return tf.stack([tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.float32))])
