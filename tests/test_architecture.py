@@ -32,6 +32,7 @@ ROOMS = [
     "store",
     "report",
     "engine",
+    "classifier",
     "search",
     "cli",
 ]

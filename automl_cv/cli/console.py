@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -41,3 +44,20 @@ def show(table: Any) -> None:
     if not sys.stdout.isatty():
         console.width = 1000
     console.print(table)
+
+
+@contextmanager
+def without_chatter() -> Iterator[None]:
+    """Throw away what C++ libraries write to stderr while they load; errors are raised anyway.
+
+    TensorFlow writes lines there before it reads the variable that silences it.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

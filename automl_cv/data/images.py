@@ -104,6 +104,25 @@ def read(source: Path | bytes) -> Picture:
         raise DamagedImage(_reason(error, content)) from error
 
 
+def from_pillow(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """Return the pixels of an opened image as `decode` would return them.
+
+    Args:
+        image: of any mode.
+
+    Raises:
+        DamagedImage: see `decode`.
+    """
+    try:
+        with _silence():
+            image.load()
+            return _as_rgb(_upright(image))
+    except DamagedImage:
+        raise
+    except Exception as error:  # as in `read`
+        raise DamagedImage(_reason(error, b"")) from error
+
+
 def content_hash(pixels: npt.NDArray[np.uint8]) -> str:
     """Return 32 hexadecimal digits that are equal for equal pixels, whatever the file's format.
 

@@ -56,23 +56,26 @@ def load(saved: SavedClassifier) -> keras.Model:
     Raises:
         UserError: Keras can't load it, or it is not of the form that `save` writes.
     """
-    path = saved.network
     try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
+        model = load_network(saved.network)
     except Exception as error:  # whatever a layer's from_config raises
         first = (str(error).strip() or type(error).__name__).split("\n")[0]
+        written = ", ".join(map(" ".join, saved.manifest.versions.items()))
         raise UserError(
-            f"{path}: can't be loaded: {first}; use the versions that "
-            f"wrote it ({', '.join(map(' '.join, saved.manifest.versions.items()))})"
+            f"{saved.network}: can't be loaded: {first}; use the versions that wrote it ({written})"
         ) from None
-    wanted = (None, len(saved.classes))
     names = [layer.name for layer in model.layers]
-    if RESIZED not in names or tuple(model.output_shape) != wanted:
+    if RESIZED not in names or tuple(model.output_shape) != (None, len(saved.classes)):
         raise UserError(
-            f"{path}: expected probabilities of {len(saved.classes)} classes from images that a "
-            f"layer {RESIZED!r} has resized; fit the model again"
+            f"{saved.network}: expected probabilities of {len(saved.classes)} classes from "
+            f"images that a layer {RESIZED!r} has resized; fit the model again"
         )
     return model
+
+
+def load_network(path: Path) -> keras.Model:
+    """Load what `save` wrote; for files of others see `load`."""
+    return keras.models.load_model(path, compile=False, safe_mode=True)
 
 
 def from_resized(model: keras.Model) -> keras.Model:

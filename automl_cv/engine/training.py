@@ -85,8 +85,8 @@ class TrainingResult:
 
     Args:
         history: every epoch, and why training ended.
-        weights: the head's weights at the best epoch, in the model's order; empty if
-            no epoch ended well.
+        weights: the head's weights at the best epoch (of a replay: at the last), in the
+            model's order; empty if no epoch ended well.
         optimizer_config: what Keras made of the optimizer, its own defaults included.
     """
 
@@ -113,7 +113,11 @@ class HeadTrainer:
         self._loops: dict[tuple[Any, ...], Loop] = {}
 
     def train(
-        self, task: TrainingTask, on_epoch: OnEpoch, views: Views | None = None
+        self,
+        task: TrainingTask,
+        on_epoch: OnEpoch,
+        views: Views | None = None,
+        replay: Sequence[Epoch] = (),
     ) -> TrainingResult:
         """Train one head from its first weights to the epoch where `on_epoch` stops it.
 
@@ -122,6 +126,9 @@ class HeadTrainer:
             on_epoch: is told each epoch and decides whether to stop.
             views: what of the training images each epoch shows; None for the images as they
                 are. They validate as they are anyway.
+            replay: the first epochs of an earlier training of this task on fewer images. Then
+                training ends after as many, whose last gives the weights, and a schedule that
+                goes by the validation loss goes by the earlier one.
 
         Returns:
             The history; a loss that is no longer finite ends it as "diverged".
@@ -135,13 +142,14 @@ class HeadTrainer:
         weights: tuple[np.ndarray, ...] = ()
         stop: StopReason | None = None
         error = None
-        for number in range(1, task.epochs + 1):
-            epoch = self._epoch(loop, task, views, number, schedule(epochs))
+        for number in range(1, (len(replay) or task.epochs) + 1):
+            done = replay[: number - 1] if replay else epochs
+            epoch = self._epoch(loop, task, views, number, schedule(done))
             epochs.append(epoch)
             if not epoch.is_finite:
                 stop, error = "diverged", f"the loss is not finite in epoch {number}"
                 break
-            if best is None or epoch.val_accuracy > best.val_accuracy:
+            if replay or best is None or epoch.val_accuracy > best.val_accuracy:
                 best, weights = epoch, loop.weights()
             stop = on_epoch(epoch)
             if stop is not None:

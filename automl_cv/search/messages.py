@@ -142,6 +142,55 @@ class Train:
 
 
 @dataclass(frozen=True)
+class Fit:
+    """Order: train a trial's head on train and validation images, write the whole network.
+
+    The worker sends each Epoch and waits for nothing.
+
+    Args:
+        images: all of them.
+        backbone: the trial's.
+        cache_dir: where features are kept.
+        seed: the study's; views derive from it.
+        stage: what the trial belongs to.
+        parameters: of the trial.
+        seeds: of the trainings whose logits are averaged.
+        replay: the epochs of the search to go by, the last of them the best.
+        path: the file of the network.
+    """
+
+    images: Images
+    backbone: Backbone
+    cache_dir: Path
+    seed: int
+    stage: Stage
+    parameters: Mapping[str, Value]
+    seeds: tuple[int, ...]
+    replay: tuple[Epoch, ...]
+    path: Path
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Answer to Fit, once: the network is written.
+
+    Args:
+        histories: of each training, without anything that validates.
+        image_size: height and width that the network resizes images to, in pixels.
+        weights: numbers that the network holds.
+        difference: largest difference between probabilities of the written network, read back,
+            on files, and of the heads on cached features.
+        versions: of the packages that decide numbers.
+    """
+
+    histories: tuple[History, ...]
+    image_size: int
+    weights: int
+    difference: float
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Verdict:
     """Answer to an Epoch: why to stop, or None to go on."""
 
@@ -173,5 +222,5 @@ class Failed:
     history: History = field(default_factory=History)
 
 
-Order = Prepare | PrepareFeatures | Survey | Train
-Answer = Extracting | Prepared | Surveyed | Epoch | Trained | Failed
+Order = Prepare | PrepareFeatures | Survey | Train | Fit
+Answer = Extracting | Prepared | Surveyed | Epoch | Trained | Fitted | Failed

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from automl_cv.data.dataset import Dataset
 from automl_cv.parameters import BACKBONE_PARAMETERS
 from automl_cv.search.memory import StageMemory
-from automl_cv.search.messages import PrepareFeatures
+from automl_cv.search.messages import Images, PrepareFeatures
 from automl_cv.stage import Stage
 from automl_cv.studyfile import StudyFile, drawn_backbone
 
@@ -24,3 +27,16 @@ def needed_features(study: StudyFile, stage: Stage, memory: StageMemory) -> list
         if stage.alteration:
             orders.append(PrepareFeatures(backbone, stage.alteration, stage.views))
     return orders
+
+
+def images_of(images: Dataset) -> Images:
+    """Return what a worker needs to know of the images."""
+    table = images.images
+    return Images(
+        paths=tuple(table["path"]),
+        content_hashes=tuple(table["content_hash"]),
+        labels=np.searchsorted(np.asarray(images.classes), table["label"]).astype(np.int32),
+        splits=table["split"].to_numpy(dtype=str),
+        groups=tuple(table["group"].astype(object).where(table["group"].notna(), None)),
+        classes=images.classes,
+    )

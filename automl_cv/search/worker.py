@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from automl_cv.errors import AutomlError
 from automl_cv.history import Epoch, History, StopReason
 from automl_cv.search import messages
+from automl_cv.search.fitters import fit_network
 from automl_cv.search.objective import run_trial
 from automl_cv.search.trainers import Trainers
 
@@ -53,6 +54,8 @@ class _Worker:
                 return self._trainers.survey()
             case messages.Train():
                 return self._train(order)
+            case messages.Fit():
+                return fit_network(order, self._report, self._connection.send)
 
     def _report(self, done: int, total: int, images_per_second: float) -> None:
         self._connection.send(messages.Extracting(done, total, images_per_second))

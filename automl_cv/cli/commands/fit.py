@@ -1,0 +1,98 @@
+"""`automl-cv fit`: the winner of a search as a folder that predicts."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from automl_cv.cli import options
+
+
+def fit(
+    study: Annotated[
+        str,
+        typer.Argument(
+            help="Name of a searched study: its latest run; NAME@1 is its first. Or the path of "
+            "its file."
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="DIR", help="Folder to write; an older model is replaced."),
+    ],
+    trial: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STAGE/N", help="Fit this trial.", show_default="the winner of the search"
+        ),
+    ] = None,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="Train so often with other seeds; average the logits.")
+    ] = 1,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH", help="Where the images are now.", show_default="where they were"
+        ),
+    ] = None,
+    quiet: options.Quiet = False,
+    storage: options.Storage = options.DEFAULT_STORAGE,
+    cache_dir: options.CacheDir = None,
+    debug: options.Debug = False,
+) -> None:
+    """Train the winner of a search on train and validation images, and save it.
+
+    The winner is the first by the mean over seeds or folds where a stage trained trials again,
+    else the first of the leaderboard. The test images are left alone.
+
+    Example: automl-cv fit quickstart --out model
+    """
+    from automl_cv.cli.console import say
+    from automl_cv.cli.progress import progress
+    from automl_cv.search import fitting
+
+    def again(run: str, slot: str) -> str:
+        words = ["automl-cv", "fit", run, "--trial", slot, "--out", str(out)]
+        words += ["--repeats", str(repeats)] if repeats > 1 else []
+        words += ["--data", data] if data is not None else []
+        # An address may hold a password, and the command stands in files that are passed on.
+        if storage != options.DEFAULT_STORAGE:
+            words += ["--storage", storage if "@" not in storage else "URL"]
+        return shlex.join(words)
+
+    todo = fitting.FitOptions(
+        study=_name(study),
+        out=out,
+        storage=storage,
+        cache_dir=options.cache_folder(cache_dir),
+        command=again,
+        trial=trial,
+        repeats=repeats,
+        data=data,
+    )
+    try:
+        with progress(quiet=quiet) as listen:
+            manifest = fitting.fit(todo, listen)
+    except KeyboardInterrupt:
+        say("interrupted; nothing was replaced")
+        raise
+    winner, validation = manifest.winner, manifest.winner.validation
+    say(f"fitted {winner.trial} of {winner.run}: {winner.why}", quiet=quiet)
+    say(
+        f"validation accuracy in the search {validation.accuracy:.4f} (over {validation.over}); "
+        f"trained on {manifest.fitting.images:,} images for {manifest.fitting.epochs} epochs",
+        quiet=quiet,
+    )
+    say(f"wrote {out}; try: automl-cv predict {shlex.quote(str(out))} PICTURES", quiet=quiet)
+
+
+def _name(study: str) -> str:
+    """Return the name of a run, where the path of a study's file is given the study's."""
+    if study.endswith(".toml"):
+        from automl_cv import library
+
+        return library.load(study).name
+    return study

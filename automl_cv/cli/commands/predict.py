@@ -1,0 +1,97 @@
+"""`automl-cv predict`: the classes of files, as they come."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from automl_cv.cli.console import say, without_chatter
+from automl_cv.cli.options import Debug, Quiet
+from automl_cv.errors import UserError
+from automl_cv.report.predictions import PREDICTION_FORMATS, format_of_file
+
+if TYPE_CHECKING:
+    from automl_cv.models.prediction import Prediction
+
+ALL_FAILED = 1  # exit code
+
+
+class _Counted:
+    """Passes predictions on and counts them."""
+
+    def __init__(self, predictions: Iterable[Prediction]) -> None:
+        self._predictions = predictions
+        self.files = 0
+        self.failed = 0
+
+    def __iter__(self) -> Iterator[Prediction]:
+        for one in self._predictions:
+            self.files += 1
+            self.failed += one.error is not None
+            yield one
+
+
+def predict(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="Folder that `automl-cv fit` wrote.")
+    ],
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATHS...", help="Files, folders, patterns, or - for a list on stdin."
+        ),
+    ],
+    top: Annotated[int, typer.Option(min=1, help="Classes a file, the most probable first.")] = 1,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="|".join(PREDICTION_FORMATS.names),
+            help="Form of the predictions.  [default: what --out's name ends with, else table]",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Write to this file instead of printing."),
+    ] = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Say what is on pictures; in the order in which they are named.
+
+    A file that is no whole picture is a row with the reason. Exit code 1 only if all are.
+
+    Example: automl-cv predict model photos/ --top 3 --out photos.csv
+    """
+    chosen = PREDICTION_FORMATS[form or (format_of_file(out.name) if out else "table")]
+    if chosen.is_binary and out is None:
+        raise UserError(f"--format {chosen.name} is no text: name a file with --out FILE")
+    if out is not None and not out.parent.is_dir():
+        raise UserError(f"--out {out}: the folder {out.parent} does not exist; make it first")
+
+    from automl_cv.classifier import Classifier
+    from automl_cv.data.paths import expand
+    from automl_cv.features.arrays import replacing
+
+    with without_chatter():
+        classifier = Classifier.load(model)
+    top = min(top, len(classifier.classes))
+    predictions = _Counted(classifier.rank(expand(paths, sys.stdin), top))
+    write = chosen.load()
+    if out is None:
+        write(predictions, sys.stdout, top, classifier.classes)
+    else:
+        with replacing(out) as temporary:
+            mode, encoding = ("wb", None) if chosen.is_binary else ("w", "utf-8")
+            with temporary.open(mode, encoding=encoding) as file:
+                write(predictions, file, top, classifier.classes)
+        say(f"wrote {out}", quiet=quiet)
+    if predictions.failed:
+        say(f"{predictions.failed:,} of {predictions.files:,} files could not be read", quiet=quiet)
+    if predictions.failed == predictions.files:
+        raise typer.Exit(ALL_FAILED)

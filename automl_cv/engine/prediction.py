@@ -1,0 +1,96 @@
+"""Runs any number of images through a saved classifier, in order, a bounded number at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from automl_cv.data.images import DamagedImage, decode
+from automl_cv.engine import bundle, images
+from automl_cv.engine.backbone import compile_calls
+from automl_cv.features.cache import Matrix
+
+BATCH_SIZE = 32
+
+Source = Path | images.Pixels
+"""A file, or an image: uint8, shape (height, width, 3)."""
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What came of a few images that stand side by side.
+
+    Args:
+        reasons: for each image, why it has no probabilities; None where it has.
+        probabilities: of the others, in order, float32 (others, classes), rows of sum 1.
+    """
+
+    reasons: tuple[str | None, ...]
+    probabilities: Matrix
+
+
+class Predictor:
+    """Decodes, resizes and classifies images, each step some batches ahead of the next.
+
+    Args:
+        model: `bundle.load` of a saved classifier.
+        batch_size: images that pass the network at once; smaller batches are filled up.
+    """
+
+    def __init__(self, model: keras.Model, batch_size: int = BATCH_SIZE) -> None:
+        network = bundle.from_resized(model)
+        self._size = int(network.input_shape[1])
+        self._batch_size = batch_size
+        self._call = compile_calls(network, batch_size)
+        self._classes = int(network.output_shape[-1])
+
+    def predict(self, sources: Iterable[Source]) -> Iterator[Predicted]:
+        """Classify images in their order; however many there are, few are in memory.
+
+        Args:
+            sources: files and images; asked for one by one, not far ahead of the results.
+        """
+        cores = os.cpu_count() or 1
+        # TensorFlow has one thread for each operation (see `runtime`), so the cores are taken
+        # by as many callers. A GPU is one device.
+        callers = 1 if tf.config.list_physical_devices("GPU") else cores
+        with (
+            ThreadPoolExecutor(cores, "decode") as decoders,
+            ThreadPoolExecutor(callers, "network") as networks,
+        ):
+            loaded = images.in_order(
+                decoders, self._load, _chunks(sources, self._batch_size), ahead=2 * cores
+            )
+            yield from images.in_order(networks, self._classify, loaded, ahead=callers)
+
+    def _load(self, sources: list[Source]) -> tuple[tuple[str | None, ...], images.Batch]:
+        reasons: list[str | None] = []
+        decoded = []
+        for source in sources:
+            try:
+                decoded.append(decode(source) if isinstance(source, Path) else source)
+                reasons.append(None)
+            except DamagedImage as damage:
+                reasons.append(str(damage))
+        return tuple(reasons), images.resize_all(decoded, self._size)
+
+    def _classify(self, loaded: tuple[tuple[str | None, ...], images.Batch]) -> Predicted:
+        reasons, pixels = loaded
+        if len(pixels) == 0:
+            return Predicted(reasons, np.empty((0, self._classes), np.float32))
+        (probabilities,) = self._call(pixels)
+        return Predicted(reasons, probabilities)
+
+
+def _chunks(sources: Iterable[Source], size: int) -> Iterator[list[Source]]:
+    remaining = iter(sources)
+    while chunk := list(islice(remaining, size)):
+        yield chunk

@@ -1,0 +1,174 @@
+"""card.md: a classifier's model card, after Mitchell et al. 2019 (https://arxiv.org/abs/1810.03993).
+
+What nobody can measure (what the classifier is for, who took the pictures) is left to people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from automl_cv.data.ledger import Ledger, listed
+from automl_cv.history import Epoch, History
+from automl_cv.models.manifest import Manifest
+
+SHOWN_EPOCHS = 8  # rows of a curve
+SHOWN_CLASSES = 50
+
+
+def compose(
+    manifest: Manifest,
+    classes: Sequence[str],
+    *,
+    folder: str,
+    searched: Sequence[Epoch],
+    fitted: Sequence[History],
+    weights: int,
+) -> str:
+    """Return the card as Markdown.
+
+    Args:
+        manifest: of the classifier.
+        classes: names of the classes, in the order of the probabilities.
+        folder: where the classifier lies, as the user wrote it.
+        searched: epochs of the search up to the best one.
+        fitted: epochs of each training on train and validation images.
+        weights: numbers that the network holds.
+    """
+    winner, fitting = manifest.winner, manifest.fitting
+    validation = winner.validation
+    parts = [
+        f"# {winner.run}: {len(classes)} classes",
+        f"{_network(manifest)} Any picture in, a probability for each class out. "
+        f"Written {manifest.created:%Y-%m-%d %H:%M} UTC by automl-cv "
+        f"{manifest.versions.get('automl-cv', '')}.",
+        f"```sh\nautoml-cv predict {folder} PICTURES\n```",
+        "## Figures",
+        f"Validation accuracy {validation.accuracy:.4f}{_interval(manifest)}, loss "
+        f"{validation.loss:.4f}: measured in the search, before the validation images were "
+        "trained on as well. The winner was chosen by this figure, which flatters it. The test "
+        "images played no part.",
+        "## How it was chosen",
+        f"{winner.trial} of run {winner.run}: {winner.why}.",
+        _table(("parameter", "value"), sorted(_settings(manifest).items())),
+        "## Training",
+        _training(manifest),
+        _curve(searched, fitted),
+        "## Data",
+        _data(manifest, classes),
+        "## Network",
+        f"{weights:,} numbers. Pictures are resized to {manifest.image_size} × "
+        f"{manifest.image_size} pixels (bilinear, antialiased, proportions not kept), within the "
+        "network.",
+        "## Licences",
+        _table(
+            ("of", "licence"),
+            [
+                ("pictures", manifest.data.licence or "not stated; whoever passes this on asks"),
+                ("weights of the backbone", manifest.weights_licence or "not stated"),
+            ],
+        ),
+        "## Versions",
+        _table(("package", "version"), sorted(manifest.versions.items())),
+        "## Again",
+        f"```sh\n{fitting.command}\n```",
+        "## For people to fill in",
+        "What it is for, and what it must not be used for. Where the pictures come from, and "
+        "whom or what they leave out.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _network(manifest: Manifest) -> str:
+    if manifest.backbone is None:
+        return "A network trained from its first weights."
+    blocks = {"last": "the last block", "all": "all blocks"}[manifest.backbone["features"]]
+    return f"A head on the features of {blocks} of {manifest.backbone['name']}, frozen."
+
+
+def _interval(manifest: Manifest) -> str:
+    validation = manifest.winner.validation
+    if validation.low is None or validation.high is None:
+        return f" ({validation.over})"
+    ends = f"{validation.low:.4f} to {validation.high:.4f}"
+    return f" (95 % interval {ends}, over {validation.over})"
+
+
+def _settings(manifest: Manifest) -> dict[str, Any]:
+    """Return what was drawn, and what the stage set for all its trials."""
+    stages = {stage["name"]: stage for stage in manifest.study.get("stage", ())}
+    stage = stages.get(manifest.winner.stage, {})
+    own = {name: _named(stage[name]) for name in ("head", "schedule") if name in stage}
+    if stage.get("augmentation"):
+        own["augmentation"] = f"{_pairs(stage['augmentation'])} ({stage['views']} views)"
+    return {**own, **manifest.winner.parameters}
+
+
+def _named(entry: Mapping[str, Any]) -> str:
+    own = _pairs(entry.get("parameters", {}))
+    return f"{entry['name']} ({own})" if own else str(entry["name"])
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def _training(manifest: Manifest) -> str:
+    fitting = manifest.fitting
+    several = (
+        ""
+        if len(fitting.seeds) == 1
+        else f", {len(fitting.seeds)} times with other seeds, whose logits are averaged"
+    )
+    return (
+        f"{fitting.images:,} train and validation images together, {fitting.epochs} epochs: the "
+        f"best epoch of the search{several}. Nothing was held out, so no epoch was chosen. "
+        f"Seeds {', '.join(map(str, fitting.seeds))}; {fitting.seconds:.1f} s."
+    )
+
+
+def _curve(searched: Sequence[Epoch], fitted: Sequence[History]) -> str:
+    """Return a few epochs of the search beside the same of the first fit."""
+    step = max(1, -(-len(searched) // SHOWN_EPOCHS))
+    rows = [
+        (
+            before.epoch,
+            *(f"{value:.4f}" for value in (before.loss, before.val_loss, before.val_accuracy)),
+            *(f"{value:.4f}" for value in (now.loss, now.accuracy)),
+            f"{now.learning_rate:.3g}",
+        )
+        for number, (before, now) in enumerate(
+            zip(searched, fitted[0].epochs, strict=True), start=1
+        )
+        if number % step == 0 or number in (1, len(searched))
+    ]
+    titles = ("epoch", "search: loss", "val loss", "val accuracy")
+    return _table((*titles, "fit: loss", "accuracy", "learning rate"), rows)
+
+
+def _data(manifest: Manifest, classes: Sequence[str]) -> str:
+    data = manifest.data
+    lines = [
+        f"- Source: {data.source}",
+        f"- Fingerprint of images, labels and splits: `{data.fingerprint}`",
+        f"- Images: {', '.join(f'{count:,} {name}' for name, count in data.split_sizes.items())}",
+    ]
+    if data.ledger:
+        ledger = Ledger.from_json(data.ledger)
+        skipped = listed([f"{one.path} ({one.reason})" for one in ledger.skipped])
+        lines.append(f"- Ledger: {ledger.summary()}{f': {skipped}' if skipped else ''}")
+        lines += [f"- {note}" for note in ledger.notes]
+    shown = ", ".join(classes[:SHOWN_CLASSES])
+    more = len(classes) - SHOWN_CLASSES
+    lines.append(f"- Classes: {shown}{f' and {more:,} more' if more > 0 else ''}")
+    return "\n".join(lines)
+
+
+def _table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text.replace("|", "\\|")

@@ -1,0 +1,159 @@
+"""Predictions as they come: a table, CSV, JSON lines, Parquet. None keeps what it has written."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import IO, Any
+
+from automl_cv.errors import UserError
+from automl_cv.models.prediction import Prediction
+from automl_cv.registry import Entry, Table
+
+PARQUET_ROWS = 10_000  # of a row group, the most that is held in memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionFormat(Entry):
+    """One form; its target is a `Write`.
+
+    Args:
+        suffix: how the name of such a file ends.
+        is_binary: whether it is written to a binary file, and can't be printed.
+    """
+
+    suffix: str
+    is_binary: bool = False
+
+
+Write = Callable[[Iterable[Prediction], IO[Any], int, Sequence[str]], None]
+"""Is given predictions, an open file, how many classes each has at most, and all classes."""
+
+PREDICTION_FORMATS: Table[PredictionFormat] = Table(
+    "format",
+    [
+        PredictionFormat(
+            name="table",
+            about="for people",
+            target="automl_cv.report.predictions:write_table",
+            suffix=".txt",
+        ),
+        PredictionFormat(
+            name="csv",
+            about="one row a file",
+            target="automl_cv.report.predictions:write_csv",
+            suffix=".csv",
+        ),
+        PredictionFormat(
+            name="jsonl",
+            about="one object a line",
+            target="automl_cv.report.predictions:write_json_lines",
+            suffix=".jsonl",
+        ),
+        PredictionFormat(
+            name="parquet",
+            about="the CSV's columns, typed",
+            target="automl_cv.report.predictions:write_parquet",
+            suffix=".parquet",
+            is_binary=True,
+        ),
+    ],
+)
+
+
+def format_of_file(name: str) -> str:
+    """Return the format that a file's name asks for by its ending; "table" for any other."""
+    found = (form.name for form in PREDICTION_FORMATS if name.casefold().endswith(form.suffix))
+    return next(found, "table")
+
+
+def write_table(
+    predictions: Iterable[Prediction], file: IO[str], top: int, classes: Sequence[str]
+) -> None:
+    """Write a line a file: the classes with their probabilities, then the path."""
+    width = max(map(len, (*classes, f"top {top}")))
+    column = width + 8  # two spaces, a probability of six characters
+    titles = "  ".join(f"top {place}".ljust(column) for place in range(1, top + 1))
+    file.write(f"{titles}  file\n")
+    for one in predictions:
+        if one.error is not None:
+            shown = "-".ljust((column + 2) * top - 2)
+            file.write(f"{shown}  {one.path}: {one.error}\n")
+            continue
+        ranked = zip(one.labels, one.probabilities, strict=True)
+        cells = "  ".join(f"{label.ljust(width)}  {share:.4f}" for label, share in ranked)
+        file.write(f"{cells}  {one.path}\n")
+
+
+def write_csv(
+    predictions: Iterable[Prediction], file: IO[str], top: int, classes: Sequence[str]
+) -> None:
+    """Write a row a file: path, label, probability, label_2, probability_2, …, error."""
+    rows = csv.writer(file, lineterminator="\n")
+    rows.writerow(columns(top))
+    rows.writerows(map(lambda one: cells(one, top), predictions))
+
+
+def write_json_lines(
+    predictions: Iterable[Prediction], file: IO[str], top: int, classes: Sequence[str]
+) -> None:
+    """Write an object a file: path and predictions, or path and error."""
+    for one in predictions:
+        line: dict[str, Any] = {"path": one.path}
+        if one.error is not None:
+            line["error"] = one.error
+        else:
+            ranked = zip(one.labels, one.probabilities, strict=True)
+            line["predictions"] = [
+                {"label": label, "probability": share} for label, share in ranked
+            ]
+        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def write_parquet(
+    predictions: Iterable[Prediction], file: IO[bytes], top: int, classes: Sequence[str]
+) -> None:
+    """Write the columns of the CSV as a Parquet file, row group by row group.
+
+    Raises:
+        UserError: pyarrow is not installed.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise UserError(
+            "--format parquet needs pyarrow, which is not installed; run: "
+            "pip install 'automl-cv[parquet]'"
+        ) from None
+    kinds = [pa.float64() if "probability" in name else pa.string() for name in columns(top)]
+    schema = pa.schema(list(zip(columns(top), kinds, strict=True)))
+    rows = map(lambda one: cells(one, top), predictions)
+    with pq.ParquetWriter(file, schema) as writer:
+        while group := list(islice(rows, PARQUET_ROWS)):
+            arrays = [
+                pa.array(column, kind)
+                for column, kind in zip(zip(*group, strict=True), kinds, strict=True)
+            ]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+
+
+def columns(top: int) -> list[str]:
+    """Return the names of the columns of CSV and Parquet."""
+    ranked = [
+        name + ("" if place == 1 else f"_{place}")
+        for place in range(1, top + 1)
+        for name in ("label", "probability")
+    ]
+    return ["path", *ranked, "error"]
+
+
+def cells(one: Prediction, top: int) -> list[str | float | None]:
+    """Return the values of `columns`; None where there is no value."""
+    ranked: list[str | float | None] = [None] * (2 * top)
+    ranked[: 2 * len(one.labels) : 2] = one.labels
+    ranked[1 : 2 * len(one.labels) : 2] = one.probabilities
+    return [one.path, *ranked, one.error]

@@ -1,0 +1,168 @@
+"""Which trial of a run is fitted, and how sure the search was of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean, median_high
+from typing import Any
+
+from automl_cv.errors import AutomlError, UserError
+from automl_cv.history import Epoch
+from automl_cv.models.manifest import Validation
+from automl_cv.models.manifest import Winner as WinnerFacts
+from automl_cv.store.comparison import REPEAT, SOURCE, finalists
+from automl_cv.store.intervals import wilson
+from automl_cv.store.leaderboard import RunTrials, read_run
+from automl_cv.store.records import TrialRecord
+
+
+@dataclass(frozen=True)
+class Winner:
+    """A trial to be fitted.
+
+    Args:
+        facts: what a model's manifest keeps of it.
+        records: the trial itself, or its repeats over seeds or folds.
+        searched: stage and number of the searched trial, whose seeds it has.
+    """
+
+    facts: WinnerFacts
+    records: tuple[TrialRecord, ...]
+    searched: tuple[str, int]
+
+    @property
+    def replay(self) -> tuple[Epoch, ...]:
+        """The epochs to go by: of the repeat with the median best epoch, up to that one."""
+        best = median_high([_best(record).epoch for record in self.records])
+        record = next(one for one in self.records if _best(one).epoch == best)
+        return record.history.epochs[:best]
+
+    @property
+    def slot(self) -> str:
+        """What `--trial` takes to choose it again."""
+        return f"{self.facts.stage}/{self.records[0].trial}"
+
+
+def choose(storage: str, study: str, trial: str | None = None) -> tuple[RunTrials, Winner]:
+    """Return a run and the trial of it that is to be fitted.
+
+    Where a stage trained trials again, the last such stage decides, by the mean over its seeds
+    or folds; otherwise the leaderboard does.
+
+    Args:
+        storage: address of the database.
+        study: see `automl_cv.store.runs.find_run`.
+        trial: "stage/number" for another trial.
+
+    Raises:
+        UserError: there is no such run or trial, or the trial has no result.
+        AutomlError: no trial has a result.
+    """
+    read = read_run(storage, study)
+    if trial is not None:
+        return read, _named(storage, read, trial)
+    if read.repeated:
+        last = max((record.stage for record in read.repeated), key=read.run.stages.index)
+        of_stage = [record for record in read.repeated if record.stage == last]
+        (first, *others) = finalists(of_stage, folds=_folds(read, last))
+        own = [one for one in of_stage if one.parameters[SOURCE] == first.source]
+        over = _over(read, last, own)
+        among = f"the first of {1 + len(others)} by the mean" if others else "the one trained again"
+        why = f"{among} validation accuracy over {over} in stage {last}"
+        return read, _repeated(read, own, why if others else f"{among} in stage {last}")
+    if not read.ranked:
+        raise AutomlError(
+            f"{read.run.name} has no trial with a result; `automl-cv report {read.run.name}` "
+            "says why"
+        )
+    why = f"the first of {len(read.ranked)} trials by validation accuracy at their best epochs"
+    return read, _single(read, read.ranked[0], why)
+
+
+def _named(storage: str, read: RunTrials, trial: str) -> Winner:
+    stage, slash, number = trial.rpartition("/")
+    if not slash or not number.isdecimal():
+        raise UserError(f"--trial {trial}: expected STAGE/NUMBER, as `automl-cv report` shows it")
+    of_stage = read_run(storage, f"{read.run.study}@{read.run.number}", stage)
+    for record in of_stage.ranked:
+        if record.trial == int(number):
+            if SOURCE not in record.parameters:
+                return _single(read, record, "chosen by hand")
+            source = record.parameters[SOURCE]
+            own = [one for one in of_stage.repeated if one.parameters[SOURCE] == source]
+            return _repeated(read, own, f"chosen by hand, as stage {stage} trained it again")
+    reasons = [one.reason for one in of_stage.unranked if one.trial == int(number)]
+    why = f"it has no result: {reasons[0]}" if reasons else "there is none of that number"
+    raise UserError(f"--trial {trial}: {why}; `automl-cv report` lists those there are")
+
+
+def _single(read: RunTrials, record: TrialRecord, why: str) -> Winner:
+    epoch = _best(record)
+    low, high, over = _of_images(read, epoch.val_accuracy)
+    validation = Validation(
+        accuracy=epoch.val_accuracy, low=low, high=high, loss=epoch.val_loss, over=over
+    )
+    return _winner(read, [record], why, f"{record.stage}/{record.trial}", validation)
+
+
+def _repeated(read: RunTrials, own: Sequence[TrialRecord], why: str) -> Winner:
+    stage = own[0].stage
+    (one,) = finalists(own, folds=_folds(read, stage))
+    low, high, over = _of_images(read, one.accuracy.mean)
+    if math.isfinite(one.accuracy.low):
+        low, high, over = one.accuracy.low, one.accuracy.high, _over(read, stage, own)
+    validation = Validation(
+        accuracy=one.accuracy.mean,
+        low=low,
+        high=high,
+        loss=mean(_best(record).val_loss for record in own),
+        over=over,
+    )
+    return _winner(read, own, why, one.source, validation)
+
+
+def _winner(
+    read: RunTrials,
+    records: Sequence[TrialRecord],
+    why: str,
+    trial: str,
+    validation: Validation,
+) -> Winner:
+    parameters: dict[str, Any] = {
+        name: value for name, value in records[0].parameters.items() if name not in (SOURCE, REPEAT)
+    }
+    facts = WinnerFacts(
+        run=read.run.name,
+        stage=records[0].stage,
+        trial=trial,
+        why=why,
+        parameters=parameters,
+        validation=validation,
+    )
+    stage, _, number = trial.rpartition("/")
+    return Winner(facts, tuple(records), (stage, int(number)))
+
+
+def _of_images(read: RunTrials, accuracy: float) -> tuple[float | None, float | None, str]:
+    n_images = read.facts.n_validation
+    if not n_images:
+        return None, None, "an unknown number of images"
+    return *wilson(accuracy, n_images), f"{n_images:,} images"
+
+
+def _folds(read: RunTrials, stage: str) -> int | None:
+    declared = {one["name"]: one for one in read.facts.study.get("stage", ())}
+    folds: int | None = (declared.get(stage, {}).get("retrain") or {}).get("folds")
+    return folds
+
+
+def _over(read: RunTrials, stage: str, records: Sequence[TrialRecord]) -> str:
+    kind = "fold" if _folds(read, stage) else "seed"
+    return f"{len(records)} {kind}{'' if len(records) == 1 else 's'}"
+
+
+def _best(record: TrialRecord) -> Epoch:
+    assert record.best is not None, "only ranked trials come here"
+    return record.best
