@@ -14,7 +14,7 @@ Both ends belong to a range. A condition looks at parameters that stand above it
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Protocol
 
 from pydantic import (
@@ -241,7 +241,7 @@ class Space(BaseModel):
         """
         drawn: dict[str, Value] = {}
         for name, parameter in self.parameters.items():
-            if all(drawn.get(needed) in values for needed, values in parameter.when.items()):
+            if _holds(parameter, drawn):
                 drawn[name] = parameter.draw(name, drawer)
         return drawn
 
@@ -262,7 +262,7 @@ class Space(BaseModel):
         for name, parameter in self.parameters.items():
             if name not in names:
                 continue
-            values = _all_values(name, parameter)
+            values = tuple(_all_values(name, parameter))
             # Conditions on other parameters may hold or not.
             known = {needed: v for needed, v in parameter.when.items() if needed in names}
             is_open = len(known) < len(parameter.when)
@@ -276,19 +276,53 @@ class Space(BaseModel):
             found = grown
         return found
 
+    def sets(self) -> Iterator[dict[str, Value]]:
+        """Yield every parameter set that can be drawn, one at a time: there may be very many.
 
-def _all_values(name: str, parameter: Any) -> tuple[Value, ...]:
+        Raises:
+            ValueError: a range without steps is reached, so that there is no end of sets.
+        """
+        yield from _sets_from(list(self.parameters.items()), {})
+
+
+def _sets_from(
+    left: Sequence[tuple[str, Any]], drawn: dict[str, Value]
+) -> Iterator[dict[str, Value]]:
+    """Yield every set that goes on from what is drawn already."""
+    if not left:
+        yield drawn
+        return
+    (name, parameter), *rest = left
+    if _holds(parameter, drawn):
+        for value in _all_values(name, parameter):
+            yield from _sets_from(rest, {**drawn, name: value})
+    else:
+        yield from _sets_from(rest, drawn)
+
+
+def _holds(parameter: Any, drawn: Mapping[str, Value]) -> bool:
+    """Tell whether a parameter's condition holds."""
+    return all(drawn.get(needed) in values for needed, values in parameter.when.items())
+
+
+def _all_values(name: str, parameter: Any) -> Iterator[Value]:
     match parameter:
         case Constant():
-            return (parameter.value,)
+            yield parameter.value
         case Choice():
-            return parameter.choices
+            yield from parameter.choices
         case IntRange():
-            return tuple(range(parameter.low, parameter.high + 1, parameter.step or 1))
+            yield from range(parameter.low, parameter.high + 1, parameter.step or 1)
         case FloatRange(step=float() as step):
             steps = int((parameter.high - parameter.low) / step + 1e-9)
-            return tuple(parameter.low + number * step for number in range(steps + 1))
-    raise ValueError(f"{name}: the range {parameter} has no end of values; list them")
+            # 0 + 3 * 0.1 lies above 0.3.
+            yield from (
+                min(parameter.low + number * step, parameter.high) for number in range(steps + 1)
+            )
+        case FloatRange() if parameter.low == parameter.high:
+            yield parameter.low
+        case _:
+            raise ValueError(f"{name}: the range {parameter} has no end of values; list them")
 
 
 def _spell_out(raw: Any) -> Any:

@@ -191,6 +191,12 @@ class Stage(Section):
         return checked.as_data()
 
     @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the stages above that this one rests on; none where it searches anew."""
+        narrowed = () if self.narrow_from is None else (self.narrow_from.stage,)
+        return narrowed if self.retrain is None else (*narrowed, *self.retrain.stages)
+
+    @property
     def alteration(self) -> Augmentation:
         """How training images are altered; false where they are not."""
         return augmentation(self.augmentation)

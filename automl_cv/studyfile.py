@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from automl_cv.catalog.backbones import BACKBONES
+from automl_cv.catalog.presets import PRESETS
 from automl_cv.errors import UserError, suggest
 from automl_cv.mistakes import explain
 from automl_cv.parameters import BACKBONE_PARAMETERS
@@ -155,6 +156,13 @@ class StudyFile(Section):
                     f"{key}.stages: {name!r} has another head than {stage.name!r}; a trial is "
                     "trained again with its own"
                 )
+        kinds = {self.stage(name).retrain is not None for name in stage.retrain.stages}
+        if len(kinds) > 1:
+            raise ValueError(
+                f"{key}.stages: {' and '.join(stage.retrain.stages)} can't be ranked together: "
+                "trials of some were trained once, of others again and count by their mean; "
+                "name stages of one kind"
+            )
 
     def stage(self, name: str) -> Stage:
         """Return the stage called `name`; UserError with close matches if there is none."""
@@ -200,6 +208,7 @@ def overridden(
     data: str | None = None,
     seed: int | None = None,
     trials: int | None = None,
+    preset: str | None = None,
 ) -> StudyFile:
     """Return a study with what the command line sets in place of its own.
 
@@ -207,20 +216,27 @@ def overridden(
         study: the study of the file.
         data: a source of images.
         seed: a seed.
-        trials: finished trials that each stage wants.
+        trials: finished trials that each stage which searches wants.
+        preset: an entry of the table of presets, which scales the study's own number of them.
 
     Raises:
-        UserError: a value is out of its bounds.
+        UserError: a value is out of its bounds, there is no such preset, or both are given.
     """
+    if trials is not None and preset is not None:
+        raise UserError("--trials and --preset exclude each other; leave one out")
     raw = study.as_toml_data()
     if data is not None:
         raw["data"]["source"] = data
     if seed is not None:
         raw["seed"] = seed
-    if trials is not None:
-        for stage in raw["stage"]:
-            # A stage that trains again has a trial for each finalist and repeat.
-            stage["trials"] = trials if stage["retrain"] is None else stage["trials"]
+    scaled = None if preset is None else PRESETS[preset].load()
+    for stage in raw["stage"]:
+        if stage["retrain"] is not None:
+            continue  # A stage that trains again has a trial for each finalist and repeat.
+        if scaled is not None:
+            stage["trials"] = scaled(stage["trials"])
+        if trials is not None:
+            stage["trials"] = trials
     return parse(raw, "command line")
 
 

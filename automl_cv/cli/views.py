@@ -21,6 +21,7 @@ from rich.text import Text
 from automl_cv.cli.console import caution, messages, say
 from automl_cv.history import History
 from automl_cv.search import events
+from automl_cv.store.course import sets_text
 from automl_cv.store.records import trials_text
 
 
@@ -72,6 +73,8 @@ class PlainLines:
                 say(narrowed_line(event))
                 for line in event.warnings:
                     caution(f"stage {event.stage}: {line}")
+            case events.SpaceExhausted() | events.StageWaits() | events.TrialRedrawn():
+                (caution if isinstance(event, events.SpaceExhausted) else say)(aside(event))
             case events.StageStarted():
                 self._best = max(event.best.values(), default=0.0)
                 self._trials = event.trials
@@ -85,7 +88,7 @@ class PlainLines:
                     f"best so far {self._best:.4f}"
                 )
             case events.StageEnded():
-                say(f"stage {event.stage}: {event.finished} trials in {event.seconds:.1f} s")
+                say(ended_line(event))
 
 
 class LivePanel:
@@ -134,9 +137,13 @@ class LivePanel:
                 self._console.print(narrowed_line(event), markup=False, highlight=False)
                 self._warn(tuple(f"stage {event.stage}: {line}" for line in event.warnings))
             case events.StageEnded():
-                line = f"stage {event.stage}: {event.finished} trials in {event.seconds:.1f} s"
-                self._console.print(line, markup=False, highlight=False)
+                self._running.clear()
+                self._console.print(ended_line(event), markup=False, highlight=False)
                 self._live.update("")
+            case events.SpaceExhausted():
+                self._warn((aside(event),))
+            case events.TrialRedrawn() | events.StageWaits():
+                pass  # The report and the last lines tell.
             case _:
                 self._take_trial(event)
                 self._live.update(self._panel())
@@ -235,7 +242,8 @@ def features_line(event: events.FeaturesReady) -> str:
         return f"features{of}: all cached, {event.dimension:,} numbers an image"
     speed = event.extracted / max(event.seconds, 1e-9)
     return (
-        f"features{of}: {event.extracted:,} images in {event.seconds:.1f} s ({speed:,.0f} a second), "
+        f"features{of}: {event.extracted:,} images in {event.seconds:.1f} s "
+        f"({speed:,.0f} a second), "
         f"{event.dimension:,} numbers an image; cached from now on"
     )
 
@@ -246,6 +254,25 @@ def stage_line(event: events.StageStarted) -> str:
         return f"stage {event.stage}: all {event.trials} trials are finished already"
     done = f", {event.finished} of them finished already" if event.finished else ""
     return f"stage {event.stage}: {event.trials} trials{done}"
+
+
+def aside(event: events.SpaceExhausted | events.StageWaits | events.TrialRedrawn) -> str:
+    """Return what comes otherwise than asked for."""
+    match event:
+        case events.SpaceExhausted():
+            return f"stage {event.stage}: {sets_text(event.sets)}"
+        case events.StageWaits():
+            return f"stage {event.stage}: left for the next search, the time ended"
+    return (
+        f"{event.stage}: trial {event.trial} drew the parameters of trial {event.same_as}, "
+        "and is drawn anew"
+    )
+
+
+def ended_line(event: events.StageEnded) -> str:
+    """Return how many trials a stage has, and what is missing."""
+    what = event.shortfall or f"{event.finished} trials"
+    return f"stage {event.stage}: {what}, {event.seconds:.1f} s"
 
 
 def narrowed_line(event: events.StageNarrowed) -> str:

@@ -44,11 +44,18 @@ def derived_seed(seed: int, stage: str, trial: int | None, purpose: str) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-def sampler_of(stage: Stage, seed: int, trial: int) -> BaseSampler:
+def sampler_of(stage: Stage, seed: int, trial: int, attempt: int = 0) -> BaseSampler:
     """Return a fresh sampler for one trial.
 
     Fresh, because Optuna does not store a sampler's state: one that goes on after a
     resume would begin its stream again and repeat its first draws.
+
+    Args:
+        stage: names the sampler.
+        seed: the study's seed.
+        trial: number of the trial.
+        attempt: how many sets were drawn for the trial already and thrown away; 0 for a
+            sampler that is one point of a sequence.
     """
     entry = SAMPLERS[stage.sampler.name]
     options = dict(stage.sampler.parameters)
@@ -57,9 +64,22 @@ def sampler_of(stage: Stage, seed: int, trial: int) -> BaseSampler:
         options["index"] = trial
         options["names"] = tuple(stage.space.parameters)
     else:
-        options["seed"] = derived_seed(seed, stage.name, trial, "parameters")
+        options["seed"] = _attempt_seed(seed, stage.name, trial, attempt)
     sampler: BaseSampler = entry.load()(**options)
     return sampler
+
+
+def random_sampler(stage: Stage, seed: int, trial: int, attempt: int) -> BaseSampler:
+    """Return a sampler that draws at random, for a trial whose own sampler repeats itself."""
+    sampler: BaseSampler = SAMPLERS["random"].load()(
+        seed=_attempt_seed(seed, stage.name, trial, attempt)
+    )
+    return sampler
+
+
+def _attempt_seed(seed: int, stage: str, trial: int, attempt: int) -> int:
+    purpose = f"parameters, attempt {attempt}" if attempt else "parameters"
+    return derived_seed(seed, stage, trial, purpose)
 
 
 def check_sampler(stage: Stage) -> None:

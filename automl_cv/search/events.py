@@ -98,6 +98,43 @@ class StageStarted:
 
 
 @dataclass(frozen=True)
+class SpaceExhausted:
+    """A stage asks for more trials than its space holds parameter sets.
+
+    Args:
+        stage: its name.
+        sets: all that there are; each is tried once.
+        asked: trials that the study asks for.
+    """
+
+    stage: str
+    sets: int
+    asked: int
+
+
+@dataclass(frozen=True)
+class StageWaits:
+    """A stage is not begun: the time ended, for it or for one that it rests on."""
+
+    stage: str
+
+
+@dataclass(frozen=True)
+class TrialRedrawn:
+    """A trial drew the parameter set that another one has, and was drawn anew.
+
+    Args:
+        stage: its stage.
+        trial: its number.
+        same_as: number of the other trial.
+    """
+
+    stage: str
+    trial: int
+    same_as: int
+
+
+@dataclass(frozen=True)
 class TrialStarted:
     """A worker trains a trial."""
 
@@ -143,11 +180,13 @@ class StageEnded:
         stage: its name.
         finished: finished trials.
         seconds: what this run spent on it.
+        shortfall: what is missing, and why: "4 of 10 trials (the time ended)"; None if nothing.
     """
 
     stage: str
     finished: int
     seconds: float
+    shortfall: str | None = None
 
 
 Event = (
@@ -158,6 +197,9 @@ Event = (
     | Surveyed
     | StageNarrowed
     | StageStarted
+    | SpaceExhausted
+    | StageWaits
+    | TrialRedrawn
     | TrialStarted
     | EpochEnded
     | TrialEnded

@@ -6,23 +6,21 @@ a busy machine multiplies it. So they are asked here; the file is only written.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState, create_trial
 
 from automl_cv.catalog.pruners import PRUNERS
 from automl_cv.history import Epoch, History, StopReason
-from automl_cv.search.draws import derived_seed, sampler_of
-from automl_cv.space import Space, Value
+from automl_cv.search.distinct import DistinctSampler, DistinctSets, n_sets
+from automl_cv.search.drawers import distributions_of
+from automl_cv.search.draws import derived_seed
+from automl_cv.space import Value
 from automl_cv.stage import Stage
 from automl_cv.store.trials import outcome
 
@@ -36,12 +34,14 @@ class Drawn:
         parameters: values by name.
         distributions: where each was drawn from.
         system_attributes: what the sampler keeps with the trial (CMA-ES its state).
+        same_as: the trial that has the set which this one drew first; None where it kept it.
     """
 
     trial: int
     parameters: Mapping[str, Value]
     distributions: Mapping[str, BaseDistribution]
     system_attributes: Mapping[str, Any]
+    same_as: int | None = None
 
 
 class StageMemory:
@@ -65,14 +65,25 @@ class StageMemory:
             pruner=entry.load()(**stage.pruner.parameters),
         )
         self._running: dict[int, optuna.Trial] = {}
+        self._sets = DistinctSets(stage, seed)
 
     def restore(
         self,
+        trial: int,
         parameters: Mapping[str, Value],
         history: History,
         system_attributes: Mapping[str, Any],
     ) -> None:
         """Add a trial that an earlier run finished; call in the order of trial numbers."""
+        self._sets.hold(trial, parameters)
+        self._add(parameters, history, system_attributes)
+
+    def _add(
+        self,
+        parameters: Mapping[str, Value],
+        history: History,
+        system_attributes: Mapping[str, Any],
+    ) -> None:
         state, value = outcome(history)
         self._study.add_trial(
             create_trial(
@@ -86,18 +97,25 @@ class StageMemory:
         )
 
     def draw(self, trial: int) -> Drawn:
-        """Draw the parameters of a trial and hold it as running.
+        """Draw the parameters of a trial, others than any trial has, and hold it as running.
 
         Args:
             trial: its number; for a sampler that does not learn the parameters depend on
                 it, the seed and the stage alone.
+
+        Raises:
+            AutomlError: no parameter set is left.
         """
-        self._study.sampler = sampler_of(self._stage, self._seed, trial)
+        sampler = DistinctSampler(self._sets, trial)
+        self._study.sampler = sampler
         asked = self._study.ask()
+        assert sampler.drawn is not None
         self._running[trial] = asked
         parameters = self._stage.space.draw(asked)
-        attributes = self._study.trials[asked.number].system_attrs
-        return Drawn(trial, parameters, asked.distributions, attributes)
+        # Without a copy of all trials, which their public property makes.
+        held = self._study.get_trials(deepcopy=False)[asked.number]
+        attributes = dict(held.system_attrs)
+        return Drawn(trial, parameters, asked.distributions, attributes, sampler.drawn.same_as)
 
     def distributions_of(self, parameters: Mapping[str, Value]) -> dict[str, BaseDistribution]:
         """Return the distribution each of a trial's parameters was drawn from."""
@@ -108,9 +126,18 @@ class StageMemory:
         return self._stage.space.combinations(names)
 
     @property
-    def n_trials(self) -> int:
-        """Finished trials that the stage wants."""
-        return self._stage.trials
+    def slots(self) -> Sequence[int]:
+        """Numbers of the trials that the stage wants: not more than there are different ones."""
+        return range(self._n_distinct)
+
+    @property
+    def n_sets(self) -> int | None:
+        """Number of different parameter sets; None where there are enough for all trials."""
+        return None if self._n_distinct == self._stage.trials else self._n_distinct
+
+    @cached_property
+    def _n_distinct(self) -> int:
+        return n_sets(self._stage.space, self._stage.trials)
 
     def training_seed(self, trial: int) -> int:
         """Return the seed of a trial's weights, order and dropout."""
@@ -132,33 +159,3 @@ class StageMemory:
         self._study.tell(
             self._running.pop(trial), value if state == TrialState.COMPLETE else None, state
         )
-
-
-def distributions_of(space: Space, parameters: Mapping[str, Value]) -> dict[str, BaseDistribution]:
-    """Return the distribution each of a trial's parameters was drawn from."""
-    recorder = _Recorder(parameters)
-    space.draw(recorder)
-    return recorder.distributions
-
-
-class _Recorder:
-    """A drawer that returns known values and writes down where they come from."""
-
-    def __init__(self, parameters: Mapping[str, Value]) -> None:
-        self._parameters = parameters
-        self.distributions: dict[str, BaseDistribution] = {}
-
-    def _record(self, name: str, distribution: BaseDistribution) -> Any:
-        self.distributions[name] = distribution
-        return self._parameters[name]
-
-    def suggest_categorical(self, name: str, choices: Any, /) -> Any:
-        return self._record(name, CategoricalDistribution(choices))
-
-    def suggest_float(
-        self, name: str, low: float, high: float, /, *, step: float | None, log: bool
-    ) -> Any:
-        return self._record(name, FloatDistribution(low, high, log=log, step=step))
-
-    def suggest_int(self, name: str, low: int, high: int, /, *, step: int, log: bool) -> Any:
-        return self._record(name, IntDistribution(low, high, log=log, step=step))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from optuna.distributions import (
     BaseDistribution,
@@ -18,6 +19,7 @@ from optuna.distributions import (
 from optuna.storages import RDBStorage
 
 from automl_cv.errors import AutomlError
+from automl_cv.history import History
 from automl_cv.search.draws import derived_seed
 from automl_cv.search.memory import Drawn, StageMemory
 from automl_cv.search.narrowing import best_trials
@@ -25,8 +27,11 @@ from automl_cv.space import Value
 from automl_cv.stage import Stage
 from automl_cv.store.comparison import REPEAT, SOURCE, finalists
 from automl_cv.store.records import TrialRecord
+from automl_cv.store.runs import find_run
 from automl_cv.store.trials import StageTrials
 from automl_cv.studyfile import StudyFile
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -90,25 +95,48 @@ def _source_of(name: str, parameters: Mapping[str, Value]) -> Source:
 class RetrainMemory(StageMemory):
     """The trials of a stage that retrains: given, not drawn.
 
-    Trial n is repeat n % repeats of finalist n // repeats.
+    Trial n is repeat n % repeats of slot n // repeats. Slots never move: a finalist that a
+    resume finds gets a new one, and one that is no longer among the best keeps its own, but
+    counts no more.
 
     Args:
         name: name of the Optuna study.
         stage: one that retrains.
         seed: the study's seed.
-        chosen: what is trained again.
+        chosen: what is trained again, best first.
+        slots: every trial that the stage ever trained again, in the order of their slots;
+            None where these are the chosen ones.
     """
 
-    def __init__(self, name: str, stage: Stage, seed: int, chosen: Sequence[Source]) -> None:
+    def __init__(
+        self,
+        name: str,
+        stage: Stage,
+        seed: int,
+        chosen: Sequence[Source],
+        slots: Sequence[Source] | None = None,
+    ) -> None:
         super().__init__(name, stage, seed)
         assert stage.retrain is not None
         self._chosen = chosen
+        self._held = chosen if slots is None else slots
         self._repeats = stage.retrain.n_repeats
-        self._distributions = _distributions(chosen, self._repeats)
+        self.distributions = _distributions(self._held, self._repeats)
 
     def source(self, trial: int) -> tuple[Source, int]:
         """Return the finalist and the repeat that a trial stands for."""
-        return self._chosen[trial // self._repeats], trial % self._repeats
+        return self._held[trial // self._repeats], trial % self._repeats
+
+    def restore(
+        self,
+        trial: int,
+        parameters: Mapping[str, Value],
+        history: History,
+        system_attributes: Mapping[str, Any],
+    ) -> None:
+        """Add a trial that an earlier run finished, if it still counts."""
+        if trial in self.slots:
+            self._add(parameters, history, system_attributes)
 
     def draw(self, trial: int) -> Drawn:
         """Return the trial's given parameters and hold it as running."""
@@ -129,9 +157,14 @@ class RetrainMemory(StageMemory):
         return found
 
     @property
-    def n_trials(self) -> int:
-        """Finalists times repeats: fewer than the stage wants where finalists are fewer."""
-        return min(self._stage.trials, len(self._chosen) * self._repeats)
+    def slots(self) -> Sequence[int]:
+        """A trial for each finalist and repeat, finalists best first, no more than wanted."""
+        return slots_of(self._stage, self._held, self._chosen)
+
+    @property
+    def n_sets(self) -> int | None:
+        """None: nothing is drawn."""
+        return None
 
     def fold(self, trial: int) -> int | None:
         """Return which fold validates a trial; None where repeats are seeds."""
@@ -140,7 +173,7 @@ class RetrainMemory(StageMemory):
 
     def distributions_of(self, parameters: Mapping[str, Value]) -> dict[str, BaseDistribution]:
         """Return what Optuna is told that the parameters were drawn from: the finalists' values."""
-        return {name: self._distributions[name] for name in parameters}
+        return {name: self.distributions[name] for name in parameters}
 
     def training_seed(self, trial: int) -> int:
         """Return the source trial's own seed for repeat 0, others of its own for the rest.
@@ -156,13 +189,50 @@ class RetrainMemory(StageMemory):
         return derived_seed(self._seed, source.stage, source.trial, purpose)
 
 
+def slots_of(stage: Stage, held: Sequence[T], chosen: Sequence[T]) -> list[int]:
+    """Return the trials that a stage wants: one for each finalist and repeat, best first.
+
+    Args:
+        stage: one that retrains.
+        held: all that it ever trained again, in the order of their slots.
+        chosen: those of them that count, best first.
+    """
+    assert stage.retrain is not None
+    repeats = stage.retrain.n_repeats
+    places = [held.index(one) for one in chosen]
+    return [place * repeats + n for place in places for n in range(repeats)][: stage.trials]
+
+
+def current_sources(stage: Stage, storage: RDBStorage, run: str) -> list[Source]:
+    """Return the trials that a stage trains again as things stand now, best first.
+
+    Stages that the time kept from being begun are left out.
+
+    Args:
+        stage: one that retrains.
+        storage: the database.
+        run: name of the run.
+
+    Raises:
+        AutomlError: none of the stages that it names has a result.
+    """
+    assert stage.retrain is not None
+    begun = find_run(storage, run if "@" in run else f"{run}@1").stages
+    records = {}
+    for name in stage.retrain.stages:
+        if name in begun:
+            held = StageTrials.open(storage, run, name)
+            records[name] = [record for record in held.records() if held.facts.counts(record)]
+    return sources(stage, records)
+
+
 def memory_of(
     study: StudyFile, stage: Stage, storage: RDBStorage, trials: StageTrials
 ) -> StageMemory:
     """Return what draws a stage's trials: a search, or the finalists it trains again.
 
-    Which trials are finalists is stored when the stage begins, and stays: a resume trains the
-    same ones, even where the stages above got more trials since.
+    A resume looks anew which trials are the best: the stages above may have gone on. Those
+    that it finds are trained as well; the others are kept, and count no more.
 
     Args:
         study: holds the stage.
@@ -175,21 +245,31 @@ def memory_of(
     """
     if stage.retrain is None:
         return StageMemory(trials.name, stage, study.seed)
-    records = {
-        name: StageTrials.open(storage, trials.run, name).records() for name in stage.retrain.stages
-    }
-    chosen = sources(stage, records)
-    kept = trials.facts.finalists.get(stage.name)
-    if kept is not None:
-        everything = stage.model_copy(
-            update={"retrain": stage.retrain.model_copy(update={"top": 10**6})}
-        )
-        by_name = {source.name: source for source in sources(everything, records)}
-        chosen = [by_name[name] for name in kept]
-    else:
-        names = tuple(source.name for source in chosen)
-        trials.update_facts(finalists={stage.name: names})
-    return RetrainMemory(trials.name, stage, study.seed, chosen)
+    chosen = current_sources(stage, storage, trials.run)
+    by_name = {source.name: source for source in chosen}
+    kept = trials.facts.finalists.get(stage.name, ())
+    slots = (*kept, *(name for name in by_name if name not in kept))
+    for name in kept:
+        if name not in by_name:
+            by_name[name] = _looked_up(name, storage, trials.run)
+    memory = RetrainMemory(
+        trials.name, stage, study.seed, chosen, [by_name[name] for name in slots]
+    )
+    if kept:
+        trials.widen(memory.distributions)
+    trials.update_facts(
+        finalists={stage.name: slots},
+        contenders={stage.name: tuple(source.name for source in chosen)},
+    )
+    return memory
+
+
+def _looked_up(name: str, storage: RDBStorage, run: str) -> Source:
+    """Return a source by its name: "narrowed/4"."""
+    stage, _, trial = name.rpartition("/")
+    records = StageTrials.open(storage, run, stage).records()
+    parameters = {record.trial: record.parameters for record in records}
+    return Source(stage, int(trial), parameters[int(trial)])
 
 
 def _distributions(chosen: Sequence[Source], repeats: int) -> dict[str, BaseDistribution]:
@@ -206,10 +286,11 @@ def _distributions(chosen: Sequence[Source], repeats: int) -> dict[str, BaseDist
         REPEAT: IntDistribution(0, max(repeats - 1, 0)),
     }
     for name, held in values.items():
-        if all(isinstance(value, int) and not isinstance(value, bool) for value in held):
-            found[name] = IntDistribution(int(min(held)), int(max(held)))
-        elif all(isinstance(value, float) for value in held):
-            found[name] = FloatDistribution(float(min(held)), float(max(held)))
-        else:
+        if any(isinstance(value, bool | str) for value in held):
+            # New choices come last, so that the places of the others stay.
             found[name] = CategoricalDistribution(list(dict.fromkeys(held)))
+        elif all(isinstance(value, int) for value in held):
+            found[name] = IntDistribution(int(min(held)), int(max(held)))
+        else:
+            found[name] = FloatDistribution(float(min(held)), float(max(held)))
     return found

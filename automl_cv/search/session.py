@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import platform
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from optuna.storages import RDBStorage
 
 from automl_cv import __version__, studyfile
 from automl_cv.data import dataset, overlap
 from automl_cv.data.dataset import Dataset
 from automl_cv.errors import UserError
 from automl_cv.search import events, messages
+from automl_cv.search.budget import Budget
 from automl_cv.search.draws import check_sampler
-from automl_cv.search.preparation import needed_features
-from automl_cv.search.retraining import memory_of
-from automl_cv.search.spaces import announcement, check_sources, narrowed_space
-from automl_cv.search.stages import StageRun, is_done
+from automl_cv.search.sequence import StageSequence
+from automl_cv.search.settled import is_settled, tell_settled
+from automl_cv.search.spaces import check_sources
 from automl_cv.search.workers import Crew, raise_failure
-from automl_cv.space import Choice, Constant
-from automl_cv.stage import Stage
 from automl_cv.store.database import open_storage
 from automl_cv.store.records import StudyFacts
 from automl_cv.store.runs import StudyRun, next_run, runs
@@ -61,11 +57,12 @@ class SearchOutcome:
 
     Args:
         run: name of the run, as `report` takes it.
-        missing: trials that are not finished, by stage; empty where all are.
+        shortfalls: what is missing, by stage: "4 of 10 trials (the time ended)"; empty where
+            every stage has its trials.
     """
 
     run: str
-    missing: dict[str, int]
+    shortfalls: Mapping[str, str]
 
 
 def search(study: StudyFile, options: SearchOptions, listen: events.Listener) -> SearchOutcome:
@@ -81,8 +78,8 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
         SearchBroken: trials fail one after the other.
         AutomlError: a stage has no trial with a result that the next one could narrow from.
     """
-    deadline = None if options.timeout is None else time.monotonic() + options.timeout
     stages = [study.stage(options.stage)] if options.stage else list(study.stages)
+    budget = Budget(study, stages, options.timeout, options.workers)
     for stage in stages:
         check_sampler(stage)
     if study.data.source is None:
@@ -92,7 +89,7 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
     if earlier is not None:
         _check_same_study(earlier, study)
     check_sources(stages, earlier)
-    settled = earlier is not None and _is_settled(storage, earlier, stages)
+    settled = earlier is not None and is_settled(storage, earlier, stages)
     # The workers load TensorFlow while this process reads the images.
     with Crew(0 if settled else options.workers) as crew:
         images = dataset.load(
@@ -107,99 +104,18 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
             _check_same_images(earlier, images)
         listen(_data_read(images))
         if earlier is not None and settled:
-            _tell_settled(study, stages, storage, earlier.name, listen)
+            tell_settled(study, stages, storage, earlier.name, listen)
             return SearchOutcome(earlier.name, {})
         prepared = _prepare(crew, study, options, images, listen)
         run = earlier.name if earlier else next_run(storage, study.name)
         facts = _facts(study, images, prepared)
-        missing: dict[str, int] = {}
-        opened: list[StageTrials] = []
-        for declared in stages:
-            is_begun = earlier is not None and declared.name in earlier.stages
-            if not is_begun and _must_wait(declared, missing, deadline):
-                missing[declared.name] = declared.trials
-                continue
-            begun = StageTrials.open(storage, run, declared.name) if is_begun else None
-            stage, trials = _begin(study, declared, facts, storage, run, begun, listen)
-            opened.append(trials)
-            memory = memory_of(study, stage, storage, trials)
-            for order in needed_features(study, stage, memory):
-                if not crew.has(order):
-                    ready = crew.prepare(order, listen)
-                    listen(
-                        events.FeaturesReady(
-                            ready.extracted, ready.dimension, ready.seconds, str(order)
-                        )
-                    )
-            finished = StageRun(stage, memory, trials, crew, listen, deadline).run()
-            if finished < memory.n_trials:
-                missing[stage.name] = memory.n_trials - finished
-        _survey(crew, opened, listen)
-    return SearchOutcome(run, missing)
-
-
-def _tell_settled(
-    study: StudyFile,
-    stages: Sequence[Stage],
-    storage: RDBStorage,
-    run: str,
-    listen: events.Listener,
-) -> None:
-    for stage in stages:
-        if stage.narrow_from is not None:
-            trials = StageTrials.open(storage, run, stage.name)
-            narrowed = narrowed_space(study, stage, storage, run, trials)
-            listen(announcement(stage, narrowed))
-            trials.update_facts(narrowed={stage.name: narrowed})
-        listen(events.StageStarted(stage.name, stage.trials, stage.trials, {}))
-
-
-def _must_wait(stage: Stage, missing: Mapping[str, int], deadline: float | None) -> bool:
-    """Tell whether the time ended before the stage that this one narrows had its trials.
-
-    Those still to come there decide what is searched here.
-    """
-    is_late = deadline is not None and time.monotonic() >= deadline
-    sources = [stage.narrow_from.stage] if stage.narrow_from else []
-    sources += stage.retrain.stages if stage.retrain else []
-    return is_late and any(name in missing for name in sources)
-
-
-def _begin(
-    study: StudyFile,
-    stage: Stage,
-    facts: StudyFacts,
-    storage: RDBStorage,
-    run: str,
-    begun: StageTrials | None,
-    listen: events.Listener,
-) -> tuple[Stage, StageTrials]:
-    """Return a stage with the space that is searched, and its part of the storage."""
-    if stage.narrow_from is not None:
-        narrowed = narrowed_space(study, stage, storage, run, begun)
-        listen(announcement(stage, narrowed))
-        facts = replace(facts, narrowed={stage.name: narrowed})
-        stage = stage.model_copy(update={"space": narrowed.space})
-    if begun is None:
-        with_notes = replace(facts, notes=_notes(stage))
-        return stage, StageTrials.create(storage, run, stage.name, with_notes)
-    begun.update_facts(study=facts.study, versions=facts.versions, narrowed=facts.narrowed)
-    return stage, begun
-
-
-def _is_settled(storage: RDBStorage, earlier: StudyRun, stages: Sequence[Stage]) -> bool:
-    """Tell whether nothing is left to do, so that no worker need load TensorFlow."""
-    for stage in stages:
-        if stage.name not in earlier.stages:
-            return False
-        trials = StageTrials.open(storage, earlier.name, stage.name)
-        done = {record.trial for record in trials.records() if is_done(record)}
-        chosen = trials.facts.finalists.get(stage.name)
-        repeats = stage.retrain.n_repeats if stage.retrain else 1
-        wanted = stage.trials if chosen is None else min(stage.trials, len(chosen) * repeats)
-        if trials.facts.reference is None or not done.issuperset(range(wanted)):
-            return False
-    return True
+        begun = earlier.stages if earlier else ()
+        sequence = StageSequence(study, storage, run, begun, facts, crew, budget, listen)
+        for stage in stages:
+            sequence.run(stage)
+        sequence.note_waiting()
+        _survey(crew, sequence.opened, listen)
+    return SearchOutcome(run, sequence.shortfalls)
 
 
 def _latest(held: Sequence[StudyRun], study: str) -> StudyRun | None:
@@ -317,20 +233,3 @@ def _facts(study: StudyFile, images: Dataset, prepared: messages.Prepared) -> St
         ledger=images.ledger.to_json(),
         warnings=_data_warnings(images),
     )
-
-
-# Zeiler 2012 (https://arxiv.org/abs/1212.5701) has no learning rate at all, which is 1.0.
-ADADELTA_NOTE = (
-    "Adadelta: 0.001 is Keras's default learning rate, the paper's is 1.0; "
-    "at 0.001 it hardly moves in 50 epochs"
-)
-
-
-def _notes(stage: Stage) -> tuple[str, ...]:
-    """Return lines that a reader of the stage's results should know."""
-    if stage.retrain is not None:
-        return ()
-    optimizer, rate = (stage.space.parameters[name] for name in ("optimizer", "learning_rate"))
-    is_adadelta = isinstance(optimizer, Constant) and optimizer.value == "Adadelta"
-    is_default = isinstance(rate, Constant | Choice) and "0.001" in str(rate)
-    return (ADADELTA_NOTE,) if is_adadelta and is_default else ()

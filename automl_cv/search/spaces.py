@@ -9,8 +9,8 @@ from optuna.storages import RDBStorage
 from automl_cv.errors import AutomlError, UserError
 from automl_cv.parameters import known_parameters
 from automl_cv.search import events
+from automl_cv.search.distinct import n_sets
 from automl_cv.search.narrowing import narrow
-from automl_cv.search.stages import is_done
 from automl_cv.stage import Stage
 from automl_cv.store.records import Narrowed
 from automl_cv.store.runs import StudyRun
@@ -19,7 +19,7 @@ from automl_cv.studyfile import StudyFile
 
 
 def check_sources(stages: Sequence[Stage], earlier: StudyRun | None) -> None:
-    """Refuse a stage that narrows another one which is neither searched now nor before.
+    """Refuse a stage that rests on another one which is neither searched now nor before.
 
     Args:
         stages: those to be searched now.
@@ -30,11 +30,11 @@ def check_sources(stages: Sequence[Stage], earlier: StudyRun | None) -> None:
     """
     at_hand = {stage.name for stage in stages} | set(earlier.stages if earlier else ())
     for stage in stages:
-        source = stage.narrow_from
-        if source is not None and source.stage not in at_hand:
+        missing = [name for name in stage.sources if name not in at_hand]
+        if missing:
             raise UserError(
-                f"stage {stage.name!r} is {source}, which has not been searched yet; "
-                f"search it first with --stage {source.stage}, or leave --stage out"
+                f"stage {stage.name!r} rests on {missing[0]!r}, which has not been searched yet; "
+                f"search it first with --stage {missing[0]}, or leave --stage out"
             )
 
 
@@ -71,9 +71,10 @@ def narrowed_space(
     if begun is not None and begun.records():
         kept = begun.facts.narrowed[stage.name]
         return kept.model_copy(update={"best_now": fresh.trials})
-    left = source.trials - sum(is_done(record) for record in records)
+    wanted = n_sets(space, source.trials)
+    left = wanted - sum(record.is_done for record in records)
     if left > 0:
-        remark = f"{left} of the {source.trials} trials of {source.name} were not finished"
+        remark = f"{left} of the {wanted} trials of {source.name} were not finished"
         fresh = fresh.model_copy(update={"remarks": (*fresh.remarks, remark)})
     return fresh
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from automl_cv.errors import SearchBroken
 from automl_cv.history import Epoch, History
 from automl_cv.search import events
+from automl_cv.search.budget import Budget
 from automl_cv.search.memory import Drawn, StageMemory
 from automl_cv.search.messages import Answer, Failed, Train, Trained, Verdict
 from automl_cv.search.workers import Crew, Worker
 from automl_cv.stage import Stage
+from automl_cv.store.course import Course
 from automl_cv.store.records import TrialRecord
 from automl_cv.store.trials import StageTrials
 
@@ -43,7 +45,7 @@ class StageRun:
         trials: the stage's part of the storage.
         crew: the workers.
         listen: is told everything that happens.
-        deadline: `time.monotonic()` at which the search has to end; None for never.
+        budget: says when the stage has to end.
     """
 
     def __init__(
@@ -53,19 +55,19 @@ class StageRun:
         trials: StageTrials,
         crew: Crew,
         listen: events.Listener,
-        deadline: float | None,
+        budget: Budget,
     ) -> None:
         self._stage = stage
         self._memory = memory
         self._trials = trials
         self._crew = crew
         self._listen = listen
-        self._deadline = deadline
+        self._budget = budget
         self._running: dict[Worker, _Running] = {}
         self._broken = 0
 
-    def run(self) -> int:
-        """Run every trial that is missing; return how many are finished now.
+    def run(self) -> tuple[Course, int]:
+        """Run every trial that is missing; return how far the stage came, and trials finished.
 
         Raises:
             SearchBroken: three trials in a row broke.
@@ -74,45 +76,76 @@ class StageRun:
         started = time.monotonic()
         self._trials.claim()
         self._trials.settle()
-        finished = {record.trial: record for record in self._trials.records() if is_done(record)}
+        finished = {record.trial: record for record in self._trials.records() if record.is_done}
         for number in sorted(finished):
             record = finished[number]
-            self._memory.restore(record.parameters, record.history, record.system_attributes)
-        wanted = self._memory.n_trials
-        pending = deque(n for n in range(wanted) if n not in finished)
-        self._finished = len(finished)
+            self._memory.restore(
+                number, record.parameters, record.history, record.system_attributes
+            )
+            self._budget.measure(self._stage, record.history)
+        slots = self._memory.slots
+        pending = deque(n for n in slots if n not in finished)
+        self._finished = len(slots) - len(pending)
+        self._begin_course()
         self._listen(
             events.StageStarted(
                 self._stage.name,
-                wanted,
+                len(slots),
                 self._finished,
                 best_by_optimizer(finished),
             )
         )
         try:
-            self._work(pending)
+            is_cut = self._work(pending)
         finally:
             self._abandon()
             self._trials.release()
+        self._note(replace(self._course, is_cut=is_cut))
         self._listen(
-            events.StageEnded(self._stage.name, self._finished, time.monotonic() - started)
+            events.StageEnded(
+                self._stage.name,
+                self._finished,
+                time.monotonic() - started,
+                self._course.shortfall(self._finished),
+            )
         )
-        return self._finished
+        return self._course, self._finished
 
-    def _work(self, pending: deque[int]) -> None:
-        while (pending or self._running) and not self._is_late():
+    def _begin_course(self) -> None:
+        """Store how many trials the stage wants, and tell if there are no more to have."""
+        before = self._trials.facts.courses.get(self._stage.name)
+        self._note(
+            Course(
+                wanted=len(self._memory.slots),
+                n_sets=self._memory.n_sets,
+                redrawn=() if before is None else before.redrawn,
+            )
+        )
+        if self._memory.n_sets is not None:
+            sets, asked = self._memory.n_sets, self._stage.trials
+            self._listen(events.SpaceExhausted(self._stage.name, sets, asked))
+
+    def _note(self, course: Course) -> None:
+        self._course = course
+        if self._trials.facts.courses.get(self._stage.name) != course:
+            self._trials.update_facts(courses={self._stage.name: course})
+
+    def _work(self, pending: deque[int]) -> bool:
+        """Run the trials; return whether the time ended before they all were."""
+        while pending or self._running:
+            if self._budget.is_over(self._stage):
+                return True
             for worker in self._crew.workers:
                 if pending and worker not in self._running:
                     self._begin(worker, pending.popleft())
             for worker, answer in self._crew.answers(timeout=1.0):
                 if worker in self._running:
                     self._take(worker, answer)
-
-    def _is_late(self) -> bool:
-        return self._deadline is not None and time.monotonic() >= self._deadline
+        return False
 
     def _begin(self, worker: Worker, number: int) -> None:
         drawn = self._memory.draw(number)
+        self._note_redrawn(drawn)
         order = Train(
             self._stage,
             number,
@@ -124,12 +157,22 @@ class StageRun:
         self._running[worker] = _Running(drawn, time.monotonic(), [])
         self._listen(events.TrialStarted(self._stage.name, number, drawn.parameters))
 
+    def _note_redrawn(self, drawn: Drawn) -> None:
+        """Store and tell that a trial drew what another one has; it may not do so again."""
+        redrawn = {*self._course.redrawn} - {drawn.trial}
+        if drawn.same_as is not None:
+            redrawn.add(drawn.trial)
+            self._listen(events.TrialRedrawn(self._stage.name, drawn.trial, drawn.same_as))
+        self._note(replace(self._course, redrawn=tuple(sorted(redrawn))))
+
     def _take(self, worker: Worker, answer: Answer) -> None:
         running = self._running[worker]
         match answer:
             case Epoch():
                 running.epochs.append(answer)
                 worker.send(Verdict(self._memory.after(running.drawn.trial, answer)))
+                if answer.is_finite:
+                    self._budget.note_result()
                 self._keep(running)
                 self._listen(
                     events.EpochEnded(
@@ -158,16 +201,19 @@ class StageRun:
         now = time.monotonic()
         if now - (running.written or running.started) < SECONDS_BETWEEN_WRITES:
             return
-        drawn = running.drawn
         if running.written is None:
-            self._trials.begin(
-                drawn.trial,
-                drawn.parameters,
-                drawn.distributions,
-                system_attributes=drawn.system_attributes,
-            )
-        self._trials.write_epochs(drawn.trial, History(tuple(running.epochs)))
+            self._show(running.drawn)
+        self._trials.write_epochs(running.drawn.trial, History(tuple(running.epochs)))
         running.written = now
+
+    def _show(self, drawn: Drawn) -> None:
+        """Write a trial as one that runs."""
+        self._trials.begin(
+            drawn.trial,
+            drawn.parameters,
+            drawn.distributions,
+            system_attributes=drawn.system_attributes,
+        )
 
     def _end(
         self, worker: Worker, history: History, optimizer_config: Mapping[str, object]
@@ -176,6 +222,7 @@ class StageRun:
         worker.trained += 1
         drawn = running.drawn
         self._memory.finish(drawn.trial, history)
+        self._budget.measure(self._stage, history)
         self._trials.finish(
             drawn.trial,
             drawn.parameters,
@@ -192,21 +239,18 @@ class StageRun:
         )
 
     def _abandon(self) -> None:
-        """Give up what still runs: its trials run again, with the same numbers, next time."""
+        """Give up what still runs: its trials run again, with the same numbers, next time.
+
+        What they reached is kept for the report, but is no result: a trial that was cut is
+        another one than the search without a deadline would have.
+        """
         for worker, running in self._running.items():
-            if running.written is not None:
+            if running.epochs:
+                if running.written is None:
+                    self._show(running.drawn)
                 self._trials.interrupt(running.drawn.trial, History(tuple(running.epochs)))
             worker.replace()
         self._running.clear()
-
-
-def is_done(record: TrialRecord) -> bool:
-    """Tell whether a trial need not run again: it has a result, or diverged and always will.
-
-    A trial that broke (out of memory, a killed process) gets another chance with the
-    next search, since its cause may be gone.
-    """
-    return record.state in ("complete", "pruned") or record.history.stop_reason == "diverged"
 
 
 def best_by_optimizer(records: Mapping[int, TrialRecord]) -> dict[str, float]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -11,6 +12,7 @@ from optuna.storages import RDBStorage
 
 from automl_cv.history import Epoch
 from automl_cv.store.comparison import SOURCE
+from automl_cv.store.course import course_lines
 from automl_cv.store.database import open_storage
 from automl_cv.store.intervals import differs, wilson
 from automl_cv.store.reading import read_records
@@ -71,6 +73,7 @@ def read_run(
         record
         for position in positions
         for record in read_records(storage, run.study_ids[position], run.name, run.stages[position])
+        if run.facts[position].counts(record)
     ]
     repeated = [record for record in records if record.is_ranked and SOURCE in record.parameters]
     ranked = sorted(
@@ -81,9 +84,17 @@ def read_run(
         ),
         key=_merit,
     )
+    facts = merged([run.facts[position] for position in positions])
+    done = Counter(record.stage for record in records if record.is_done)
+    courses = {
+        name: course
+        for name, course in facts.courses.items()
+        # One that was begun since it was noted says itself how far it came.
+        if course.is_begun or (stage is None and name not in run.stages)
+    }
     return RunTrials(
         run=run,
-        facts=merged([run.facts[position] for position in positions]),
+        facts=replace(facts, notes=(*course_lines(courses, done), *facts.notes)),
         ranked=tuple(ranked),
         unranked=tuple(record for record in records if not record.is_ranked),
         repeated=tuple(repeated),

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from automl_cv.history import Epoch, History
 from automl_cv.space import Space
+from automl_cv.store.course import Course
 
 # Attributes of an Optuna study or trial. The version grows when a value's meaning changes.
 FACTS = "automl-cv:v1:facts"  # of a study: StudyFacts
@@ -90,8 +91,11 @@ class StudyFacts:
             split: label, accuracy, val_accuracy, loss, val_loss, seconds.
         notes: lines that belong below the leaderboard.
         narrowed: the space that each stage with `narrow_from` searches, by stage.
-        finalists: the trials that each stage with `retrain` trains again, best first, as
-            "stage/trial", by stage.
+        finalists: the trials that each stage with `retrain` ever trained again, in the order
+            of its slots, as "stage/trial", by stage.
+        contenders: those of them that count now, best first, by stage: others were the best
+            only until a stage above went on.
+        courses: how far each stage came, by stage; also of those that were not begun.
         started: when the stage began, UTC. Optuna's own times are naive and local.
     """
 
@@ -109,6 +113,8 @@ class StudyFacts:
     notes: tuple[str, ...] = ()
     narrowed: Mapping[str, Narrowed] = field(default_factory=dict)
     finalists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    contenders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    courses: Mapping[str, Course] = field(default_factory=dict)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
@@ -120,6 +126,12 @@ class StudyFacts:
     def n_validation(self) -> int | None:
         """Number of validation images; None where it is not known."""
         return self.split_sizes.get("validation")
+
+    def counts(self, record: TrialRecord) -> bool:
+        """Tell whether a trial counts: not one that was trained again and is outdone since."""
+        contenders = self.contenders.get(record.stage)
+        source = record.parameters.get("source")
+        return contenders is None or source is None or source in contenders
 
     def to_json(self) -> dict[str, Any]:
         """Return the facts as plain dicts, lists and strings."""
@@ -133,8 +145,11 @@ class StudyFacts:
         values = {name: value for name, value in stored.items() if name in known}
         for name in ("class_names", "warnings", "notes"):
             values[name] = tuple(values.get(name, ()))
-        values["finalists"] = {
-            name: tuple(chosen) for name, chosen in values.get("finalists", {}).items()
+        for key in ("finalists", "contenders"):
+            values[key] = {name: tuple(chosen) for name, chosen in values.get(key, {}).items()}
+        values["courses"] = {
+            name: Course(**{**course, "redrawn": tuple(course["redrawn"])})
+            for name, course in values.get("courses", {}).items()
         }
         values["narrowed"] = {
             name: Narrowed.model_validate(one) for name, one in values.get("narrowed", {}).items()
@@ -184,6 +199,15 @@ class TrialRecord:
     def is_ranked(self) -> bool:
         """Whether the trial has a result that a leaderboard can show."""
         return self.state in ("complete", "pruned") and self.value is not None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether a trial need not run again: it has a result, or diverged and always will.
+
+        A trial that broke (out of memory, a killed process) gets another chance with the
+        next search, since its cause may be gone.
+        """
+        return self.state in ("complete", "pruned") or self.history.stop_reason == "diverged"
 
     @property
     def reason(self) -> str:
@@ -240,9 +264,21 @@ def merged(facts: list[StudyFacts]) -> StudyFacts:
         notes=_unique([line for one in facts for line in one.notes]),
         narrowed={name: narrowed for one in facts for name, narrowed in one.narrowed.items()},
         finalists={name: chosen for one in facts for name, chosen in one.finalists.items()},
+        contenders={name: chosen for one in facts for name, chosen in one.contenders.items()},
+        courses=_courses(facts),
         reference=next((one.reference for one in reversed(facts) if one.reference), None),
         started=min(one.started for one in facts),
     )
+
+
+def _courses(facts: list[StudyFacts]) -> dict[str, Course]:
+    """Join the courses; what a stage says of itself counts before what others noted of it."""
+    found: dict[str, Course] = {}
+    for one in facts:
+        for name, course in one.courses.items():
+            if name not in found or course.is_begun:
+                found[name] = course
+    return found
 
 
 def _unique(lines: list[str]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from automl_cv.errors import AutomlError
 from automl_cv.history import History
 from automl_cv.store.database import patiently
 from automl_cv.store.lease import Lease
-from automl_cv.store.optuna_tables import TrialRow, read_trials, write_curve
+from automl_cv.store.optuna_tables import TrialRow, read_trials, widen, write_curve
 from automl_cv.store.reading import lease_of, read_records
 from automl_cv.store.records import (
     FACTS,
@@ -103,6 +103,14 @@ class StageTrials:
         """Store the facts with some of their fields changed: warnings, reference, notes, …"""
         self.facts = replace(self.facts, **changes)
         patiently(lambda: self.study.set_user_attr(FACTS, self.facts.to_json()))
+
+    def widen(self, distributions: Mapping[str, BaseDistribution]) -> None:
+        """Give all trials wider distributions: choices with further ones at the end.
+
+        Args:
+            distributions: by parameter.
+        """
+        patiently(lambda: widen(self.storage, self._study_id, distributions))
 
     @property
     def name(self) -> str:

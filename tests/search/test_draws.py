@@ -78,7 +78,7 @@ def test_a_resumed_stage_draws_what_an_undisturbed_one_does(sampler):
         history = history_of(1 - abs(drawn.parameters["learning_rate"] - 0.01))
         undisturbed.finish(number, history)
         if number < 14:
-            resumed.restore(drawn.parameters, history, drawn.system_attributes)
+            resumed.restore(number, drawn.parameters, history, drawn.system_attributes)
         else:
             assert resumed.draw(number).parameters == drawn.parameters
             resumed.finish(number, history)

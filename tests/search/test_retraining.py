@@ -86,7 +86,7 @@ def memory(stage: str) -> RetrainMemory:
 
 def test_each_finalist_is_trained_with_its_own_parameters():
     held = memory("finalists")
-    drawn = [held.draw(number) for number in range(held.n_trials)]
+    drawn = [held.draw(number) for number in range(len(held.slots))]
     assert [d.parameters["source"] for d in drawn] == ["coarse/1"] * 3 + ["coarse/0"] * 3
     assert [d.parameters["repeat"] for d in drawn] == [0, 1, 2, 0, 1, 2]
     assert "momentum" not in drawn[0].parameters
@@ -106,7 +106,7 @@ def test_seeds_are_the_trials_own_first_and_pair_up_between_stages():
 def test_fewer_finalists_than_asked_for_are_fewer_trials():
     chosen = sources(STUDY.stage("finalists"), {"coarse": SEARCHED["coarse"][:1]})
     held = RetrainMemory("s/finalists", STUDY.stage("finalists"), 0, chosen)
-    assert held.n_trials == 3
+    assert len(held.slots) == 3
 
 
 def images(count: int) -> Images:

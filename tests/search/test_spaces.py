@@ -127,8 +127,8 @@ def test_a_source_must_be_at_hand(study, storage, coarse):
     with pytest.raises(UserError) as raised:
         check_sources([narrowed], None)
     assert str(raised.value) == (
-        "stage 'narrowed' is narrowed from the best 2 trials of coarse, which has not been "
-        "searched yet; search it first with --stage coarse, or leave --stage out"
+        "stage 'narrowed' rests on 'coarse', which has not been searched yet; "
+        "search it first with --stage coarse, or leave --stage out"
     )
     check_sources(study.stages, None)
     earlier = find_run(storage, "slides")

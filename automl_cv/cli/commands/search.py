@@ -43,9 +43,20 @@ def search(
     trials: Annotated[
         int | None, typer.Option(min=1, help="Trials a stage, in place of the study's own.")
     ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="Trials of the stages that search: quick (a third, at least 3), balanced (the "
+            "study's own), thorough (four times). A later search may use another one.",
+            metavar="NAME",
+        ),
+    ] = None,
     timeout: Annotated[
         str | None,
-        typer.Option(help="End after this time: 90s, 10m, 1h30m. What is done is kept."),
+        typer.Option(
+            help="End after this time: 90s, 10m, 1h30m. What is done is kept, and time is set "
+            "aside for finalists."
+        ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that train side by side.")] = 1,
     seed: Annotated[
@@ -76,7 +87,9 @@ def search(
     from automl_cv.search import session
 
     seconds = parse_duration(timeout)
-    chosen = studyfile.overridden(library.load(study), data=data, seed=seed, trials=trials)
+    chosen = studyfile.overridden(
+        library.load(study), data=data, seed=seed, trials=trials, preset=preset
+    )
     todo = session.SearchOptions(
         storage=storage,
         cache_dir=options.cache_folder(cache_dir),
@@ -94,9 +107,10 @@ def search(
         raise
     if not json_lines:
         _show_leaderboard(storage, outcome.run)
-    if outcome.missing:
-        left = ", ".join(f"{count} of {name}" for name, count in outcome.missing.items())
-        say(f"trials left: {left}. The same command again goes on from here.", quiet=quiet)
+    for name, shortfall in outcome.shortfalls.items():
+        say(f"stage {name}: {shortfall}", quiet=quiet)
+    if outcome.shortfalls:
+        say("The same command again goes on from here.", quiet=quiet)
     say(f"more: automl-cv report {outcome.run}", quiet=quiet or json_lines)
 
 

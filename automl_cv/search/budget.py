@@ -1,0 +1,127 @@
+"""The time that a search has, and how much of it is set aside for stages that train again."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+
+from automl_cv.history import History
+from automl_cv.stage import Stage
+from automl_cv.store.course import Course
+from automl_cv.studyfile import StudyFile
+
+# Of ten measured trials, the second slowest counts: early stopping makes most of them shorter
+# than the finalists, which are the ones that went on improving.
+QUANTILE = 0.9
+
+
+class Budget:
+    """Says when a stage has to end.
+
+    A stage that searches ends early by what the stages below it need that train its best
+    trials again, so that there is a winner when the time ends. What they need is estimated
+    from the trials measured so far, anew after each.
+
+    Args:
+        study: holds all stages.
+        stages: those that this search runs, in order.
+        seconds: the time that it has, from now; None for all it wants.
+        workers: processes that train side by side.
+    """
+
+    def __init__(
+        self, study: StudyFile, stages: Sequence[Stage], seconds: float | None, workers: int
+    ) -> None:
+        self._study = study
+        self._stages = stages
+        self._ends = None if seconds is None else time.monotonic() + seconds
+        self._workers = workers
+        self._seconds: dict[str, list[float]] = {}  # of each trial, by epoch allowed
+        self._results: dict[str, int] = {}
+        self._reserves: dict[str, float] = {}
+        self._has_something = False
+
+    def measure(self, stage: Stage, history: History) -> None:
+        """Take in a trial that ended, now or in an earlier search."""
+        self._seconds.setdefault(stage.name, []).append(history.seconds / stage.epochs)
+        if history.best is not None and history.stop_reason != "failed":
+            self._results[stage.name] = self._results.get(stage.name, 0) + 1
+            self.note_result()
+        self._reserves.clear()
+
+    def note_result(self) -> None:
+        """Take note that there is something to show: a trial, or an epoch of one that runs."""
+        self._has_something = True
+
+    def is_over(self, stage: Stage) -> bool:
+        """Tell whether a stage has to end.
+
+        Never before there is anything to show: a search whose time ends while the images are
+        read, or in the first epoch of its first trial, goes on to the end of that epoch.
+        """
+        if self._ends is None or not self._has_something:
+            return False
+        return time.monotonic() >= self._ends - self.reserve(stage)
+
+    def reserve(self, stage: Stage) -> float:
+        """Return the seconds that are set aside while a stage runs."""
+        if stage.name not in self._reserves:
+            later = self._stages[[one.name for one in self._stages].index(stage.name) + 1 :]
+            self._reserves[stage.name] = (
+                0.0 if stage.retrain else sum(map(self._needed, filter(_retrains, later)))
+            )
+        return self._reserves[stage.name]
+
+    def n_sources(self, stage: Stage) -> int:
+        """Return how many trials a stage would train again as things stand now."""
+        assert stage.retrain is not None
+        at_hand = 0
+        for source in map(self._study.stage, stage.sources):
+            at_hand += (
+                self.n_sources(source) if source.retrain else self._results.get(source.name, 0)
+            )
+        return min(stage.retrain.top, at_hand)
+
+    def _needed(self, stage: Stage) -> float:
+        """Return the seconds that a stage which retrains takes from here; 0 if unknown."""
+        assert stage.retrain is not None
+        trials = min(stage.trials, self.n_sources(stage) * stage.retrain.n_repeats)
+        measured = [each for name in self._searched(stage) for each in self._seconds.get(name, ())]
+        if not measured:
+            return 0.0
+        each = sorted(measured)[math.ceil(QUANTILE * len(measured)) - 1] * stage.epochs
+        return math.ceil(trials / self._workers) * each
+
+    def _searched(self, stage: Stage) -> set[str]:
+        """Return the names of the stages that searched what a stage trains again."""
+        found: set[str] = set()
+        for source in map(self._study.stage, stage.sources):
+            found |= self._searched(source) if source.retrain else {source.name}
+        return found
+
+
+def _retrains(stage: Stage) -> bool:
+    return stage.retrain is not None
+
+
+def must_wait(
+    stage: Stage, study: StudyFile, courses: Mapping[str, Course], budget: Budget
+) -> bool:
+    """Tell whether a stage can't be run in the time that is left.
+
+    What a stage that narrows searches is decided by all trials of the other stage, those
+    still to come included; so is which of the finalists is the best. Only the finalists
+    themselves are taken from what there is, so that there is a winner: a resume adds those
+    that it finds.
+
+    Args:
+        stage: the one whose turn it is.
+        study: holds all stages.
+        courses: how far the stages before it came in this search.
+        budget: the time.
+    """
+    cut = [study.stage(name) for name in stage.sources if name in courses and courses[name].is_cut]
+    if stage.retrain is None or any(source.retrain for source in cut):
+        return budget.is_over(stage) or bool(cut)
+    return budget.is_over(stage) or (bool(cut) and budget.n_sources(stage) == 0)
