@@ -6,9 +6,11 @@ it runs once for each image, and what comes out is cached as features are.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 
 from automl_cv.engine import backbone as backbones
 from automl_cv.errors import UserError
@@ -25,12 +27,14 @@ class Cut:
             shape (batch, height * width * channels).
         trained: from that map, shape (batch, height, width, channels), to the outputs of the
             blocks behind it, not pooled; trainable.
+        weights: those that the trained part begins with.
         shape: height, width and channels of the map.
         n_frozen: blocks whose output lies before the cut, or is the cut.
     """
 
     frozen: keras.Model
     trained: keras.Model
+    weights: Sequence[np.ndarray]
     shape: tuple[int, int, int]
     n_frozen: int
 
@@ -80,7 +84,7 @@ def cut(backbone: Backbone, image_size: int, n_blocks: int) -> Cut:
         image_size,
         lambda maps: [keras.layers.Flatten(name="map")(one) for one in maps],
     )
-    return Cut(frozen, trained, shape, len(outputs) - len(behind))
+    return Cut(frozen, trained, trained.get_weights(), shape, len(outputs) - len(behind))
 
 
 def _bottleneck(network: keras.Model, highest: int) -> int:

@@ -217,7 +217,10 @@ class _Steps:
             sums.append(self._traced[kind](*given))
         # Read at the end: before, the reading would wait for each step of a GPU.
         totals = np.asarray([pair.numpy() for pair in sums], np.float64).sum(axis=0)
-        return float(totals[0] / images), float(totals[1] / images)
+        # In the loop of the heads, TensorFlow makes a multiplication of the division by the
+        # number of validation images. The same share must be the same number here.
+        loss, accuracy = totals.astype(np.float32) * (np.float32(1) / np.float32(images))
+        return float(loss), float(accuracy)
 
     def state(self) -> tuple[np.ndarray, ...]:
         """Return a copy of every variable; the states of random numbers are among them."""

@@ -18,7 +18,7 @@ from automl_cv.engine.head import describe
 from automl_cv.engine.network import NetworkData, NetworkTrainer
 from automl_cv.engine.training import HeadTrainer, epoch_order
 from tests.engine import small_network
-from tests.engine.small_network import CLASSES, IMAGES, TASK, figures
+from tests.engine.small_network import IMAGES, TASK, figures
 from tests.engine.test_training import blobs, go_on, task
 
 keras = runtime.keras
