@@ -258,6 +258,8 @@ def test_a_second_search_passes_no_image_through_the_backbone(study, run, tmp_pa
         (["search", "quickstart", "--stage", "corse"], "did you mean 'coarse'?"),
         (["search", "quickstart", "--data", "digit"], "did you mean 'digits'?"),
         (["search", "quickstart", "--timeout", "soon"], "is no time"),
+        (["search", "quickstart", "--preset", "thorogh"], "did you mean 'thorough'?"),
+        (["search", "quickstart", "--preset", "quick", "--trials", "3"], "exclude each other"),
         (["search", "quickstart", "--trials", "0"], "Invalid value for '--trials'"),
         (["search", "slides"], "--data PATH"),
         (["report"], "no such database"),
@@ -274,6 +276,36 @@ def test_wrong_input_exits_with_2_and_one_readable_line(arguments, message, run)
 
 def test_a_traceback_comes_with_debug_only(run):
     assert "Traceback" in run("search", "quikstart", "--debug", check=False).stderr
+
+
+def test_a_space_that_ends_ends_the_search(run, tmp_path):
+    (tmp_path / "grid.toml").write_text("""
+        extends = "quickstart"
+        name = "grid"
+        [[stage]]
+        name = "coarse"
+        trials = 9
+        epochs = 2
+        [stage.space]
+        optimizer = ["SGD", "Adam"]
+        batch_size = 64
+        learning_rate = 0.01
+        momentum = { choices = [0.0, 0.5], when = { optimizer = ["SGD"] } }
+    """)
+    holds = "stage coarse: the space holds 3 parameter sets, fewer than the trials asked for"
+    done = run("search", "./grid.toml", "--stage", "coarse", "--workers", "2")
+    assert f"warning: {holds}" in done.stderr
+    redrawn = done.stderr.count("and is drawn anew")
+    assert redrawn > 0
+    assert "trials left" not in done.stderr
+    assert len(leaderboard(run)) == 3
+    shown = run("report").stdout
+    assert holds in shown
+    assert f"stage coarse: {redrawn} of 3 trials drew" in shown
+
+    again = run("search", "./grid.toml", "--stage", "coarse")
+    assert "stage coarse: all 3 trials are finished already" in again.stderr
+    assert f"stage coarse: {redrawn} of 3 trials drew" in run("report").stdout
 
 
 ALL_STAGES = """

@@ -53,8 +53,8 @@ class Course:
 
 def sets_text(count: int) -> str:
     """Say that a space has no more parameter sets."""
-    sets = "one parameter set" if count == 1 else f"{count} parameter sets"
-    return f"the space holds {sets}, fewer than the trials asked for; each is tried once"
+    sets, each = ("one parameter set", "it") if count == 1 else (f"{count} parameter sets", "each")
+    return f"the space holds {sets}, fewer than the trials asked for; {each} is tried once"
 
 
 def course_lines(courses: Mapping[str, Course], finished: Mapping[str, int]) -> list[str]:
@@ -68,4 +68,24 @@ def course_lines(courses: Mapping[str, Course], finished: Mapping[str, int]) -> 
         f"stage {name}: {line}"
         for name, course in courses.items()
         for line in course.lines(finished.get(name, 0))
+    ]
+
+
+def outdone_lines(
+    finalists: Mapping[str, tuple[str, ...]], contenders: Mapping[str, tuple[str, ...]]
+) -> list[str]:
+    """Return which finalists count no more, since a stage above went on and found better ones.
+
+    Args:
+        finalists: all that were ever trained again, by stage.
+        contenders: those that count, by stage.
+    """
+    outdone = {
+        stage: [name for name in names if name not in contenders.get(stage, names)]
+        for stage, names in finalists.items()
+    }
+    return [
+        f"stage {stage}: {', '.join(names)} trained again too, and outdone since"
+        for stage, names in outdone.items()
+        if names
     ]

@@ -12,7 +12,7 @@ from optuna.storages import RDBStorage
 
 from automl_cv.history import Epoch
 from automl_cv.store.comparison import SOURCE
-from automl_cv.store.course import course_lines
+from automl_cv.store.course import course_lines, outdone_lines
 from automl_cv.store.database import open_storage
 from automl_cv.store.intervals import differs, wilson
 from automl_cv.store.reading import read_records
@@ -92,9 +92,10 @@ def read_run(
         # One that was begun since it was noted says itself how far it came.
         if course.is_begun or (stage is None and name not in run.stages)
     }
+    lines = course_lines(courses, done) + outdone_lines(facts.finalists, facts.contenders)
     return RunTrials(
         run=run,
-        facts=replace(facts, notes=(*course_lines(courses, done), *facts.notes)),
+        facts=replace(facts, notes=(*lines, *facts.notes)),
         ranked=tuple(ranked),
         unranked=tuple(record for record in records if not record.is_ranked),
         repeated=tuple(repeated),
