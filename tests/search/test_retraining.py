@@ -13,6 +13,7 @@ from automl_cv.history import Epoch, History
 from automl_cv.search.draws import derived_seed
 from automl_cv.search.messages import Images
 from automl_cv.search.retraining import RetrainMemory, Source, sources
+from automl_cv.search.spaces import check_sources
 from automl_cv.search.trainers import fold_numbers
 from automl_cv.store.records import TrialRecord
 
@@ -109,6 +110,26 @@ def test_fewer_finalists_than_asked_for_are_fewer_trials():
     assert len(held.slots) == 3
 
 
+def test_slots_never_move_and_only_contenders_are_trained():
+    first, second, third = (Source("coarse", n, {**SGD, "batch_size": 20 + n}) for n in range(3))
+    stage = STUDY.stage("finalists")
+    # The second is outdone; the third was found by a resume, and is the best now.
+    held = RetrainMemory("s/finalists", stage, 0, [third, first], [first, second, third])
+    assert held.slots == [6, 7, 8, 0, 1, 2]
+    assert held.source(7) == (third, 1)
+    before = RetrainMemory("s/finalists", stage, 0, [first, second])
+    for slot in range(6):
+        assert held.source(slot) == before.source(slot)
+        assert held.training_seed(slot) == before.training_seed(slot)
+
+
+@pytest.mark.parametrize("stage", ["finalists", "augmented"])
+def test_a_stage_alone_needs_those_it_trains_again(stage):
+    with pytest.raises(UserError, match="which has not been searched yet; search it first with"):
+        check_sources([STUDY.stage(stage)], None)
+    check_sources(STUDY.stages, None)
+
+
 def images(count: int) -> Images:
     labels = np.arange(count, dtype=np.int32) % 3
     return Images(
@@ -140,6 +161,7 @@ def test_folds_are_stratified_and_keep_groups_together():
     [
         (('stages = "coarse", top', 'stages = "corse", top'), "did you mean 'coarse'"),
         (("repeats = 3 }\n[[", "repeats = 3, folds = 4 }\n[["), "exclude each other"),
+        (('["finalists"]', '["finalists", "coarse"]'), "can't be ranked together"),
         (("zoom = 0.1", "zom = 0.1"), "did you mean 'zoom'"),
         (("zoom = 0.1", "cutmix = true"), "cutmix mixes images"),
         (("repeats = 3 }\naug", "folds = 3 }\naug"), "not with augmentation"),
