@@ -7,6 +7,7 @@ from typing import Any
 
 from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.catalog.heads import HEADS
+from automl_cv.catalog.networks import NETWORKS
 from automl_cv.catalog.optimizers import OPTIMIZERS
 from automl_cv.catalog.schedules import SCHEDULES
 from automl_cv.catalog.settings import Setting
@@ -26,15 +27,21 @@ ANY_OPTIMIZER = Choice(choices=tuple(OPTIMIZERS.names))
 
 
 def checked_space(
-    space: Space, head: str | None, schedule: str | None, *, is_partial: bool = False
+    space: Space,
+    head: str | None,
+    schedule: str | None,
+    *,
+    network: str | None = None,
+    is_partial: bool = False,
 ) -> Space:
-    """Check a space against what training, its optimizers, head and schedule take.
+    """Check a space against what training, its optimizers, head or network, and schedule take.
 
     Args:
         space: what a stage searches.
         head: the stage's head, whose own parameters the space may hold; None where it is not
             known, so that no parameter's name can be told to be wrong.
         schedule: likewise its schedule.
+        network: the network that the stage trains in place of a head, if it does.
         is_partial: whether the space is laid over another one, and need not be whole.
 
     Returns:
@@ -50,9 +57,8 @@ def checked_space(
     settings = {
         **TRIAL_SETTINGS,
         **_optimizer_settings(found.get("optimizer", ANY_OPTIMIZER)),
-        **(HEADS[head].parameters if head else {}),
+        **(_network_settings(found, network) if network else _head_settings(head)),
         **(SCHEDULES[schedule].parameters if schedule else {}),
-        **_backbone_settings(),
     }
     known = ["optimizer", *settings]
     for name, parameter in found.items():
@@ -67,11 +73,11 @@ def checked_space(
     return Space(parameters=found)
 
 
-def known_parameters(head: str, schedule: str) -> set[str]:
+def known_parameters(head: str, schedule: str, network: str | None = None) -> set[str]:
     """Return the names of all parameters that a stage takes, whatever its optimizers."""
     settings = {**TRIAL_SETTINGS, **_optimizer_settings(ANY_OPTIMIZER)}
-    settings |= _backbone_settings()
-    return {"optimizer", *settings, *HEADS[head].parameters, *SCHEDULES[schedule].parameters}
+    settings |= _network_settings({}, network) if network else _head_settings(head)
+    return {"optimizer", *settings, *SCHEDULES[schedule].parameters}
 
 
 def drawn_settings(
@@ -90,8 +96,21 @@ def drawn_settings(
     }
 
 
-def _backbone_settings() -> dict[str, Setting]:
+def _network_settings(space: Mapping[str, Any], network: str) -> dict[str, Setting]:
+    """Return the own parameters of all networks that the space may draw, and their choice."""
+    choice = Setting(network, choices=tuple(NETWORKS.names))
+    drawn = space.get("network", Constant(value=network))
+    names = drawn.choices if isinstance(drawn, Choice) else (getattr(drawn, "value", None),)
+    settings = {"network": choice}
+    for name in map(str, names):
+        settings |= NETWORKS[name].parameters if name in NETWORKS else {}
+    return settings
+
+
+def _head_settings(head: str | None) -> dict[str, Setting]:
+    """Return the own parameters of a head, and those of the backbone before it."""
     return {
+        **(HEADS[head].parameters if head else {}),
         "backbone": Setting("compact", choices=tuple(BACKBONES.names)),
         "image_size": Setting(224, lowest=8, highest=4096),
         "features": Setting("last", choices=("last", "all")),

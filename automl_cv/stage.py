@@ -16,12 +16,13 @@ from pydantic import (
 
 from automl_cv.catalog.augmentations import Augmentation, augmentation
 from automl_cv.catalog.heads import HEADS
+from automl_cv.catalog.networks import NETWORKS
 from automl_cv.catalog.pruners import PRUNERS
 from automl_cv.catalog.samplers import SAMPLERS
 from automl_cv.catalog.schedules import SCHEDULES
 from automl_cv.catalog.settings import SettableEntry
 from automl_cv.errors import suggest
-from automl_cv.parameters import checked_space
+from automl_cv.parameters import checked_space, known_parameters
 from automl_cv.registry import Table
 from automl_cv.space import Space
 
@@ -122,6 +123,22 @@ class Retrain(Section):
         return f"the best {trials} of {' and '.join(self.stages)} trained again{over}"
 
 
+class FineTune(Section):
+    """What of the backbone a stage trains too: `{ blocks = 1, rate_factor = 0.1 }`.
+
+    Args:
+        blocks: how many of its last blocks; all of them, and its stem is trained as well.
+        rate_factor: what the trial's learning rate is multiplied by.
+    """
+
+    blocks: int = Field(1, ge=1)
+    rate_factor: float = Field(0.1, gt=0, le=1)
+
+    def __str__(self) -> str:
+        blocks = "last block" if self.blocks == 1 else f"last {self.blocks} blocks"
+        return f"{blocks} of the backbone trained too, at {self.rate_factor:g} of the rate"
+
+
 class Stage(Section):
     """One search: how many trials, of how many epochs, over which space.
 
@@ -134,10 +151,13 @@ class Stage(Section):
         pruner: an entry of the table of pruners; the only thing that stops a trial early.
         head: an entry of the table of heads.
         schedule: an entry of the table of schedules: how the learning rate changes.
+        network: an entry of the table of networks, trained from scratch on pixels in place of
+            a head on features.
         narrow_from: the stage whose best trials give the space.
         retrain: the trials that are trained again, in place of a search. Such a stage takes
             epochs, pruner, head and schedule from the first stage it names, and its number of
             trials from `retrain`, unless it sets its own.
+        fine_tune: how much of the backbone is trained on, once the head is trained.
         augmentation: how training images are altered, by operation; see the table.
         views: altered views of each training image; each epoch draws one of them.
         space: what is searched; it may hold parameters of the head and of the schedule.
@@ -152,8 +172,10 @@ class Stage(Section):
     pruner: Named = Named(name="none")
     head: Named = Named(name="linear")
     schedule: Named = Named(name="constant")
+    network: Named | None = None
     narrow_from: NarrowFrom | None = None
     retrain: Retrain | None = None
+    fine_tune: FineTune | None = None
     augmentation: dict[str, Any] = {}
     views: int = Field(8, ge=1, le=1000)
     space: Space = Space(parameters={})
@@ -178,6 +200,11 @@ class Stage(Section):
     def _check_schedule(cls, schedule: Named) -> Named:
         return _checked(SCHEDULES, schedule)
 
+    @field_validator("network")
+    @classmethod
+    def _check_network(cls, network: Named | None) -> Named | None:
+        return network and _checked(NETWORKS, network)
+
     @field_validator("augmentation")
     @classmethod
     def _check_augmentation(cls, raw: dict[str, Any]) -> dict[str, Any]:
@@ -190,11 +217,27 @@ class Stage(Section):
             )
         return checked.as_data()
 
+    @field_validator("fine_tune")
+    @classmethod
+    def _check_fine_tune(cls, fine_tune: FineTune | None, info: ValidationInfo) -> FineTune | None:
+        # An absent retrain has a mistake of its own.
+        if fine_tune is not None and info.data.get("retrain", True) is None:
+            raise ValueError(
+                'only a stage that retrains fine-tunes; add `retrain = { stages = "…" }`'
+            )
+        return fine_tune
+
     @property
     def sources(self) -> tuple[str, ...]:
         """Names of the stages above that this one rests on; none where it searches anew."""
         narrowed = () if self.narrow_from is None else (self.narrow_from.stage,)
         return narrowed if self.retrain is None else (*narrowed, *self.retrain.stages)
+
+    @property
+    def known_parameters(self) -> set[str]:
+        """Names of all parameters that a trial of the stage takes, whatever its optimizer."""
+        network = None if self.network is None else self.network.name
+        return known_parameters(self.head.name, self.schedule.name, network)
 
     @property
     def alteration(self) -> Augmentation:
@@ -219,7 +262,8 @@ class Stage(Section):
                     "has in the stage above; leave `when` out"
                 )
         names = (head and head.name, schedule and schedule.name)
-        return checked_space(space, *names, is_partial=is_partial)
+        network = info.data.get("network")
+        return checked_space(space, *names, network=network and network.name, is_partial=is_partial)
 
 
 def inherit(raw: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -241,6 +285,8 @@ def inherit(raw: Mapping[str, Any]) -> Mapping[str, Any]:
                 )
             source = above.get(first, {})
             taken = {key: source[key] for key in INHERITED if key in source}
+            if "network" in stage:
+                taken.pop("head", None)  # it has none
             repeats = again.get("folds") or again.get("repeats", 1)
             top = again.get("top", 1)
             if isinstance(top, int) and isinstance(repeats, int):

@@ -24,7 +24,16 @@ from automl_cv.errors import UserError, suggest
 from automl_cv.mistakes import explain
 from automl_cv.parameters import BACKBONE_PARAMETERS
 from automl_cv.space import Choice, Constant, FloatRange, IntRange
-from automl_cv.stage import NAME_PATTERN, NarrowFrom, Section, Stage, inherit, known_name
+from automl_cv.stage import (
+    NAME_PATTERN,
+    FineTune,
+    NarrowFrom,
+    Retrain,
+    Section,
+    Stage,
+    inherit,
+    known_name,
+)
 
 
 class Split(Section):
@@ -144,6 +153,11 @@ class StudyFile(Section):
         key = f"stage.{stage.name}.retrain"
         if stage.narrow_from is not None:
             raise ValueError(f"{key}: excludes narrow_from; leave one out")
+        if stage.fine_tune is not None and self.backbone.name.endswith(".keras"):
+            raise ValueError(
+                f"stage.{stage.name}.fine_tune: {self.backbone.name} is a saved model, whose "
+                "blocks aren't known; take a backbone of the table"
+            )
         if stage.augmentation and stage.retrain.folds is not None:
             raise ValueError(f"{key}.folds: not with augmentation; take repeats")
         for name in stage.retrain.stages:
@@ -151,7 +165,7 @@ class StudyFile(Section):
                 raise ValueError(
                     f"{key}.stages: no stage {name!r} stands above it: {suggest(name, above)}"
                 )
-            if self.stage(name).head != stage.head:
+            if stage.network is None and self.stage(name).head != stage.head:
                 raise ValueError(
                     f"{key}.stages: {name!r} has another head than {stage.name!r}; a trial is "
                     "trained again with its own"
@@ -286,6 +300,8 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "backbone": Backbone,
     "stage": Stage,
     "narrow_from": NarrowFrom,
+    "retrain": Retrain,
+    "fine_tune": FineTune,
     "IntRange": IntRange,
     "FloatRange": FloatRange,
     "Choice": Choice,

@@ -172,7 +172,9 @@ def test_overrides():
         studyfile.overridden(study, seed=2**40)
 
 
-@pytest.mark.parametrize("name", ["quickstart", "slides", "slides-digits", "slides-fashion", "heads"])
+@pytest.mark.parametrize(
+    "name", ["quickstart", "slides", "slides-digits", "slides-fashion", "heads"]
+)
 def test_shipped_studies_read(name):
     study = library.load(name)
     assert study.name == name
@@ -313,3 +315,61 @@ class TestLibrary:
         (tmp_path / "x.toml").write_text("name = \n")
         with pytest.raises(UserError, match="x.toml: no valid TOML: .*line 1"):
             library.load(str(tmp_path / "x.toml"))
+
+
+class TestNetworks:
+    TOML = """
+name = "n"
+[[stage]]
+name = "heads"
+trials = 2
+epochs = 4
+head = { name = "mlp", width = 32 }
+[stage.space]
+optimizer = "SGD"
+batch_size = 8
+learning_rate = 0.1
+[[stage]]
+name = "scratch"
+network = { name = "ResNet34", stem = "small" }
+retrain = { stages = "heads", top = 1 }
+epochs = 9
+[[stage]]
+name = "architectures"
+trials = 2
+epochs = 3
+network = "ResNet18"
+[stage.space]
+optimizer = "SGD"
+batch_size = 8
+learning_rate = 0.1
+network = ["ResNet18", "ResNet34"]
+width = { low = 0.1, high = 1 }
+label_smoothing = 0.1
+"""
+
+    def test_a_network_takes_the_place_of_a_head(self):
+        study = studyfile.parse(tomllib.loads(self.TOML), "n.toml")
+        scratch, searched = study.stage("scratch"), study.stage("architectures")
+        assert scratch.network.parameters["block"] == "full_preactivation"
+        assert (scratch.head.name, scratch.epochs) == ("linear", 9)
+        assert searched.space.parameters["width"] == FloatRange(low=0.1, high=1.0)
+        assert {"network", "block", "width"} <= searched.known_parameters
+        assert "normalization" not in searched.known_parameters
+        assert studyfile.parse(study.as_toml_data(), "again") == study
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (('"ResNet34", stem', '"ResNet35", stem'), "stage.scratch.network: unknown network"),
+            (('stem = "small"', 'stem = "smal"'), "stem: expected one of 'imagenet', 'small'"),
+            (('["ResNet18", "ResNet34"]', '["ResNet1"]'), "network: expected one of 'ResNet18'"),
+            (("label_smoothing = 0.1", 'features = "all"'), "unknown parameter 'features'"),
+            (('network = "ResNet18"\n[stage', "[stage"), "unknown parameter 'network'"),
+        ],
+    )
+    def test_mistakes(self, change, message):
+        assert change[0] in self.TOML
+        with pytest.raises(UserError) as raised:
+            studyfile.parse(tomllib.loads(self.TOML.replace(*change)), "n.toml")
+        assert message in str(raised.value)

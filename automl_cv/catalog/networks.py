@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from automl_cv.catalog.heads import REGULARISATION
 from automl_cv.catalog.settings import SettableEntry, Setting
 from automl_cv.registry import Table
 
@@ -13,7 +14,8 @@ class NetworkEntry(SettableEntry):
     """A network.
 
     Its target is a function (input_shape, classes, **parameters) -> Keras model, from float32
-    pixels in [0, 255], shape (batch, *input_shape), to one logit a class.
+    pixels in [0, 255], shape (batch, *input_shape), to one logit a class. Parameters of
+    REGULARISATION are left to the training loop, the target does not get them.
     """
 
 
@@ -35,6 +37,7 @@ _RESNET = {
     "stochastic_depth": _FRACTION,
     "squeeze_excitation": Setting(False),
     "dropout": _FRACTION,
+    **REGULARISATION,
 }
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from optuna.storages import RDBStorage
 
 from automl_cv.errors import AutomlError, UserError
-from automl_cv.parameters import known_parameters
 from automl_cv.search import events
 from automl_cv.search.distinct import n_sets
 from automl_cv.search.narrowing import narrow
@@ -66,7 +65,7 @@ def narrowed_space(
             f"`automl-cv report {run}` says why. Mend the cause and run the same command again"
         )
     space = held.facts.narrowed[source.name].space if source.narrow_from else source.space
-    known = known_parameters(stage.head.name, stage.schedule.name)
+    known = stage.known_parameters
     fresh = narrow(space, records, stage.narrow_from.top, stage.space, known=known)
     if begun is not None and begun.records():
         kept = begun.facts.narrowed[stage.name]

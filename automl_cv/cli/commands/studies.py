@@ -74,11 +74,12 @@ def show(study: StudyArgument, debug: options.Debug = False) -> None:
         table = Table("parameter", "values", "only when", title_justify="left")
         rule = "".join(f"; {one}" for one in (stage.narrow_from, stage.retrain) if one)
         if stage.alteration:
-            rule += f"; {stage.views} views: {stage.alteration}"
+            views = "" if stage.network else f"{stage.views} views: "
+            rule += f"; {views}{stage.alteration}"
         table.title = escape(
             f"{stage.name}: {stage.trials} trials of at most {stage.epochs} epochs, "
             f"sampler {_named(stage.sampler)}, pruner {_named(stage.pruner)}, "
-            f"head {_named(stage.head)}, schedule {_named(stage.schedule)}{rule}"
+            f"{_trained(stage)}, schedule {_named(stage.schedule)}{rule}"
         )
         for name, values, condition, is_open in _rows(chosen, stage):
             shown = f"within {values}" if is_open else str(values)
@@ -114,12 +115,11 @@ def _rows(study: StudyFile, stage: Stage) -> Iterator[tuple[str, object, str, bo
 
     The last item is whether another stage's trials decide: it will be within these values.
     """
-    from automl_cv.parameters import known_parameters
     from automl_cv.space import Constant, condition_text
 
     own = dict(stage.space.parameters)
     if stage.narrow_from is not None:
-        known = known_parameters(stage.head.name, stage.schedule.name)
+        known = stage.known_parameters
         for name, values, condition, _ in _rows(study, study.stage(stage.narrow_from.stage)):
             if name in own:
                 yield name, own.pop(name), condition, False
@@ -127,6 +127,13 @@ def _rows(study: StudyFile, stage: Stage) -> Iterator[tuple[str, object, str, bo
                 yield name, values, condition, not isinstance(values, Constant)
     for name, parameter in own.items():
         yield name, parameter, condition_text(parameter), False
+
+
+def _trained(stage: Stage) -> str:
+    """Return what a stage trains: "head linear" or "network ResNet34 (block original)"."""
+    if stage.network is not None:
+        return f"network {_named(stage.network)}"
+    return f"head {_named(stage.head)}"
 
 
 def _named(named: object) -> str:
