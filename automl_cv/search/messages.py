@@ -192,9 +192,15 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Answer to an Epoch: why to stop, or None to go on."""
+    """Answer to an Epoch: why to stop, or None to go on.
+
+    Args:
+        stop: why the trial has ended.
+        is_cut: the time ended; the trial is given up, and answered with Failed.
+    """
 
     stop: StopReason | None
+    is_cut: bool = False
 
 
 @dataclass(frozen=True)

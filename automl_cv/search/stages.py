@@ -25,6 +25,10 @@ BROKEN_IN_A_ROW = 3
 # Longer trials are written while they run, about so often, so that a kill loses no epoch.
 SECONDS_BETWEEN_WRITES = 1.0
 
+# Where the time ends, a worker that ends an epoch so soon gives its trial up by itself. Others
+# are replaced, and the next stage's first trials wait for TensorFlow, about 3 seconds.
+SECONDS_TO_GIVE_UP = 2.0
+
 
 @dataclass
 class _Running:
@@ -134,6 +138,7 @@ class StageRun:
         """Run the trials; return whether the time ended before they all were."""
         while pending or self._running:
             if self._budget.is_over(self._stage):
+                self._recall()
                 return True
             for worker in self._crew.workers:
                 if pending and worker not in self._running:
@@ -238,19 +243,40 @@ class StageRun:
             )
         )
 
-    def _abandon(self) -> None:
-        """Give up what still runs: its trials run again, with the same numbers, next time.
+    def _recall(self) -> None:
+        """Have the workers give up their trials at the end of the epoch, if it comes soon."""
+        recalled: set[Worker] = set()
+        until = time.monotonic() + SECONDS_TO_GIVE_UP
+        while self._running and time.monotonic() < until:
+            for worker, answer in self._crew.answers(timeout=0.1):
+                if worker not in self._running:
+                    continue
+                if isinstance(answer, Epoch):
+                    self._running[worker].epochs.append(answer)
+                    worker.send(Verdict(None, is_cut=True))
+                    recalled.add(worker)
+                elif worker in recalled:
+                    self._give_up(self._running.pop(worker))
+                else:
+                    self._take(worker, answer)
 
-        What they reached is kept for the report, but is no result: a trial that was cut is
-        another one than the search without a deadline would have.
-        """
+    def _abandon(self) -> None:
+        """Give up what still runs, and end its processes."""
         for worker, running in self._running.items():
-            if running.epochs:
-                if running.written is None:
-                    self._show(running.drawn)
-                self._trials.interrupt(running.drawn.trial, History(tuple(running.epochs)))
+            self._give_up(running)
             worker.replace()
         self._running.clear()
+
+    def _give_up(self, running: _Running) -> None:
+        """Let a trial go: it runs again, with the same numbers, next time.
+
+        What it reached is kept for the report, but is no result: a trial that was cut is
+        another one than the search without a deadline would have.
+        """
+        if running.epochs:
+            if running.written is None:
+                self._show(running.drawn)
+            self._trials.interrupt(running.drawn.trial, History(tuple(running.epochs)))
 
 
 def best_by_optimizer(records: Mapping[int, TrialRecord]) -> dict[str, float]:

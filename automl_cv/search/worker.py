@@ -65,6 +65,8 @@ class _Worker:
             self._epochs.append(epoch)
             self._connection.send(epoch)
             verdict: messages.Verdict = self._connection.recv()
+            if verdict.is_cut:
+                raise AutomlError("the time ended")
             return verdict.stop
 
         trainer = self._trainers.trainer(order.stage, order.parameters, order.fold)
