@@ -29,6 +29,7 @@ ROOMS = [
     "data",
     "features",
     "models",
+    "pictures",
     "store",
     "report",
     "engine",
