@@ -5,6 +5,8 @@ The public Python API, imported when it is first used:
     automl_cv.leaderboard(storage, study)   trials with a result, best first, as a DataFrame
     automl_cv.unfinished(storage, study)    trials without one
     automl_cv.epochs(storage, study)        every epoch of every trial
+    automl_cv.comparison(storage, study)    retrained trials beside one another, with verdicts
+    automl_cv.importance(storage, study)    which searched parameters mattered
     automl_cv.Classifier.load(folder)       a saved classifier: predict, predict_proba, classes
 """
 
@@ -15,17 +17,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from automl_cv.classifier import Classifier
+    from automl_cv.store.importance import importance
     from automl_cv.store.leaderboard import epochs, leaderboard, unfinished
+    from automl_cv.store.pairs import comparison
 
 __version__ = "0.1.0"
 
-__all__ = ["Classifier", "__version__", "epochs", "leaderboard", "unfinished"]
+__all__ = [
+    "Classifier",
+    "__version__",
+    "comparison",
+    "epochs",
+    "importance",
+    "leaderboard",
+    "unfinished",
+]
 
 # Name to the module that defines it. Importing automl_cv alone must stay cheap: neither
 # pandas nor Optuna is needed for `--help`.
 _PUBLIC = {
     "Classifier": "automl_cv.classifier",
+    "comparison": "automl_cv.store.pairs",
     "epochs": "automl_cv.store.leaderboard",
+    "importance": "automl_cv.store.importance",
     "leaderboard": "automl_cv.store.leaderboard",
     "unfinished": "automl_cv.store.leaderboard",
 }

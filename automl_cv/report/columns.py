@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MISSING = "–"
 TIE = "≈"
+MINUS = "\N{MINUS SIGN}"
 
 
 def text(value: Any) -> str:
@@ -25,6 +26,11 @@ def text(value: Any) -> str:
 def accuracy(value: float) -> str:
     """Write a share of images with four decimals: 0.9342."""
     return f"{value:.4f}"
+
+
+def signed(value: float) -> str:
+    """Write a difference of shares with its sign and four decimals: +0.0028."""
+    return f"{value:+.4f}".replace("-", MINUS)
 
 
 def seconds(value: float) -> str:
@@ -47,8 +53,24 @@ def tie(name: str, board: pd.DataFrame, records: Sequence[TrialRecord]) -> list[
 
 def interval(name: str, board: pd.DataFrame, records: Sequence[TrialRecord]) -> list[str | None]:
     """Return the interval of each validation accuracy as one text: "0.915–0.949"."""
-    ends = zip(board["val_accuracy_low"], board["val_accuracy_high"], strict=True)
-    return [f"{low:.3f}–{high:.3f}" if low == low else None for low, high in ends]
+    return ends(board["val_accuracy_low"], board["val_accuracy_high"], "{:.3f}".format, "–")
+
+
+def ends(
+    lows: Iterable[float], highs: Iterable[float], form: Callable[[float], str], dash: str
+) -> list[str | None]:
+    """Return intervals as texts, None where one is missing.
+
+    Args:
+        lows: lower ends, NaN where there is none.
+        highs: upper ends.
+        form: writes an end.
+        dash: what stands between the ends.
+    """
+    return [
+        f"{form(low)}{dash}{form(high)}" if low == low else None
+        for low, high in zip(lows, highs, strict=True)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,23 +15,22 @@ from automl_cv.report.document import Report, plain_values
 
 
 def as_csv(report: Report) -> str:
-    """Return the leaderboard as comma-separated values, one trial a line, missing ones empty."""
+    """Return the table as comma-separated values, one row a line, missing ones empty."""
     return report.board.to_csv(index=False, lineterminator="\n")
 
 
 def as_json(report: Report) -> str:
-    """Return run, facts, leaderboard and the trials without a result as strict JSON."""
+    """Return run, facts, the table and what else is data as strict JSON."""
     content = {
         "run": report.run,
         "facts": report.facts.to_json(),
-        "trials": _rows(report.board),
-        "unfinished": _rows(report.rest),
+        **{name: _rows(frame) for name, frame in report.frames.items()},
     }
     return json.dumps(_strict(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def as_parquet(report: Report) -> bytes:
-    """Return the leaderboard as a Parquet file with typed columns.
+    """Return the table as a Parquet file with typed columns.
 
     Raises:
         UserError: pyarrow is not installed.

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from automl_cv.data.ledger import counted
-from automl_cv.errors import UserError, suggest
-from automl_cv.report.columns import COLUMNS, MISSING, TIE, Column, of_parameter, text
-from automl_cv.report.finalists import finalist_lines
-from automl_cv.space import condition_text
-from automl_cv.store.intervals import differs
-from automl_cv.store.leaderboard import RunTrials, ranked_frame, unranked_frame
-from automl_cv.store.records import Narrowed, StudyFacts, TrialRecord, trials_text
-
-REFERENCE = "reference"
+from automl_cv.report.columns import Column
+from automl_cv.store.leaderboard import RunTrials
+from automl_cv.store.records import StudyFacts
 
 
 @dataclass(frozen=True)
@@ -27,7 +20,7 @@ class Grid:
 
     Args:
         columns: heading and side of each column.
-        rows: cells, one tuple a trial.
+        rows: cells, one tuple a row.
         faint: indices of rows to show faintly.
         foot: one row set apart below the others.
     """
@@ -54,78 +47,73 @@ class Grid:
 
 
 @dataclass(frozen=True)
+class Section:
+    """A further table, below the first.
+
+    Args:
+        heading: what stands above it, in small letters.
+        grid: the table; a section without rows is not shown.
+    """
+
+    heading: str
+    grid: Grid
+
+
+@dataclass(frozen=True)
 class Report:
     """All that a report says.
 
     Args:
         title: study and data.
         warnings: lines for the top.
-        leaderboard: trials with a result.
-        footnotes: what signs and figures of the leaderboard mean.
-        unfinished: trials without a result.
-        narrowed: what stages search that narrow another, and why.
+        table: what it is about.
+        footnotes: what signs and figures of the table mean, or why there is none.
+        sections: further tables.
         notes: lines for the end.
-        board: the leaderboard as data, in the order and the number asked for.
-        rest: the trials without a result as data.
+        frames: the same as data, by what the rows are; the first holds those of the table,
+            in the order and the number asked for.
         facts: what is stored of the study.
         run: name of the run.
     """
 
     title: str
     warnings: tuple[str, ...]
-    leaderboard: Grid
+    table: Grid
     footnotes: tuple[str, ...]
-    unfinished: Grid
-    narrowed: Grid
+    sections: tuple[Section, ...]
     notes: tuple[str, ...]
-    board: pd.DataFrame
-    rest: pd.DataFrame
+    frames: Mapping[str, pd.DataFrame]
     facts: StudyFacts
     run: str
 
+    @property
+    def board(self) -> pd.DataFrame:
+        """The table as data."""
+        return next(iter(self.frames.values()))
 
-def compose(
-    read: RunTrials, *, stage: str | None = None, top: int | None = None, sort: str | None = None
-) -> Report:
-    """Put a report together.
+
+def grid_of(
+    columns: Iterable[Column],
+    frame: pd.DataFrame,
+    records: Sequence[Any],
+    faint: frozenset[int] = frozenset(),
+) -> Grid:
+    """Return a table of texts.
 
     Args:
-        read: the trials.
-        stage: the one stage that was read, for the title; None for all.
-        top: number of trials the leaderboard shows at most; None for all.
-        sort: name of the column to sort by; None for the rank.
-
-    Raises:
-        UserError: there is no such column.
+        columns: what to show; a column without any value is left out.
+        frame: the rows as data.
+        records: what the rows were made of, in the same order; columns may look at them.
+        faint: indices of rows to show faintly.
     """
-    board = _with_own_columns(ranked_frame(read), read.ranked)
-    if sort is not None:
-        board = _sorted(board, sort)
-    n_ranked, board = len(board), board if top is None else board.head(top)
-    records = [read.ranked[index] for index in board.index]
-    board = board.reset_index(drop=True)
-    rest = unranked_frame(read)
-    facts = read.facts
-    return Report(
-        title=_title(read, stage),
-        warnings=tuple(map(printable, facts.warnings)),
-        leaderboard=_leaderboard(
-            board, records, facts, read.ranked[0].value if read.ranked else None
-        ),
-        footnotes=tuple(_footnotes(board, n_ranked, facts)),
-        unfinished=_unfinished(rest, read.unranked),
-        narrowed=_narrowed(facts.narrowed),
-        notes=(
-            *_narrowing_lines(facts.narrowed),
-            *map(printable, finalist_lines(read.repeated, facts.study)),
-            *map(printable, facts.notes),
-            *_ledger_lines(facts.ledger),
-        ),
-        board=board,
-        rest=rest,
-        facts=facts,
-        run=read.run.name,
-    )
+    shown, texts = [], []
+    for column in columns:
+        values = pd.DataFrame({"values": column.load()(column.name, frame, records)})
+        plain = plain_values(values, "values")
+        if any(value is not None for value in plain):
+            shown.append(column)
+            texts.append([printable(column.cell(value)) for value in plain])
+    return Grid(tuple(shown), tuple(zip(*texts, strict=True)), faint)
 
 
 def printable(line: str) -> str:
@@ -142,22 +130,8 @@ def plain_values(frame: pd.DataFrame, name: str) -> list[Any]:
     ]
 
 
-def _with_own_columns(board: pd.DataFrame, records: Sequence[TrialRecord]) -> pd.DataFrame:
-    """Add the data of those columns that only the table of columns knows."""
-    own = [column for column in COLUMNS if column.in_data and column.name not in board]
-    return board.assign(
-        **{column.name: column.load()(column.name, board, records) for column in own}
-    )
-
-
-def _sorted(board: pd.DataFrame, name: str) -> pd.DataFrame:
-    if name not in board:
-        raise UserError(f"--sort: unknown column {name!r}: {suggest(name, board.columns)}")
-    largest_first = name in COLUMNS and COLUMNS[name].largest_first
-    return board.sort_values(name, ascending=not largest_first, kind="stable", na_position="last")
-
-
-def _title(read: RunTrials, stage: str | None) -> str:
+def title_of(read: RunTrials, stage: str | None) -> str:
+    """Return what stands above every report: run, stage, data, classes and splits."""
     facts = read.facts
     splits = (("train", "training"), ("validation", "validation"), ("test", "test"))
     sizes = [
@@ -172,133 +146,6 @@ def _title(read: RunTrials, stage: str | None) -> str:
     return printable(" · ".join(part for part in parts if part))
 
 
-def _leaderboard(
-    board: pd.DataFrame, records: Sequence[TrialRecord], facts: StudyFacts, best: float | None
-) -> Grid:
-    columns, texts = [], []
-    for column in _shown_columns(board):
-        values = pd.DataFrame({"values": column.load()(column.name, board, records)})
-        plain = plain_values(values, "values")
-        if any(value is not None for value in plain):
-            columns.append(column)
-            texts.append([printable(column.cell(value)) for value in plain])
-    pruned = frozenset(index for index, record in enumerate(records) if record.state == "pruned")
-    foot = _reference_cells(columns, facts, best) if facts.reference else None
-    return Grid(tuple(columns), tuple(zip(*texts, strict=True)), pruned, foot)
-
-
-def _shown_columns(board: pd.DataFrame) -> list[Column]:
-    """Return the columns of a table for people; further parameters follow on momentum."""
-    shown = [column for column in COLUMNS if column.drop is not None]
-    further = [of_parameter(name) for name in board.columns if name not in COLUMNS]
-    place = next(i for i, column in enumerate(shown) if column.name == "momentum") + 1
-    return [*shown[:place], *further, *shown[place:]]
-
-
-def _reference_cells(
-    columns: Sequence[Column], facts: StudyFacts, best: float | None
-) -> tuple[str, ...]:
-    """Return the row of the reference; it has the sign of a tie as any trial."""
-    reference = facts.reference or {}
-    cells = {column.name: "" for column in columns}
-    cells |= {
-        column.name: column.cell(reference[column.name])
-        for column in columns
-        if column.name in reference
-    }
-    if facts.n_validation and best is not None and "val_accuracy" in reference:
-        low, high = sorted((best, reference["val_accuracy"]))
-        cells["tie"] = "" if differs(high, low, facts.n_validation) else TIE
-    return tuple({**cells, "stage": REFERENCE}.values())
-
-
-def _footnotes(board: pd.DataFrame, n_ranked: int, facts: StudyFacts) -> list[str]:
-    if n_ranked == 0:
-        return ["no trial has a result yet"]
-    lines = []
-    if len(board) < n_ranked:
-        lines.append(f"{len(board)} of {counted(n_ranked, 'trial')} shown")
-    lines.append("figures are of each trial's epoch of highest validation accuracy")
-    if facts.n_validation:
-        lines.append(f"{COLUMNS['interval'].heading}: interval of val acc (Wilson 1927)")
-        lines.append(
-            f"{TIE} can't be told apart from the first: the 95 % interval of the difference on "
-            f"{counted(facts.n_validation, 'validation image')} holds 0 (Newcombe 1998)"
-        )
-    if (board["state"] == "pruned").any():
-        lines.append("pruned: stopped for being worse than others at the same epoch")
-    if facts.reference:
-        lines.append(printable(f"{REFERENCE}: {facts.reference.get('label', 'not named')}"))
-    return lines
-
-
-def _unfinished(rest: pd.DataFrame, records: Sequence[TrialRecord]) -> Grid:
-    columns = (
-        COLUMNS["stage"],
-        COLUMNS["trial"],
-        COLUMNS["state"],
-        COLUMNS["epochs"],
-        COLUMNS["val_accuracy"],
-        _free_text("parameters", "drawn values"),
-        _free_text("reason", "why there is no result"),
-    )
-    frame = rest.assign(parameters=[_parameters_text(record) for record in records])
-    texts = [
-        [printable(column.cell(value)) for value in plain_values(frame, column.name)]
-        for column in columns
-    ]
-    return Grid(columns, tuple(zip(*texts, strict=True)))
-
-
-def _narrowed(narrowed: Mapping[str, Narrowed]) -> Grid:
-    columns = (
-        COLUMNS["stage"],
-        Column(name="parameter", about="what is drawn", heading="parameter", align="left"),
-        _free_text("values", "what it is drawn from"),
-        _free_text("because", "which trials it was narrowed from, and how"),
-    )
-    rows = [
-        (stage, name.replace("_", " "), _values_text(one.space.parameters.get(name)), reason)
-        for stage, one in narrowed.items()
-        for name, reason in one.reasons.items()
-    ]
-    return Grid(columns, tuple(tuple(map(printable, row)) for row in rows))
-
-
-def _values_text(parameter: Any) -> str:
-    if parameter is None:
-        return MISSING
-    condition = condition_text(parameter)
-    return f"{parameter} where {condition}" if condition else str(parameter)
-
-
-def _narrowing_lines(narrowed: Mapping[str, Narrowed]) -> list[str]:
-    return [
-        printable(f"stage {stage}: {line}")
-        for stage, one in narrowed.items()
-        for line in (f"narrowed from {trials_text(one.trials)} of {one.stage}", *one.warnings)
-    ]
-
-
-def _free_text(name: str, about: str) -> Column:
+def free_text(name: str, about: str) -> Column:
+    """Return a column of words, which take several lines where the table is too wide."""
     return Column(name=name, about=about, heading=name, align="left", folds=True)
-
-
-def _parameters_text(record: TrialRecord) -> str:
-    parts = [
-        value if isinstance(value, str) else f"{name.replace('_', ' ')} {text(value)}"
-        for name, value in record.parameters.items()
-    ]
-    return ", ".join(parts) or MISSING
-
-
-def _ledger_lines(ledger: Mapping[str, Any]) -> list[str]:
-    """Say in one line what was read and what was skipped, and why."""
-    if "n_read" not in ledger:
-        return []
-    line = f"read {counted(ledger['n_read'], 'image')}"
-    reasons = Counter(skipped["reason"] for skipped in ledger.get("skipped", ()))
-    if reasons:
-        each = ", ".join(f"{reason} ({number})" for reason, number in reasons.most_common())
-        line += f", skipped {counted(reasons.total(), 'file')}: {each}"
-    return [printable(line)]

@@ -14,10 +14,12 @@ class Format(Entry):
     Args:
         suffix: how the name of such a file ends.
         is_binary: whether it can't be printed.
+        is_data: whether it holds rows alone, no words.
     """
 
     suffix: str
     is_binary: bool = False
+    is_data: bool = False
 
 
 FORMATS: Table[Format] = Table(
@@ -31,15 +33,17 @@ FORMATS: Table[Format] = Table(
         ),
         Format(
             name="csv",
-            about="the leaderboard, full precision",
+            about="the table, full precision",
             target="automl_cv.report.data:as_csv",
             suffix=".csv",
+            is_data=True,
         ),
         Format(
             name="json",
             about="everything, full precision",
             target="automl_cv.report.data:as_json",
             suffix=".json",
+            is_data=True,
         ),
         Format(
             name="markdown",
@@ -49,10 +53,11 @@ FORMATS: Table[Format] = Table(
         ),
         Format(
             name="parquet",
-            about="the leaderboard, typed",
+            about="the table, typed",
             target="automl_cv.report.data:as_parquet",
             suffix=".parquet",
             is_binary=True,
+            is_data=True,
         ),
         Format(
             name="html",

@@ -39,7 +39,7 @@ def lay_out(report: Report, width: int | None = None) -> list[Line]:
         report: what to show.
         width: characters that a line holds; None where that is no concern.
     """
-    grid, hidden = _fitted(report.leaderboard, width)
+    grid, hidden = _fitted(report.table, width)
     lines = [line for warning in report.warnings for line in _fold(warning, width, "warning")]
     lines += _fold(report.title, width, "heading")
     lines += _table(grid, width)
@@ -47,12 +47,10 @@ def lay_out(report: Report, width: int | None = None) -> list[Line]:
     if hidden:
         footnotes.append(f"not shown at this width: {', '.join(hidden)}; --format csv has them")
     lines += [line for footnote in footnotes for line in _fold(footnote, width, "faint")]
-    if report.unfinished.rows:
-        lines += [Line(""), Line("trials without a result", "heading")]
-        lines += _table(report.unfinished, width)
-    if report.narrowed.rows:
-        lines += [Line(""), Line("narrowed stages", "heading")]
-        lines += _table(report.narrowed, width)
+    for section in report.sections:
+        if section.grid.rows:
+            lines += [Line(""), Line(section.heading, "heading")]
+            lines += _table(section.grid, width)
     if report.notes:
         lines.append(Line(""))
         lines += [line for note in report.notes for line in _fold(note, width)]
@@ -76,7 +74,7 @@ def _fitted(grid: Grid, width: int | None) -> tuple[Grid, list[str]]:
     if width is None or _total(_widths(grid)) <= width:
         return grid, hidden
     grid = grid.with_broken_headings()
-    while _total(_widths(grid)) > width:
+    while _total(_folded(grid, _widths(grid))) > width:
         column = max(reversed(grid.columns), key=lambda column: column.drop or 0)
         if not column.drop:
             break
@@ -89,12 +87,12 @@ def _table(grid: Grid, width: int | None) -> Iterator[Line]:
     if not grid.rows:
         return
     widths = _widths(grid)
+    least = _folded(grid, widths)
     while width is not None and _total(widths) > width:
-        foldable = [i for i, column in enumerate(grid.columns) if column.folds]
-        widest = max(foldable, key=lambda index: widths[index], default=None)
-        if widest is None or widths[widest] <= NARROWEST:
+        foldable = [i for i in range(len(widths)) if widths[i] > least[i]]
+        if not foldable:
             break
-        widths[widest] -= 1
+        widths[max(foldable, key=lambda index: widths[index])] -= 1
     headings = [column.heading.split("\n") for column in grid.columns]
     height = max(map(len, headings))
     # Headings stand on the rule, whatever their height.
@@ -136,6 +134,14 @@ def _widths(grid: Grid) -> list[int]:
             0,
         )
         for index, column in enumerate(grid.columns)
+    ]
+
+
+def _folded(grid: Grid, widths: list[int]) -> list[int]:
+    """Return the widths that columns have where those that fold are as narrow as they get."""
+    return [
+        min(width, NARROWEST) if column.folds else width
+        for column, width in zip(grid.columns, widths, strict=True)
     ]
 
 

@@ -11,13 +11,12 @@ def as_markdown(report: Report) -> str:
     """Return a report as Markdown, each line ended."""
     lines = [f"> **Warning:** {_escaped(line)}\n" for line in report.warnings]
     lines += [f"**{_escaped(report.title)}**", ""]
-    if report.leaderboard.rows:
-        lines += [*_table(report.leaderboard), ""]
+    if report.table.rows:
+        lines += [*_table(report.table), ""]
     lines += [f"- {_escaped(line)}" for line in report.footnotes]
-    if report.unfinished.rows:
-        lines += ["", "**trials without a result**", "", *_table(report.unfinished)]
-    if report.narrowed.rows:
-        lines += ["", "**narrowed stages**", "", *_table(report.narrowed)]
+    for section in report.sections:
+        if section.grid.rows:
+            lines += ["", f"**{section.heading}**", "", *_table(section.grid)]
     if report.notes:
         lines += ["", *(f"- {_escaped(line)}" for line in report.notes)]
     return "\n".join(lines) + "\n"

@@ -20,7 +20,7 @@ tbody tr + tr td { border-top: 1px solid #8883; }
 tfoot td { border-top: 2px solid #8888; }
 .right { text-align: right; }
 .faint { opacity: .6; }
-.wrap { white-space: normal; min-width: 16rem; }
+.wrap { white-space: normal; min-width: 9rem; }
 .warning { background: #fc03; border-left: 4px solid #d90; margin: .5rem 0; padding: .4rem .8rem; }
 .small { font-size: .9rem; margin: .3rem 0; opacity: .8; }
 """.strip()
@@ -31,13 +31,12 @@ def as_page(report: Report) -> str:
     title = escape(report.title)
     parts = [f'<p class="warning">{escape(line)}</p>' for line in report.warnings]
     parts.append(f"<h1>{title}</h1>")
-    if report.leaderboard.rows:
-        parts.append(_table(report.leaderboard))
+    if report.table.rows:
+        parts.append(_table(report.table))
     parts += [f'<p class="small">{escape(line)}</p>' for line in report.footnotes]
-    if report.unfinished.rows:
-        parts += ["<h2>Trials without a result</h2>", _table(report.unfinished)]
-    if report.narrowed.rows:
-        parts += ["<h2>Narrowed stages</h2>", _table(report.narrowed)]
+    for section in report.sections:
+        if section.grid.rows:
+            parts += [f"<h2>{escape(section.heading.capitalize())}</h2>", _table(section.grid)]
     if report.notes:
         parts += ["<h2>Notes</h2>", "<ul>"]
         parts += [f"<li>{escape(line)}</li>" for line in report.notes]
@@ -73,6 +72,6 @@ def _cells(row: tuple[str, ...], kinds: list[str]) -> str:
 
 
 def _kind(column: Column) -> str:
-    if column.folds:
-        return ' class="wrap"'
-    return ' class="right"' if column.align == "right" else ""
+    if column.align == "right":
+        return ' class="right"'
+    return ' class="wrap"' if column.folds else ""

@@ -1,4 +1,4 @@
-"""Trials that were retrained several times: their means, and whether first and second differ.
+"""Trials that were trained again: their means, and which of two can be told apart.
 
 A retrained trial carries two parameters besides its own: `source`, the trial that it repeats
 ("narrowed/4"), and `repeat`, which seed or which fold it had.
@@ -6,39 +6,27 @@ A retrained trial carries two parameters besides its own: `source`, the trial th
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from statistics import mean, variance
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from statistics import mean
+from typing import Any, Literal
 
-from automl_cv.store.records import TrialRecord
+from automl_cv.store.records import StudyFacts, TrialRecord
+from automl_cv.store.repeats import (
+    Interval,
+    interval,
+    paired_difference,
+    rounding,
+    unpaired_difference,
+)
 
 SOURCE = "source"
 REPEAT = "repeat"
-CONFIDENCE = 0.95
 
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over repeats and where it may lie.
-
-    Args:
-        mean: of the repeats' values.
-        low: lower end of the 95 % interval; minus infinity for a single repeat.
-        high: upper end.
-        n_repeats: how many values it rests on.
-    """
-
-    mean: float
-    low: float
-    high: float
-    n_repeats: int
-
-    @property
-    def holds_zero(self) -> bool:
-        """Whether a difference with this interval can't be told from none."""
-        return self.low <= 0.0 <= self.high
+Kind = Literal["stages", "winners", "sources", "places"]
+Method = Literal["paired t", "paired t, Nadeau-Bengio", "Welch"]
+Verdict = Literal["better", "worse", "can't be told apart"]
 
 
 @dataclass(frozen=True)
@@ -48,99 +36,271 @@ class Finalist:
     Args:
         source: stage and number of the trial that was retrained.
         parameters: its parameters, `source` and `repeat` left out.
+        values: validation accuracy at the best epoch, by repeat.
+        losses: validation loss there, by repeat.
         accuracy: validation accuracy over the repeats.
-        values: validation accuracy by repeat.
-        val_loss: mean validation loss at the best epochs.
-        behind_first: how far it lies behind the first one, paired by repeat; None for the
-            first itself and where no repeat is common to both.
+        behind_first: how far it lies behind the first one; None for the first itself and
+            where they have no fold in common.
     """
 
     source: str
     parameters: Mapping[str, Any]
-    accuracy: Interval
     values: Mapping[int, float]
+    losses: Mapping[int, float]
+    accuracy: Interval
+    behind_first: Interval | None = None
+
+    @property
+    def stage(self) -> str:
+        """Name of the stage that searched the trial."""
+        return self.source.rpartition("/")[0]
+
+    @property
+    def val_loss(self) -> float:
+        """Mean validation loss at the best epochs."""
+        return mean(self.losses.values())
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """What came of one stage that trains trials again.
+
+    Args:
+        stage: its name.
+        head: what learned from the features; empty where it is not known.
+        folds: number of cross-validation folds the repeats stand for; None for seeds.
+        n_images: images that validate one repeat; None where it is not known.
+        finalists: its trials, best first.
+    """
+
+    stage: str
+    head: str
+    folds: int | None
+    n_images: int | None
+    finalists: tuple[Finalist, ...]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of two that are compared.
+
+    Args:
+        stage: the stage that trained the trial again.
+        source: the trial.
+        head: what learned from the features.
+        val_accuracy: mean over the repeats that count, at the best epochs.
+        val_loss: likewise.
+        n_repeats: how many repeats that are.
+    """
+
+    stage: str
+    source: str
+    head: str
+    val_accuracy: float
     val_loss: float
-    behind_first: Interval | None
+    n_repeats: int
 
 
-def finalists(records: Sequence[TrialRecord], *, folds: int | None) -> list[Finalist]:
+@dataclass(frozen=True)
+class Pair:
+    """Two retrained trials beside one another.
+
+    Args:
+        kind: "stages": the same trial in two stages; "winners": the firsts of two stages that
+            have no trial in common; "sources": within one stage, the best trial from one
+            searched stage and the best from another; "places": its first and its second.
+        left: the one that may be better.
+        right: the one it is compared with.
+        difference: left's validation accuracy less right's.
+        over: what the repeats are.
+        method: how the interval was made.
+    """
+
+    kind: Kind
+    left: Side
+    right: Side
+    difference: Interval
+    over: Literal["seeds", "folds"]
+    method: Method
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether left is better than right, worse, or neither at 95 % confidence."""
+        if self.difference.holds_zero:
+            return "can't be told apart"
+        return "better" if self.difference.mean > 0 else "worse"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that the retrained trials of a run say.
+
+    Args:
+        stages: those that train trials again, in order.
+        pairs: what can be compared: between stages, later against earlier, then within them.
+    """
+
+    stages: tuple[Retrained, ...]
+    pairs: tuple[Pair, ...]
+
+
+def compare(repeated: Sequence[TrialRecord], facts: StudyFacts) -> Comparison:
+    """Compare retrained trials between stages and within them.
+
+    Between two stages that both trained a trial again it is the same trial, with the same
+    seeds or folds: the interval is paired. Two stages without a common trial are compared by
+    their winners. Different trials have no seed in common: over seeds their interval is
+    Welch's, over the same folds it is paired. Stages with other folds, or one over seeds and
+    one over folds, have other validation images and are not compared.
+
+    Args:
+        repeated: retrained trials of one run, in the order of their stages.
+        facts: of that run; they say which stages have folds, and which head.
+    """
+    declared = {str(stage["name"]): stage for stage in facts.study.get("stage", ())}
+    names = dict.fromkeys(record.stage for record in repeated)
+    stages = tuple(
+        _retrained(
+            name,
+            [record for record in repeated if record.stage == name],
+            declared.get(name, {}),
+            facts,
+        )
+        for name in names
+    )
+    between = [
+        pair for earlier, later in combinations(stages, 2) for pair in _between(later, earlier)
+    ]
+    within = [pair for stage in stages for pair in _within(stage, list(declared))]
+    return Comparison(stages, (*between, *within))
+
+
+def finalists(
+    records: Sequence[TrialRecord], *, folds: int | None, n_images: int | None = None
+) -> list[Finalist]:
     """Return the retrained trials by mean validation accuracy, then by mean validation loss.
 
     Args:
         records: trials of one stage that retrains.
         folds: number of cross-validation folds the repeats stand for; None for seeds.
+        n_images: images that validate one repeat; None where it is not known.
     """
     groups: dict[str, dict[int, TrialRecord]] = {}
     for record in records:
         if record.is_ranked:
             of_source = groups.setdefault(str(record.parameters[SOURCE]), {})
             of_source[int(record.parameters[REPEAT])] = record
-    values = {source: _values(group) for source, group in groups.items()}
-    losses = {source: _mean_loss(group) for source, group in groups.items()}
-    order = sorted(groups, key=lambda source: (-mean(values[source].values()), losses[source]))
-    ranked = []
-    for source in order:
-        own = next(iter(groups[source].values())).parameters
-        first = values[order[0]]
-        ranked.append(
-            Finalist(
-                source=source,
-                parameters={k: v for k, v in own.items() if k not in (SOURCE, REPEAT)},
-                accuracy=interval(list(values[source].values()), folds=folds),
-                values=values[source],
-                val_loss=losses[source],
-                behind_first=None
-                if source == order[0]
-                else paired_difference(first, values[source], folds=folds),
-            )
-        )
-    return ranked
+    found = [_finalist(source, group, folds, n_images) for source, group in groups.items()]
+    found.sort(key=lambda one: (-one.accuracy.mean, one.val_loss))
+    return [
+        replace(one, behind_first=_apart(found[0], one, folds, n_images)) if place else one
+        for place, one in enumerate(found)
+    ]
 
 
-def paired_difference(
-    left: Mapping[int, float], right: Mapping[int, float], *, folds: int | None = None
+def _retrained(
+    name: str, records: Sequence[TrialRecord], declared: Mapping[str, Any], facts: StudyFacts
+) -> Retrained:
+    folds = (declared.get("retrain") or {}).get("folds")
+    n_images = facts.n_validation
+    if folds and n_images:
+        n_images = (n_images + facts.split_sizes.get("train", 0)) // folds
+    return Retrained(
+        stage=name,
+        head=str((declared.get("head") or {}).get("name", "")),
+        folds=folds,
+        n_images=n_images,
+        finalists=tuple(finalists(records, folds=folds, n_images=n_images)),
+    )
+
+
+def _finalist(
+    source: str, group: Mapping[int, TrialRecord], folds: int | None, n_images: int | None
+) -> Finalist:
+    best = {repeat: record.best for repeat, record in group.items()}
+    values = {repeat: epoch.val_accuracy for repeat, epoch in best.items() if epoch}
+    own = next(iter(group.values())).parameters
+    return Finalist(
+        source=source,
+        parameters={k: v for k, v in own.items() if k not in (SOURCE, REPEAT)},
+        values=values,
+        losses={repeat: epoch.val_loss for repeat, epoch in best.items() if epoch},
+        accuracy=interval(list(values.values()), folds=folds, least_variance=rounding(n_images)),
+    )
+
+
+def _apart(
+    left: Finalist, right: Finalist, folds: int | None, n_images: int | None
 ) -> Interval | None:
-    """Return the interval of left - right over the repeats that both have; None without any.
+    """Return the interval of the difference of two different trials."""
+    if folds is None:
+        values = [list(one.values.values()) for one in (left, right)]
+        return unpaired_difference(*values, n_images=n_images)
+    return paired_difference(left.values, right.values, folds=folds, n_images=n_images)
 
-    Args:
-        left: value by repeat.
-        right: likewise.
-        folds: number of cross-validation folds the repeats stand for; None for seeds.
-    """
-    common = sorted(set(left) & set(right))
-    if not common:
+
+def _between(later: Retrained, earlier: Retrained) -> Iterator[Pair]:
+    """Compare two stages: trial by trial, or by their winners where they have none in common."""
+    if later.folds != earlier.folds:
+        return
+    before = {one.source: one for one in earlier.finalists}
+    common = [(one, before[one.source]) for one in later.finalists if one.source in before]
+    if common:
+        found = [_pair("stages", later, left, earlier, right) for left, right in common]
+    else:
+        winners = later.finalists[0], earlier.finalists[0]
+        found = [_pair("winners", later, winners[0], earlier, winners[1])]
+    yield from (pair for pair in found if pair)
+
+
+def _within(stage: Retrained, order: Sequence[str]) -> Iterator[Pair]:
+    """Compare the best trials of each searched stage, the later first; and first and second."""
+    best: dict[str, Finalist] = {}
+    for one in stage.finalists:
+        best.setdefault(one.stage, one)
+    names = sorted(best, key=lambda name: order.index(name) if name in order else -1)
+    chosen: list[tuple[Kind, Finalist, Finalist]] = [
+        ("sources", best[later], best[earlier]) for earlier, later in combinations(names, 2)
+    ]
+    if len(stage.finalists) > 1:
+        chosen.append(("places", stage.finalists[0], stage.finalists[1]))
+    for kind, left, right in chosen:
+        pair = _pair(kind, stage, left, stage, right)
+        if pair:
+            yield pair
+
+
+def _pair(
+    kind: Kind, left_stage: Retrained, left: Finalist, right_stage: Retrained, right: Finalist
+) -> Pair | None:
+    """Return two trials of stages with the same folds as a pair; None without common repeats."""
+    folds, n_images = left_stage.folds, left_stage.n_images
+    if left.source == right.source:
+        difference = paired_difference(left.values, right.values, folds=folds, n_images=n_images)
+    else:
+        difference = _apart(left, right, folds, n_images)
+    if difference is None:
         return None
-    return interval([left[repeat] - right[repeat] for repeat in common], folds=folds)
+    is_paired = folds is not None or left.source == right.source
+    repeats = set(left.values) & set(right.values) if is_paired else None
+    method: Method = "paired t, Nadeau-Bengio" if folds else "paired t" if is_paired else "Welch"
+    return Pair(
+        kind=kind,
+        left=_side(left_stage, left, repeats),
+        right=_side(right_stage, right, repeats),
+        difference=difference,
+        over="folds" if folds else "seeds",
+        method=method,
+    )
 
 
-def interval(values: Sequence[float], *, folds: int | None = None) -> Interval:
-    """Return mean and Student's 95 % interval of a mean.
-
-    Over seeds the values are independent, and the interval speaks of training alone: another
-    validation split may decide otherwise. Over folds their training sets overlap, which makes
-    the plain interval too narrow; the variance is corrected by 1/k + 1/(k - 1) in place of
-    1/k (Nadeau and Bengio, "Inference for the generalization error", Machine Learning 52,
-    2003, 239-281), and the interval speaks of images as well.
-
-    Args:
-        values: one a repeat.
-        folds: number k of cross-validation folds; None where each value is another seed.
-    """
-    from scipy.special import stdtrit  # t quantiles without scipy.stats, which loads slowly
-
-    n_values = len(values)
-    middle = mean(values)
-    if n_values < 2:
-        return Interval(middle, -math.inf, math.inf, n_values)
-    share = 1 / n_values if folds is None else 1 / folds + 1 / (folds - 1)
-    half = float(stdtrit(n_values - 1, (1 + CONFIDENCE) / 2)) * math.sqrt(share * variance(values))
-    return Interval(middle, middle - half, middle + half, n_values)
-
-
-def _values(group: Mapping[int, TrialRecord]) -> dict[int, float]:
-    return {repeat: record.value for repeat, record in group.items() if record.value is not None}
-
-
-def _mean_loss(group: Mapping[int, TrialRecord]) -> float:
-    losses = [record.history.best.val_loss for record in group.values() if record.history.best]
-    return mean(losses)
+def _side(stage: Retrained, one: Finalist, repeats: set[int] | None) -> Side:
+    counted = set(one.values) if repeats is None else repeats
+    return Side(
+        stage=stage.stage,
+        source=one.source,
+        head=stage.head,
+        val_accuracy=mean(one.values[repeat] for repeat in counted),
+        val_loss=mean(one.losses[repeat] for repeat in counted),
+        n_repeats=len(counted),
+    )

@@ -8,6 +8,8 @@ import pytest
 
 from automl_cv.cli.app import main
 from tests.published import build
+from tests.store.drawn import drawn
+from tests.store.retrained import retrained
 
 
 @pytest.fixture
@@ -70,6 +72,10 @@ def test_out_writes_a_file_in_the_form_of_its_name(run, folder):
         (["--storage", "sqlite:///absent.db"], "absent.db: no such database of trials"),
         (["--storage", "automl-cv.db"], "no address of a database"),
         (["--out", "absent/report.csv"], "can't be written"),
+        (["--compare", "--importance"], "--compare and --importance are two views"),
+        (["--compare", "--top", "3"], "--top is of the leaderboard, not of --compare"),
+        (["--importance", "--sort", "rank"], "--sort is of the leaderboard, not of --importance"),
+        (["--compare", "--stage", "corse"], "did you mean 'coarse'"),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_2(run, folder, arguments, message):
@@ -79,6 +85,32 @@ def test_wrong_use_is_one_line_and_exit_2(run, folder, arguments, message):
     assert message in done.err
     assert done.err.count("\n") == 1
     assert not (folder / "absent.db").exists()
+
+
+def test_retrained_trials_are_compared_instead_of_ranked(run, tmp_path):
+    retrained(tmp_path)
+    shown = run("slides", "--compare", folder=tmp_path)
+    assert "augmented against finalists" in shown.out
+    assert shown.err == ""
+    done = run("--compare", "--stage", "wide", "--format", "csv", folder=tmp_path)
+    assert [line.split(",")[0] for line in done.out.splitlines()] == ["kind", "winners"]
+    run("--compare", "--out", "pairs.parquet", folder=tmp_path)
+    assert (tmp_path / "pairs.parquet").read_bytes().startswith(b"PAR1")
+
+
+def test_nothing_to_compare_is_one_line_and_no_failure(run, folder):
+    assert "nothing to compare: it takes a stage that" in run("--compare", folder=folder).out
+    as_data = run("--compare", "--format", "csv", folder=folder)
+    assert as_data.out.count("\n") == 1
+    assert as_data.err.startswith("nothing to compare")
+
+
+def test_importance_of_too_few_trials_is_a_line(run, tmp_path):
+    drawn(tmp_path, 30)
+    shown = run("--importance", folder=tmp_path)
+    assert "stage coarse: no figures: 30 trials with a result" in shown.out
+    table = run("--importance", "--stage", "coarse", "--format", "csv", folder=tmp_path).out
+    assert table.splitlines()[1].startswith("coarse,optimizer,,30,,,,,,,")
 
 
 def test_top_must_be_positive(run, folder):

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from automl_cv.history import History
-from automl_cv.report.document import Report, compose
+from automl_cv.report.document import Report
+from automl_cv.report.leaderboard import compose
 from automl_cv.store.leaderboard import read_run
 from automl_cv.store.lease import Lease
 from automl_cv.store.trials import StageTrials

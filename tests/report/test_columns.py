@@ -42,7 +42,7 @@ def test_every_column_shows_up(built, name):
     report = built.report()
     column = COLUMNS[name]
     assert (name in report.board) == column.in_data
-    shown = [shown.name for shown in report.leaderboard.columns]
+    shown = [shown.name for shown in report.table.columns]
     assert (name in shown) == (column.drop is not None)
     assert column.about
 

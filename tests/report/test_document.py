@@ -17,15 +17,15 @@ def test_sort_and_top(built):
     assert shown(by_loss, "val_loss") == [0.1983, 0.2028, 0.2042]
     assert shown(by_loss, "rank") == [1, 5, 3]
     assert by_loss.footnotes[0] == "3 of 12 trials shown"
-    assert len(by_loss.leaderboard.rows) == 3
+    assert len(by_loss.table.rows) == 3
     assert shown(built.report(sort="accuracy", top=1), "accuracy") == [1.0]
     assert shown(built.report(sort="momentum"), "optimizer")[-1] == "Adadelta"
-    assert [cells[0] for cells in by_loss.leaderboard.rows] == ["1", "5", "3"]
+    assert [cells[0] for cells in by_loss.table.rows] == ["1", "5", "3"]
 
 
 def test_sorting_keeps_cells_and_records_together(built):
     report = built.report(sort="seconds")
-    (faint,) = report.leaderboard.faint
+    (faint,) = report.table.faint
     assert report.board["state"][faint] == "pruned"
 
 
@@ -38,13 +38,14 @@ def test_one_stage(built):
     report = built.report(stage="narrowed")
     assert report.title.startswith("slides, stage narrowed · data photos · 3 classes")
     assert set(shown(report, "stage")) == {"narrowed"}
-    assert report.unfinished.rows == ()
+    assert report.frames["unfinished"].empty
+    assert all(not section.grid.rows for section in report.sections)
 
 
 def test_the_reference_is_set_apart_and_tied_or_not(built: Built):
     def foot(val_accuracy):
         built.trials.update_facts(reference={**FACTS.reference, "val_accuracy": val_accuracy})
-        grid = built.report(stage="coarse").leaderboard
+        grid = built.report(stage="coarse").table
         return {c.name: cell for c, cell in zip(grid.columns, grid.foot, strict=True)}
 
     assert (foot(0.92)["stage"], foot(0.92)["val_accuracy"]) == ("reference", "0.9200")
@@ -56,10 +57,10 @@ def test_without_facts_there_are_no_signs_and_no_reference(tmp_path):
     bare = type(FACTS)(study={})
     finish(StageTrials.create(storage, "run", "stage", bare), 0, COARSE[0])
     report = Built(f"sqlite:///{tmp_path}/a.db", None).report()
-    assert report.leaderboard.foot is None
+    assert report.table.foot is None
     assert report.title == "run"
     assert report.notes == report.warnings == ()
-    names = {column.name for column in report.leaderboard.columns}
+    names = {column.name for column in report.table.columns}
     assert not names & {"interval", "momentum"}
 
 
@@ -68,7 +69,8 @@ def test_without_results(tmp_path):
     StageTrials.create(storage, "run", "stage", FACTS)
     report = Built(f"sqlite:///{tmp_path}/a.db", None).report()
     assert report.footnotes == ("no trial has a result yet",)
-    assert report.leaderboard.rows == report.unfinished.rows == ()
+    assert report.table.rows == ()
+    assert all(not section.grid.rows for section in report.sections)
 
 
 def test_printable():

@@ -1,10 +1,10 @@
-"""automl-cv report: the leaderboard of a study."""
+"""automl-cv report: the leaderboard of a study, and what its trials say of one another."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from automl_cv.cli.console import output, say, show
 from automl_cv.cli.options import DEFAULT_STORAGE, Debug, Storage
 from automl_cv.errors import UserError
 from automl_cv.report.formats import FORMATS, Format, format_of_file
+
+if TYPE_CHECKING:
+    from automl_cv.report.document import Report
 
 
 def report(
@@ -36,6 +39,16 @@ def report(
             "--sort", metavar="COLUMN", help="Sort by this column of the CSV.  [default: rank]"
         ),
     ] = None,
+    compare: Annotated[
+        bool,
+        typer.Option(
+            "--compare", help="Instead: retrained trials beside one another, with verdicts."
+        ),
+    ] = False,
+    importance: Annotated[
+        bool,
+        typer.Option("--importance", help="Instead: which parameters mattered, by two evaluators."),
+    ] = False,
     form: Annotated[
         str | None,
         typer.Option(
@@ -60,11 +73,14 @@ def report(
     chosen = FORMATS[form or (format_of_file(out.name) if out else "table")]
     if chosen.is_binary and out is None:
         raise UserError(f"--format {chosen.name} is no text: name a file with --out FILE")
+    _check_view(compare=compare, importance=importance, top=top, sort=sort)
 
-    from automl_cv.report.document import compose
-    from automl_cv.store.leaderboard import read_run
-
-    composed = compose(read_run(storage, study, stage), stage=stage, top=top, sort=sort)
+    if compare:
+        composed = _comparison(storage, study, stage)
+    elif importance:
+        composed = _importance(storage, study, stage)
+    else:
+        composed = _leaderboard(storage, study, stage, top, sort)
     if out is not None:
         _write(composed, chosen, out)
     elif chosen.name == "table" and sys.stdout.isatty():
@@ -73,9 +89,46 @@ def report(
         show(for_terminal(composed, output().width))
     else:
         typer.echo(chosen.load()(composed), nl=False)
+    if chosen.is_data and composed.board.empty:
+        for line in composed.footnotes:
+            say(line)
 
 
-def _write(composed: Any, chosen: Format, out: Path) -> None:
+def _check_view(*, compare: bool, importance: bool, top: int | None, sort: str | None) -> None:
+    """Refuse options that do not go together."""
+    if compare and importance:
+        raise UserError("--compare and --importance are two views; ask for one of them")
+    view = "--compare" if compare else "--importance" if importance else ""
+    given = {"--top": top, "--sort": sort}
+    for option, value in given.items():
+        if view and value is not None:
+            raise UserError(f"{option} is of the leaderboard, not of {view}; leave one of them out")
+
+
+def _leaderboard(
+    storage: str, study: str | None, stage: str | None, top: int | None, sort: str | None
+) -> Report:
+    from automl_cv.report.leaderboard import compose
+    from automl_cv.store.leaderboard import read_run
+
+    return compose(read_run(storage, study, stage), stage=stage, top=top, sort=sort)
+
+
+def _comparison(storage: str, study: str | None, stage: str | None) -> Report:
+    from automl_cv.report.comparison import compose_comparison
+    from automl_cv.store.leaderboard import read_run
+
+    return compose_comparison(read_run(storage, study), stage=stage)
+
+
+def _importance(storage: str, study: str | None, stage: str | None) -> Report:
+    from automl_cv.report.importance import compose_importance
+    from automl_cv.store.leaderboard import read_run
+
+    return compose_importance(read_run(storage, study, stage), stage=stage)
+
+
+def _write(composed: Report, chosen: Format, out: Path) -> None:
     from automl_cv.report.files import write_whole
 
     content = chosen.load()(composed)

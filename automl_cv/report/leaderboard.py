@@ -1,0 +1,212 @@
+"""The leaderboard of a study, what stands below it, and the lines that explain both."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from automl_cv.data.ledger import counted
+from automl_cv.errors import UserError, suggest
+from automl_cv.report.columns import COLUMNS, MISSING, TIE, Column, of_parameter, text
+from automl_cv.report.document import (
+    Grid,
+    Report,
+    Section,
+    free_text,
+    grid_of,
+    plain_values,
+    printable,
+    title_of,
+)
+from automl_cv.report.finalists import finalist_lines
+from automl_cv.space import condition_text
+from automl_cv.store.comparison import compare
+from automl_cv.store.intervals import differs
+from automl_cv.store.leaderboard import RunTrials, ranked_frame, unranked_frame
+from automl_cv.store.records import Narrowed, StudyFacts, TrialRecord, trials_text
+
+REFERENCE = "reference"
+
+
+def compose(
+    read: RunTrials, *, stage: str | None = None, top: int | None = None, sort: str | None = None
+) -> Report:
+    """Put a report together.
+
+    Args:
+        read: the trials.
+        stage: the one stage that was read, for the title; None for all.
+        top: number of trials the leaderboard shows at most; None for all.
+        sort: name of the column to sort by; None for the rank.
+
+    Raises:
+        UserError: there is no such column.
+    """
+    board = _with_own_columns(ranked_frame(read), read.ranked)
+    if sort is not None:
+        board = _sorted(board, sort)
+    n_ranked, board = len(board), board if top is None else board.head(top)
+    records = [read.ranked[index] for index in board.index]
+    board = board.reset_index(drop=True)
+    rest = unranked_frame(read)
+    facts = read.facts
+    return Report(
+        title=title_of(read, stage),
+        warnings=tuple(map(printable, facts.warnings)),
+        table=_leaderboard(board, records, facts, read.ranked[0].value if read.ranked else None),
+        footnotes=tuple(_footnotes(board, n_ranked, facts)),
+        sections=(
+            Section("trials without a result", _unfinished(rest, read.unranked)),
+            Section("narrowed stages", _narrowed(facts.narrowed)),
+        ),
+        notes=(
+            *_narrowing_lines(facts.narrowed),
+            *map(printable, finalist_lines(compare(read.repeated, facts))),
+            *map(printable, facts.notes),
+            *_ledger_lines(facts.ledger),
+        ),
+        frames={"trials": board, "unfinished": rest},
+        facts=facts,
+        run=read.run.name,
+    )
+
+
+def _with_own_columns(board: pd.DataFrame, records: Sequence[TrialRecord]) -> pd.DataFrame:
+    """Add the data of those columns that only the table of columns knows."""
+    own = [column for column in COLUMNS if column.in_data and column.name not in board]
+    return board.assign(
+        **{column.name: column.load()(column.name, board, records) for column in own}
+    )
+
+
+def _sorted(board: pd.DataFrame, name: str) -> pd.DataFrame:
+    if name not in board:
+        raise UserError(f"--sort: unknown column {name!r}: {suggest(name, board.columns)}")
+    largest_first = name in COLUMNS and COLUMNS[name].largest_first
+    return board.sort_values(name, ascending=not largest_first, kind="stable", na_position="last")
+
+
+def _leaderboard(
+    board: pd.DataFrame, records: Sequence[TrialRecord], facts: StudyFacts, best: float | None
+) -> Grid:
+    pruned = frozenset(index for index, record in enumerate(records) if record.state == "pruned")
+    grid = grid_of(_shown_columns(board), board, records, pruned)
+    foot = _reference_cells(grid.columns, facts, best) if facts.reference else None
+    return replace(grid, foot=foot)
+
+
+def _shown_columns(board: pd.DataFrame) -> list[Column]:
+    """Return the columns of a table for people; further parameters follow on momentum."""
+    shown = [column for column in COLUMNS if column.drop is not None]
+    further = [of_parameter(name) for name in board.columns if name not in COLUMNS]
+    place = next(i for i, column in enumerate(shown) if column.name == "momentum") + 1
+    return [*shown[:place], *further, *shown[place:]]
+
+
+def _reference_cells(
+    columns: Sequence[Column], facts: StudyFacts, best: float | None
+) -> tuple[str, ...]:
+    """Return the row of the reference; it has the sign of a tie as any trial."""
+    reference = facts.reference or {}
+    cells = {column.name: "" for column in columns}
+    cells |= {
+        column.name: column.cell(reference[column.name])
+        for column in columns
+        if column.name in reference
+    }
+    if facts.n_validation and best is not None and "val_accuracy" in reference:
+        low, high = sorted((best, reference["val_accuracy"]))
+        cells["tie"] = "" if differs(high, low, facts.n_validation) else TIE
+    return tuple({**cells, "stage": REFERENCE}.values())
+
+
+def _footnotes(board: pd.DataFrame, n_ranked: int, facts: StudyFacts) -> list[str]:
+    if n_ranked == 0:
+        return ["no trial has a result yet"]
+    lines = []
+    if len(board) < n_ranked:
+        lines.append(f"{len(board)} of {counted(n_ranked, 'trial')} shown")
+    lines.append("figures are of each trial's epoch of highest validation accuracy")
+    if facts.n_validation:
+        lines.append(f"{COLUMNS['interval'].heading}: interval of val acc (Wilson 1927)")
+        lines.append(
+            f"{TIE} can't be told apart from the first: the 95 % interval of the difference on "
+            f"{counted(facts.n_validation, 'validation image')} holds 0 (Newcombe 1998)"
+        )
+    if (board["state"] == "pruned").any():
+        lines.append("pruned: stopped for being worse than others at the same epoch")
+    if facts.reference:
+        lines.append(printable(f"{REFERENCE}: {facts.reference.get('label', 'not named')}"))
+    return lines
+
+
+def _unfinished(rest: pd.DataFrame, records: Sequence[TrialRecord]) -> Grid:
+    columns = (
+        COLUMNS["stage"],
+        COLUMNS["trial"],
+        COLUMNS["state"],
+        COLUMNS["epochs"],
+        COLUMNS["val_accuracy"],
+        free_text("parameters", "drawn values"),
+        free_text("reason", "why there is no result"),
+    )
+    frame = rest.assign(parameters=[_parameters_text(record) for record in records])
+    texts = [
+        [printable(column.cell(value)) for value in plain_values(frame, column.name)]
+        for column in columns
+    ]
+    return Grid(columns, tuple(zip(*texts, strict=True)))
+
+
+def _narrowed(narrowed: Mapping[str, Narrowed]) -> Grid:
+    columns = (
+        COLUMNS["stage"],
+        Column(name="parameter", about="what is drawn", heading="parameter", align="left"),
+        free_text("values", "what it is drawn from"),
+        free_text("because", "which trials it was narrowed from, and how"),
+    )
+    rows = [
+        (stage, name.replace("_", " "), _values_text(one.space.parameters.get(name)), reason)
+        for stage, one in narrowed.items()
+        for name, reason in one.reasons.items()
+    ]
+    return Grid(columns, tuple(tuple(map(printable, row)) for row in rows))
+
+
+def _values_text(parameter: Any) -> str:
+    if parameter is None:
+        return MISSING
+    condition = condition_text(parameter)
+    return f"{parameter} where {condition}" if condition else str(parameter)
+
+
+def _narrowing_lines(narrowed: Mapping[str, Narrowed]) -> list[str]:
+    return [
+        printable(f"stage {stage}: {line}")
+        for stage, one in narrowed.items()
+        for line in (f"narrowed from {trials_text(one.trials)} of {one.stage}", *one.warnings)
+    ]
+
+
+def _parameters_text(record: TrialRecord) -> str:
+    parts = [
+        value if isinstance(value, str) else f"{name.replace('_', ' ')} {text(value)}"
+        for name, value in record.parameters.items()
+    ]
+    return ", ".join(parts) or MISSING
+
+
+def _ledger_lines(ledger: Mapping[str, Any]) -> list[str]:
+    """Say in one line what was read and what was skipped, and why."""
+    if "n_read" not in ledger:
+        return []
+    line = f"read {counted(ledger['n_read'], 'image')}"
+    reasons = Counter(skipped["reason"] for skipped in ledger.get("skipped", ()))
+    if reasons:
+        each = ", ".join(f"{reason} ({number})" for reason, number in reasons.most_common())
+        line += f", skipped {counted(reasons.total(), 'file')}: {each}"
+    return [printable(line)]
