@@ -7,7 +7,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -61,18 +61,17 @@ class PlainLines:
         match event:
             case events.DataRead():
                 say(data_line(event))
-                for line in event.warnings:
-                    caution(line)
+                _caution_all(event.warnings)
+            case events.SpaceNeeded():
+                caution(space_line(event))
             case events.FeaturesReady():
                 say(features_line(event))
             case events.Surveyed():
                 say(reference_line(event.reference))
-                for line in event.warnings:
-                    caution(line)
+                _caution_all(event.warnings)
             case events.StageNarrowed():
                 say(narrowed_line(event))
-                for line in event.warnings:
-                    caution(f"stage {event.stage}: {line}")
+                _caution_all(f"stage {event.stage}: {line}" for line in event.warnings)
             case events.SpaceExhausted() | events.StageWaits() | events.TrialRedrawn():
                 (caution if isinstance(event, events.SpaceExhausted) else say)(aside(event))
             case events.StageStarted():
@@ -89,6 +88,11 @@ class PlainLines:
                 )
             case events.StageEnded():
                 say(ended_line(event))
+
+
+def _caution_all(lines: Iterable[str]) -> None:
+    for line in lines:
+        caution(line)
 
 
 class LivePanel:
@@ -128,6 +132,8 @@ class LivePanel:
                 left = (event.total - event.done) / max(event.images_per_second, 1e-9)
                 note = f"{event.images_per_second:,.0f} images/s, {duration(left)} left"
                 self._show_bar("extracting features", event.done, event.total, note)
+            case events.SpaceNeeded():
+                self._warn((space_line(event),))
             case events.FeaturesReady():
                 self._console.print(features_line(event), markup=False, highlight=False)
             case events.Surveyed():
@@ -245,6 +251,14 @@ def features_line(event: events.FeaturesReady) -> str:
         f"features{of}: {event.extracted:,} images in {event.seconds:.1f} s "
         f"({speed:,.0f} a second), "
         f"{event.dimension:,} numbers an image; cached from now on"
+    )
+
+
+def space_line(event: events.SpaceNeeded) -> str:
+    """Return how much of the disk an extraction will take."""
+    return (
+        f"feature maps will take {event.n_bytes / 1e9:.1f} GB of the {event.free / 1e9:.1f} GB "
+        f"that {event.folder} has left; `automl-cv cache --clear` removes them"
     )
 
 

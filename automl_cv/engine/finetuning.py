@@ -6,6 +6,7 @@ statistics, as https://keras.io/guides/transfer_learning has it; its gamma and b
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -69,7 +70,7 @@ class Maps:
         rows: which of all images these are, ascending, int64 (images,).
         views: of altered views of the training images, those of an image side by side,
             float32 (training images * views, size); None to train on the images as they are.
-        fingerprint: tells these maps from all others.
+        fingerprint: tells these maps and images, and how they are split, from all others.
     """
 
     plain: Matrix
@@ -124,6 +125,9 @@ class FineTuner:
             return network
 
         data = self._data
+        begun = hashlib.blake2b(self._maps.fingerprint.encode(), digest_size=16)
+        for weight in head_weights:
+            begun.update(weight.tobytes())
         return NetworkTrainer(
             NetworkData(
                 training_batch=self._training_batch,
@@ -131,7 +135,7 @@ class FineTuner:
                 validation_batch=self._validation_batch,
                 validation_images=len(data.validation),
                 classes=data.classes,
-                fingerprint=self._maps.fingerprint,
+                fingerprint=begun.hexdigest(),
             ),
             build,
             shards=2,

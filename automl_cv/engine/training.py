@@ -104,12 +104,13 @@ class HeadTrainer:
 
     Args:
         data: what to train and validate on; its features are shared, not copied.
+        head_input: what its heads are built for.
     """
 
     def __init__(self, data: TrainingData) -> None:
         self._data = data
         self._features = as_tensor(data.features)
-        self._head_input = describe(data.features, data.train, data.classes)
+        self.head_input = describe(data.features, data.train, data.classes)
         self._loops: dict[tuple[Any, ...], Loop] = {}
 
     def train(
@@ -217,7 +218,7 @@ class HeadTrainer:
                 task.optimizer,
                 task.head,
                 head_parameters,
-                self._head_input,
+                self.head_input,
                 self._data.validation,
                 self._data.validation_labels,
                 mixings,

@@ -1,6 +1,7 @@
 """What a search tells whoever watches it: plain data, in the order in which it happens.
 
-What a worker answers and the watcher wants as it is, is passed on: Extracting, Surveyed.
+What a worker answers and the watcher wants as it is, is passed on: Extracting, SpaceNeeded,
+Surveyed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 
 from automl_cv.history import Epoch, History
 from automl_cv.search.messages import Extracting as Extracting
+from automl_cv.search.messages import SpaceNeeded as SpaceNeeded
 from automl_cv.search.messages import Surveyed as Surveyed
 from automl_cv.space import Value
 
@@ -193,6 +195,7 @@ Event = (
     Inspecting
     | DataRead
     | Extracting
+    | SpaceNeeded
     | FeaturesReady
     | Surveyed
     | StageNarrowed

@@ -147,6 +147,10 @@ class StageMemory:
         """Return which fold validates a trial; None for the validation images."""
         return None
 
+    def head_stage(self, trial: int) -> Stage | None:
+        """Return the stage whose training gives a trial its first head; None for first weights."""
+        return None
+
     def after(self, trial: int, epoch: Epoch) -> StopReason | None:
         """Report an epoch of a running trial; return why it should stop, or None to go on."""
         running = self._running[trial]

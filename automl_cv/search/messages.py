@@ -62,11 +62,14 @@ class PrepareFeatures:
         backbone: what makes the features.
         augmentation: how training images are altered; None for all images as they are.
         views: altered views of each training image.
+        n_blocks: in place of features, the feature maps that the last blocks start from, of
+            the images that train and validate; 0 for features.
     """
 
     backbone: Backbone
     augmentation: Augmentation | None = None
     views: int = 1
+    n_blocks: int = 0
 
     def __str__(self) -> str:
         """Return a line for people: "compact, 24 pixels, all blocks, 8 views: zoom 0.1"."""
@@ -74,7 +77,26 @@ class PrepareFeatures:
         blocks = {"last": "last block", "all": "all blocks"}[self.backbone.features]
         text = f"{self.backbone.name}, {size.format(self.backbone.image_size)}, {blocks}"
         views = "" if self.augmentation is None else f", {self.views} views: {self.augmentation}"
+        if self.n_blocks:
+            text = f"{self.backbone.name}, {size.format(self.backbone.image_size)}"
+            last = "last block" if self.n_blocks == 1 else f"last {self.n_blocks} blocks"
+            text += f", maps before the {last}"
         return text + views
+
+
+@dataclass(frozen=True)
+class SpaceNeeded:
+    """Answer to PrepareFeatures, before a large extraction: it will take so much of the disk.
+
+    Args:
+        n_bytes: what will be written.
+        free: what is free there now, in bytes.
+        folder: where.
+    """
+
+    n_bytes: int
+    free: int
+    folder: Path
 
 
 @dataclass(frozen=True)
@@ -132,6 +154,8 @@ class Train:
         seed: of weights, order and dropout.
         fold: number of the fold of train and validation images that validates; None to
             validate on the validation images.
+        head_stage: with `fine_tune`, the stage whose training gives the head to begin with.
+        checkpoint: folder of the trial's checkpoint; None where trials are short.
     """
 
     stage: Stage
@@ -139,6 +163,8 @@ class Train:
     parameters: Mapping[str, Value]
     seed: int
     fold: int | None = None
+    head_stage: Stage | None = None
+    checkpoint: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -229,4 +255,4 @@ class Failed:
 
 
 Order = Prepare | PrepareFeatures | Survey | Train | Fit
-Answer = Extracting | Prepared | Surveyed | Epoch | Trained | Fitted | Failed
+Answer = Extracting | SpaceNeeded | Prepared | Surveyed | Epoch | Trained | Fitted | Failed

@@ -24,8 +24,17 @@ def needed_features(study: StudyFile, stage: Stage, memory: StageMemory) -> list
     for drawn in memory.combinations(BACKBONE_PARAMETERS):
         backbone = drawn_backbone(study.backbone, drawn)
         orders.append(PrepareFeatures(backbone))
-        if stage.alteration:
-            orders.append(PrepareFeatures(backbone, stage.alteration, stage.views))
+        heads = [memory.head_stage(trial) for trial in memory.slots]
+        for trained in (stage, *(one for one in heads if one is not None)):
+            if trained.alteration:
+                orders.append(PrepareFeatures(backbone, trained.alteration, trained.views))
+        if stage.fine_tune is not None:
+            blocks = stage.fine_tune.blocks
+            orders.append(PrepareFeatures(backbone, n_blocks=blocks))
+            if stage.alteration:
+                orders.append(
+                    PrepareFeatures(backbone, stage.alteration, stage.views, n_blocks=blocks)
+                )
     return orders
 
 

@@ -106,6 +106,7 @@ class RetrainMemory(StageMemory):
         chosen: what is trained again, best first.
         slots: every trial that the stage ever trained again, in the order of their slots;
             None where these are the chosen ones.
+        declared: all stages of the study; needed where the stage fine-tunes.
     """
 
     def __init__(
@@ -115,12 +116,14 @@ class RetrainMemory(StageMemory):
         seed: int,
         chosen: Sequence[Source],
         slots: Sequence[Source] | None = None,
+        declared: Sequence[Stage] = (),
     ) -> None:
         super().__init__(name, stage, seed)
         assert stage.retrain is not None
         self._chosen = chosen
         self._held = chosen if slots is None else slots
         self._repeats = stage.retrain.n_repeats
+        self._declared = {one.name: one for one in declared}
         self.distributions = _distributions(self._held, self._repeats)
 
     def source(self, trial: int) -> tuple[Source, int]:
@@ -170,6 +173,21 @@ class RetrainMemory(StageMemory):
         """Return which fold validates a trial; None where repeats are seeds."""
         assert self._stage.retrain is not None
         return None if self._stage.retrain.folds is None else self.source(trial)[1]
+
+    def head_stage(self, trial: int) -> Stage | None:
+        """Return the stage, of those named, that trained the same head; see `StageMemory`.
+
+        Where stages that fine-tune name each other, it is the one above them all.
+        """
+        if self._stage.fine_tune is None:
+            return None
+        source, _ = self.source(trial)
+        stage = self._stage
+        while stage.fine_tune is not None:
+            assert stage.retrain is not None
+            named = stage.retrain.stages
+            stage = self._declared[source.stage if source.stage in named else named[0]]
+        return stage
 
     def distributions_of(self, parameters: Mapping[str, Value]) -> dict[str, BaseDistribution]:
         """Return what Optuna is told that the parameters were drawn from: the finalists' values."""
@@ -253,7 +271,7 @@ def memory_of(
         if name not in by_name:
             by_name[name] = _looked_up(name, storage, trials.run)
     memory = RetrainMemory(
-        trials.name, stage, study.seed, chosen, [by_name[name] for name in slots]
+        trials.name, stage, study.seed, chosen, [by_name[name] for name in slots], study.stages
     )
     if kept:
         trials.widen(memory.distributions)

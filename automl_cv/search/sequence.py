@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 
 from optuna.storages import RDBStorage
 
 from automl_cv.search import events
 from automl_cv.search.budget import Budget, must_wait
+from automl_cv.search.checkpoint_paths import checkpoint_path
 from automl_cv.search.preparation import needed_features
 from automl_cv.search.retraining import memory_of
 from automl_cv.search.settled import wanted_slots
@@ -36,6 +39,7 @@ class StageSequence:
         crew: the workers.
         budget: says when a stage has to end.
         listen: is told everything that happens.
+        cache_dir: where features and checkpoints are kept.
         opened: the part of the storage of each stage that was run.
         courses: how far each stage came.
         shortfalls: what is missing, by stage.
@@ -49,6 +53,7 @@ class StageSequence:
     crew: Crew
     budget: Budget
     listen: events.Listener
+    cache_dir: Path
     opened: list[StageTrials] = field(default_factory=list)
     courses: dict[str, Course] = field(default_factory=dict)
     shortfalls: dict[str, str] = field(default_factory=dict)
@@ -108,7 +113,8 @@ class StageSequence:
                         ready.extracted, ready.dimension, ready.seconds, str(order)
                     )
                 )
-        return StageRun(stage, memory, trials, self.crew, self.listen, self.budget).run()
+        path = partial(checkpoint_path, self.cache_dir, self.storage, trials.name)
+        return StageRun(stage, memory, trials, self.crew, self.listen, self.budget, path).run()
 
     def _begin(self, stage: Stage, begun: StageTrials | None) -> tuple[Stage, StageTrials]:
         """Return a stage with the space that is searched, and its part of the storage."""

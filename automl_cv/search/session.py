@@ -110,7 +110,9 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
         run = earlier.name if earlier else next_run(storage, study.name)
         facts = _facts(study, images, prepared)
         begun = earlier.stages if earlier else ()
-        sequence = StageSequence(study, storage, run, begun, facts, crew, budget, listen)
+        sequence = StageSequence(
+            study, storage, run, begun, facts, crew, budget, listen, options.cache_dir
+        )
         for stage in stages:
             sequence.run(stage)
         sequence.note_waiting()

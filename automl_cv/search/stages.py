@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from automl_cv.errors import SearchBroken
 from automl_cv.history import Epoch, History
@@ -50,6 +52,7 @@ class StageRun:
         crew: the workers.
         listen: is told everything that happens.
         budget: says when the stage has to end.
+        checkpoint: gives the folder of a trial's checkpoint.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class StageRun:
         crew: Crew,
         listen: events.Listener,
         budget: Budget,
+        checkpoint: Callable[[int], Path],
     ) -> None:
         self._stage = stage
         self._memory = memory
@@ -67,6 +71,7 @@ class StageRun:
         self._crew = crew
         self._listen = listen
         self._budget = budget
+        self._checkpoint = checkpoint
         self._running: dict[Worker, _Running] = {}
         self._broken = 0
 
@@ -157,6 +162,8 @@ class StageRun:
             drawn.parameters,
             self._memory.training_seed(number),
             self._memory.fold(number),
+            self._memory.head_stage(number),
+            self._checkpoint(number) if self._stage.fine_tune else None,
         )
         self._crew.order(worker, order)
         self._running[worker] = _Running(drawn, time.monotonic(), [])
@@ -236,6 +243,9 @@ class StageRun:
             optimizer_config=optimizer_config,
             system_attributes=drawn.system_attributes,
         )
+        if history.stop_reason != "failed":
+            # Only now: a search killed before would have to train all of it again.
+            shutil.rmtree(self._checkpoint(drawn.trial), ignore_errors=True)
         self._finished += history.stop_reason != "failed"
         self._listen(
             events.TrialEnded(

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from automl_cv.data import overlap, splitting
 from automl_cv.engine import runtime
+from automl_cv.engine.cutting import Cut, cut
 from automl_cv.engine.extract import Progress, extract
+from automl_cv.engine.finetuning import FineTuner, Maps
 from automl_cv.engine.training import HeadTrainer, TrainingData
 from automl_cv.engine.views import CachedViews, Views
-from automl_cv.features import FeatureCache, recipe, view_names
+from automl_cv.errors import UserError
+from automl_cv.features import FeatureCache, Recipe, recipe, view_names
 from automl_cv.search import messages
 from automl_cv.search.reference import logistic_reference
 from automl_cv.space import Value
 from automl_cv.stage import Stage
 from automl_cv.studyfile import drawn_backbone
+
+MUCH_SPACE = 10**9  # bytes of the disk that are worth a word
 
 
 class Trainers:
@@ -27,14 +37,23 @@ class Trainers:
     Args:
         given: the images of the search.
         report: is told how far an extraction is.
+        tell: is told how much of the disk a large extraction will take.
     """
 
-    def __init__(self, given: messages.Prepare, report: Progress) -> None:
+    def __init__(
+        self,
+        given: messages.Prepare,
+        report: Progress,
+        tell: Callable[[messages.SpaceNeeded], None],
+    ) -> None:
         self._given = given
         self._report = report
+        self._tell = tell
         self._cache = FeatureCache(given.cache_dir)
         self._features: dict[messages.PrepareFeatures, np.ndarray] = {}
         self._trainers: dict[object, HeadTrainer] = {}
+        self._tuners: dict[object, FineTuner] = {}
+        self._parts: dict[object, Cut] = {}
 
     def prepare(self, order: messages.PrepareFeatures) -> messages.Prepared:
         """Make sure that features are cached, and open them.
@@ -46,14 +65,16 @@ class Trainers:
         started = time.perf_counter()
         images = self._given.images
         altering = order.augmentation is not None
-        rows = np.flatnonzero(images.splits == "train") if altering else range(len(images.paths))
+        rows = self._rows(order)
         paths = [Path(images.paths[row]) for row in rows]
         hashes = [images.content_hashes[row] for row in rows]
-        wanted = recipe(order.backbone, order.augmentation, self._given.seed)
+        wanted = self._recipe(order)
+        names = view_names(hashes, order.views) if altering else hashes
+        if order.n_blocks:
+            self._check_space(order, len(self._cache.missing(wanted, names)))
         extracted = extract(
             order.backbone, paths, hashes, self._cache, wanted, self._report, order.views
         )
-        names = view_names(hashes, order.views) if altering else hashes
         features = self._cache.open(wanted, names, order.backbone.features).array
         self._features[order] = features
         return messages.Prepared(
@@ -94,6 +115,103 @@ class Trainers:
         order = messages.PrepareFeatures(backbone, stage.alteration, stage.views)
         features = self._features[order]
         return CachedViews(features, np.arange(len(features) // order.views), order.views)
+
+    def tuner(self, stage: Stage, parameters: Mapping[str, Value], fold: int | None) -> FineTuner:
+        """Return what fine-tunes trials of the same images; they share it.
+
+        Args:
+            stage: one that fine-tunes.
+            parameters: of the trial.
+            fold: see `messages.Train`.
+        """
+        assert stage.fine_tune is not None
+        backbone = drawn_backbone(self._given.backbone, parameters)
+        order = messages.PrepareFeatures(backbone, n_blocks=stage.fine_tune.blocks)
+        altered = None
+        if stage.alteration:
+            altered = replace(order, augmentation=stage.alteration, views=stage.views)
+        folds = stage.retrain.folds if stage.retrain is not None else None
+        key = (order, altered, folds, fold)
+        if key not in self._tuners:
+            heads = self.trainer(stage, parameters, fold)
+            plain = replace(order, n_blocks=0)
+            data = self._data(self._features[plain], folds, fold)
+            parts = self._parts_of(order)
+            hashes = self._given.images.content_hashes
+            widths = self._cache.open(self._recipe(plain), hashes, backbone.features).widths
+            self._tuners[key] = FineTuner(
+                parts,
+                Maps(
+                    plain=self._features[order],
+                    rows=self._rows(order),
+                    views=None if altered is None else self._features[altered],
+                    fingerprint=self._fingerprint(order, altered, data),
+                ),
+                data,
+                None if altered is None else self._features[replace(altered, n_blocks=0)],
+                heads.head_input,
+                only_last=backbone.features == "last",
+                frozen_width=sum(widths[: parts.n_frozen]),
+            )
+        return self._tuners[key]
+
+    def _parts_of(self, order: messages.PrepareFeatures) -> Cut:
+        size = self._recipe(order).image_size
+        key = (order.backbone, order.n_blocks)
+        if key not in self._parts:
+            self._parts[key] = cut(order.backbone, size, order.n_blocks)
+        return self._parts[key]
+
+    def _recipe(self, order: messages.PrepareFeatures) -> Recipe:
+        own = recipe(order.backbone, order.augmentation, self._given.seed)
+        return own.before_blocks(order.n_blocks) if order.n_blocks else own
+
+    def _rows(self, order: messages.PrepareFeatures) -> np.ndarray:
+        """Return which images an order is about; nothing needs maps of the test images."""
+        splits = self._given.images.splits
+        if order.augmentation is not None:
+            return np.flatnonzero(splits == "train")
+        if order.n_blocks:
+            return np.flatnonzero(np.isin(splits, ("train", "validation")))
+        return np.arange(len(splits))
+
+    def _check_space(self, order: messages.PrepareFeatures, n_missing: int) -> None:
+        """Tell how much of the disk maps will take, where it is much; refuse what has no room.
+
+        Raises:
+            UserError: the disk has no room for them.
+        """
+        if not n_missing:
+            return
+        # Once as they come, once in the order of the study.
+        n_bytes = 2 * n_missing * 4 * math.prod(self._parts_of(order).shape)
+        folder = self._given.cache_dir
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+        if n_bytes > free:
+            raise UserError(
+                f"fine_tune.blocks: feature maps of {order} take "
+                f"{n_bytes / 1e9:.1f} GB, and {folder} has {free / 1e9:.1f} GB left; take fewer "
+                "views or a smaller image_size, or give another --cache-dir"
+            )
+        if n_bytes >= MUCH_SPACE:
+            self._tell(messages.SpaceNeeded(n_bytes, free, folder))
+
+    def _fingerprint(
+        self,
+        order: messages.PrepareFeatures,
+        altered: messages.PrepareFeatures | None,
+        data: TrainingData,
+    ) -> str:
+        """Tell a trial's maps, images, labels and splits from all others."""
+        images = self._given.images
+        recipes = [self._recipe(one).as_data() for one in (order, altered) if one is not None]
+        views = 0 if altered is None else altered.views
+        about = [recipes, views, order.backbone.features, images.content_hashes]
+        digest = hashlib.blake2b(json.dumps(about).encode(), digest_size=16)
+        for numbers in (images.labels, data.train, data.validation):
+            digest.update(np.asarray([len(numbers), *numbers], "<i8").tobytes())
+        return digest.hexdigest()
 
     def survey(self) -> messages.Surveyed:
         """Train the reference on the study's own backbone, and compare the splits on it."""

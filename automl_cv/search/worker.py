@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from automl_cv.errors import AutomlError
 from automl_cv.history import Epoch, History, StopReason
 from automl_cv.search import messages
+from automl_cv.search.fine_tuning import fine_tune
 from automl_cv.search.fitters import fit_network
 from automl_cv.search.objective import run_trial
 from automl_cv.search.trainers import Trainers
@@ -46,7 +47,7 @@ class _Worker:
     def _carry_out(self, order: messages.Order) -> messages.Answer:
         match order:
             case messages.Prepare():
-                self._trainers = Trainers(order, self._report)
+                self._trainers = Trainers(order, self._report, self._connection.send)
                 return self._trainers.prepare(messages.PrepareFeatures(order.backbone))
             case messages.PrepareFeatures():
                 return self._trainers.prepare(order)
@@ -69,6 +70,9 @@ class _Worker:
                 raise AutomlError("the time ended")
             return verdict.stop
 
+        if order.stage.fine_tune is not None:
+            result = fine_tune(self._trainers, order, ask)
+            return messages.Trained(result.history, result.optimizer_config)
         trainer = self._trainers.trainer(order.stage, order.parameters, order.fold)
         views = self._trainers.views(order.stage, order.parameters)
         result = run_trial(trainer, order.stage, order.parameters, order.seed, ask, views)

@@ -25,6 +25,7 @@ from automl_cv.search.messages import (
     Prepare,
     Prepared,
     PrepareFeatures,
+    SpaceNeeded,
     Survey,
     Train,
     Verdict,
@@ -131,7 +132,9 @@ class Crew:
         return order in own or order in self._orders
 
     def prepare(
-        self, order: Prepare | PrepareFeatures, on_progress: Callable[[Extracting], None]
+        self,
+        order: Prepare | PrepareFeatures,
+        on_progress: Callable[[Extracting | SpaceNeeded], None],
     ) -> Prepared:
         """Have the features extracted by one worker, then opened by all of them.
 
@@ -147,12 +150,12 @@ class Crew:
         self,
         worker: Worker,
         order: Prepare | PrepareFeatures,
-        on_progress: Callable[[Extracting], None],
+        on_progress: Callable[[Extracting | SpaceNeeded], None],
     ) -> Prepared:
         worker.send(order)
         while True:
             match worker.receive():
-                case Extracting() as progress:
+                case Extracting() | SpaceNeeded() as progress:
                     on_progress(progress)
                 case Prepared() as prepared:
                     worker.is_prepared = True

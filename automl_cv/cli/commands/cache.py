@@ -17,7 +17,8 @@ from automl_cv.cli.console import say, show
 from automl_cv.cli.options import CacheDir, Debug, cache_folder
 from automl_cv.errors import AutomlError
 
-DATASETS, INSPECTIONS = "datasets", "inspections"  # folders in the cache folder, beside features
+# Folders in the cache folder, beside features.
+DATASETS, INSPECTIONS, CHECKPOINTS = "datasets", "inspections", "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,14 @@ def cache(
     ] = "table",
     debug: Debug = False,
 ) -> None:
-    """Show what is cached: features and pixels of images, data sets, results of inspections."""
+    """Show what is cached: features and pixels, data sets, inspections, unfinished trials."""
     folder = cache_folder(cache_dir)
     if clear:
         _clear(folder)
         return
-    rows = [*_features(folder), *_pixels(folder), *_datasets(folder), *_inspections(folder)]
+    rows = [*_features(folder), *_pixels(folder), *_datasets(folder)]
+    rows += _whole_folder(folder, INSPECTIONS, "what `data` and `search` read")
+    rows += _whole_folder(folder, CHECKPOINTS, "trials that a search broke off; it goes on there")
     if output_format == "json":
         listed = {"folder": str(folder), "entries": [asdict(row) for row in rows]}
         typer.echo(json.dumps(listed, ensure_ascii=False, indent=2))
@@ -78,7 +81,11 @@ def _features(folder: Path) -> list[Row]:
             content = "of another version of automl-cv, or damaged"
         else:
             view = "" if recipe.view is None else f", views by {recipe.view}"
-            content = f"{recipe.backbone}, {recipe.image_size} px{view}, weights {recipe.weights}"
+            n_blocks = recipe.n_blocks_after
+            last = "last block" if n_blocks == 1 else f"last {n_blocks} blocks"
+            maps = f", maps before the {last}" if n_blocks else ""
+            size = f"{recipe.image_size} px"
+            content = f"{recipe.backbone}, {size}{maps}{view}, weights {recipe.weights}"
         rows.append(
             Row(
                 kind="features",
@@ -117,11 +124,9 @@ def _datasets(folder: Path) -> list[Row]:
     return [_row("data set", path.name, path, folder) for path in paths]
 
 
-def _inspections(folder: Path) -> list[Row]:
-    path = folder / INSPECTIONS
-    if not path.is_dir():
-        return []
-    return [_row("inspections", "what `data` and `search` read", path, folder)]
+def _whole_folder(folder: Path, name: str, content: str) -> list[Row]:
+    path = folder / name
+    return [_row(name, content, path, folder)] if path.is_dir() and any(path.iterdir()) else []
 
 
 def _row(kind: str, content: str, path: Path, cache_dir: Path) -> Row:
@@ -158,8 +163,9 @@ def _clear(folder: Path) -> None:
     from automl_cv.features.pixels import PixelCache
 
     freed = FeatureCache(folder).clear() + PixelCache(folder).clear()
-    freed += sum(remove_folder(folder / name) for name in (DATASETS, INSPECTIONS))
+    freed += sum(remove_folder(folder / name) for name in (DATASETS, INSPECTIONS, CHECKPOINTS))
     say(f"freed {decimal(freed)} in {folder}")
-    left = sum(folder_size(folder / name) for name in ("features", "pixels", DATASETS, INSPECTIONS))
+    own = ("features", "pixels", DATASETS, INSPECTIONS, CHECKPOINTS)
+    left = sum(folder_size(folder / name) for name in own)
     if left:
         raise AutomlError(f"{folder}: {decimal(left)} can't be removed; check its permissions")
