@@ -75,9 +75,13 @@ def checked_space(
 
 def known_parameters(head: str, schedule: str, network: str | None = None) -> set[str]:
     """Return the names of all parameters that a stage takes, whatever its optimizers."""
-    settings = {**TRIAL_SETTINGS, **_optimizer_settings(ANY_OPTIMIZER)}
-    settings |= _network_settings({}, network) if network else _head_settings(head)
-    return {"optimizer", *settings, *SCHEDULES[schedule].parameters}
+    settings = _network_settings({}, network) if network else _head_settings(head)
+    return {*optimizer_parameters(), *settings, *SCHEDULES[schedule].parameters}
+
+
+def optimizer_parameters() -> set[str]:
+    """Return the names of what any training takes: optimizers, their parameters, batch size."""
+    return {"optimizer", *TRIAL_SETTINGS, *_optimizer_settings(ANY_OPTIMIZER)}
 
 
 def drawn_settings(

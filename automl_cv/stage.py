@@ -207,10 +207,10 @@ class Stage(Section):
 
     @field_validator("augmentation")
     @classmethod
-    def _check_augmentation(cls, raw: dict[str, Any]) -> dict[str, Any]:
+    def _check_augmentation(cls, raw: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         checked = augmentation(raw)
         mixing = [one.name for one in checked.operations if one.entry.level != "image"]
-        if mixing:
+        if mixing and info.data.get("network") is None:
             raise ValueError(
                 f"{mixing[0]} mixes images, so that its views can't be cached; a stage takes "
                 "operations on single images"
@@ -232,6 +232,11 @@ class Stage(Section):
         """Names of the stages above that this one rests on; none where it searches anew."""
         narrowed = () if self.narrow_from is None else (self.narrow_from.stage,)
         return narrowed if self.retrain is None else (*narrowed, *self.retrain.stages)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether trials train more than a head, so that a checkpoint each epoch is worth it."""
+        return self.network is not None or self.fine_tune is not None
 
     @property
     def known_parameters(self) -> set[str]:

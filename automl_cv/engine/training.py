@@ -59,8 +59,8 @@ class TrainingTask:
         seed: decides first weights, the order of images in each epoch, dropout, which views of
             altered images are shown, and in what shares images are mixed.
         optimizer_parameters: searched hyperparameters of the optimizer, by name.
-        head: an entry of the table of heads.
-        head_parameters: parameters of the head, by name; defaults hold for the rest.
+        head: an entry of the table of heads; of networks where a whole network is trained.
+        head_parameters: parameters of the head or network, by name; defaults hold for the rest.
         schedule: an entry of the table of schedules.
         schedule_parameters: parameters of the schedule, by name; likewise.
         mixing: operations of level "features", which mix the images of a batch.

@@ -85,6 +85,15 @@ class PrepareFeatures:
 
 
 @dataclass(frozen=True)
+class PreparePixels:
+    """Order: decode all images once, for networks that train on pixels; answered like Prepare."""
+
+    def __str__(self) -> str:
+        """Return a line for people."""
+        return "pixels"
+
+
+@dataclass(frozen=True)
 class SpaceNeeded:
     """Answer to PrepareFeatures, before a large extraction: it will take so much of the disk.
 
@@ -254,5 +263,5 @@ class Failed:
     history: History = field(default_factory=History)
 
 
-Order = Prepare | PrepareFeatures | Survey | Train | Fit
+Order = Prepare | PrepareFeatures | PreparePixels | Survey | Train | Fit
 Answer = Extracting | SpaceNeeded | Prepared | Surveyed | Epoch | Trained | Fitted | Failed

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from automl_cv.catalog.heads import HEADS
+from automl_cv.catalog.networks import NETWORKS
 from automl_cv.catalog.optimizers import OPTIMIZERS
 from automl_cv.catalog.schedules import SCHEDULES
 from automl_cv.engine.training import HeadTrainer, OnEpoch, TrainingResult, TrainingTask
@@ -18,13 +19,19 @@ def task_of(stage: Stage, parameters: Mapping[str, Value], seed: int) -> Trainin
     """Return what a trial of `stage` trains.
 
     Args:
-        stage: gives epochs, head and schedule, and what is set of their parameters.
+        stage: gives epochs, head or network, and schedule, and what is set of their parameters.
         parameters: drawn from the stage's space, which was checked to hold what is needed;
             they win over what the stage sets.
         seed: of weights, order and dropout.
     """
     optimizer = str(parameters["optimizer"])
-    head, schedule = stage.head, stage.schedule
+    schedule = stage.schedule
+    if stage.network is None:
+        trained, own = stage.head, HEADS[stage.head.name].parameters
+    else:
+        name = str(parameters.get("network", stage.network.name))
+        trained = stage.network.model_copy(update={"name": name})
+        own = NETWORKS[name].parameters
     return TrainingTask(
         optimizer=optimizer,
         batch_size=int(parameters["batch_size"]),
@@ -32,8 +39,8 @@ def task_of(stage: Stage, parameters: Mapping[str, Value], seed: int) -> Trainin
         epochs=stage.epochs,
         seed=seed,
         optimizer_parameters=drawn_settings(OPTIMIZERS[optimizer].parameters, {}, parameters),
-        head=head.name,
-        head_parameters=drawn_settings(HEADS[head.name].parameters, head.parameters, parameters),
+        head=trained.name,
+        head_parameters=drawn_settings(own, trained.parameters, parameters),
         schedule=schedule.name,
         schedule_parameters=drawn_settings(
             SCHEDULES[schedule.name].parameters, schedule.parameters, parameters

@@ -7,20 +7,24 @@ import numpy as np
 from automl_cv.data.dataset import Dataset
 from automl_cv.parameters import BACKBONE_PARAMETERS
 from automl_cv.search.memory import StageMemory
-from automl_cv.search.messages import Images, PrepareFeatures
+from automl_cv.search.messages import Images, PrepareFeatures, PreparePixels
 from automl_cv.stage import Stage
 from automl_cv.studyfile import StudyFile, drawn_backbone
 
 
-def needed_features(study: StudyFile, stage: Stage, memory: StageMemory) -> list[PrepareFeatures]:
-    """Return every set of features that a trial of a stage may learn from.
+def needed_features(
+    study: StudyFile, stage: Stage, memory: StageMemory
+) -> list[PrepareFeatures | PreparePixels]:
+    """Return every set of features, or the pixels, that a trial of a stage may learn from.
 
     Args:
         study: holds the stage.
         stage: the stage, with the space that is searched.
         memory: of the stage; knows what its trials can draw.
     """
-    orders = []
+    if stage.network is not None:
+        return [PreparePixels()]
+    orders: list[PrepareFeatures | PreparePixels] = []
     for drawn in memory.combinations(BACKBONE_PARAMETERS):
         backbone = drawn_backbone(study.backbone, drawn)
         orders.append(PrepareFeatures(backbone))

@@ -7,7 +7,7 @@ that retrains has a trial for each finalist and repeat, and draws nothing.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from optuna.distributions import (
@@ -20,6 +20,7 @@ from optuna.storages import RDBStorage
 
 from automl_cv.errors import AutomlError
 from automl_cv.history import History
+from automl_cv.parameters import optimizer_parameters
 from automl_cv.search.draws import derived_seed
 from automl_cv.search.memory import Drawn, StageMemory
 from automl_cv.search.narrowing import best_trials
@@ -263,13 +264,15 @@ def memory_of(
     """
     if stage.retrain is None:
         return StageMemory(trials.name, stage, study.seed)
-    chosen = current_sources(stage, storage, trials.run)
+    chosen = [
+        _taken(source, stage, study) for source in current_sources(stage, storage, trials.run)
+    ]
     by_name = {source.name: source for source in chosen}
     kept = trials.facts.finalists.get(stage.name, ())
     slots = (*kept, *(name for name in by_name if name not in kept))
     for name in kept:
         if name not in by_name:
-            by_name[name] = _looked_up(name, storage, trials.run)
+            by_name[name] = _taken(_looked_up(name, storage, trials.run), stage, study)
     memory = RetrainMemory(
         trials.name, stage, study.seed, chosen, [by_name[name] for name in slots], study.stages
     )
@@ -280,6 +283,19 @@ def memory_of(
         contenders={stage.name: tuple(source.name for source in chosen)},
     )
     return memory
+
+
+def _taken(source: Source, stage: Stage, study: StudyFile) -> Source:
+    """Return a source with the parameters that the stage takes of it.
+
+    What a head's trial says of head and backbone means nothing to a network, or something
+    else: both have a width.
+    """
+    if stage.network is None or study.stage(source.stage).network is not None:
+        return source
+    known = optimizer_parameters()
+    own = {name: value for name, value in source.parameters.items() if name in known}
+    return replace(source, parameters=own)
 
 
 def _looked_up(name: str, storage: RDBStorage, run: str) -> Source:

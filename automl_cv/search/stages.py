@@ -163,7 +163,7 @@ class StageRun:
             self._memory.training_seed(number),
             self._memory.fold(number),
             self._memory.head_stage(number),
-            self._checkpoint(number) if self._stage.fine_tune else None,
+            self._checkpoint(number) if self._stage.is_long else None,
         )
         self._crew.order(worker, order)
         self._running[worker] = _Running(drawn, time.monotonic(), [])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from automl_cv.data import overlap, splitting
+from automl_cv.data import overlap
 from automl_cv.engine import runtime
 from automl_cv.engine.cutting import Cut, cut
 from automl_cv.engine.extract import Progress, extract
@@ -23,6 +23,7 @@ from automl_cv.engine.views import CachedViews, Views
 from automl_cv.errors import UserError
 from automl_cv.features import FeatureCache, Recipe, recipe, view_names
 from automl_cv.search import messages
+from automl_cv.search.folds import division
 from automl_cv.search.reference import logistic_reference
 from automl_cv.space import Value
 from automl_cv.stage import Stage
@@ -232,13 +233,7 @@ class Trainers:
     ) -> TrainingData:
         """Return the images that train and those that validate: the splits, or a fold's."""
         images = self._given.images
-        if folds is None:
-            parts = [np.flatnonzero(images.splits == split) for split in ("train", "validation")]
-        else:
-            both = np.flatnonzero(np.isin(images.splits, ("train", "validation")))
-            of_fold = fold_numbers(images, both, folds, self._given.seed)
-            parts = [both[of_fold != fold], both[of_fold == fold]]
-        train, validation = parts
+        train, validation = division(images, self._given.seed, folds, fold)
         return TrainingData(
             features=features,
             train=train,
@@ -248,28 +243,3 @@ class Trainers:
             classes=len(images.classes),
             content_hashes=[images.content_hashes[row] for row in train],
         )
-
-
-def fold_numbers(images: messages.Images, rows: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """Divide images into folds of equal size, stratified, groups and copies kept together.
-
-    Args:
-        images: all images.
-        rows: those to divide, shape (n,).
-        folds: how many folds.
-        seed: another seed gives other folds.
-
-    Returns:
-        The number of each image's fold, from 0, shape (n,).
-
-    Raises:
-        UserError: a class has fewer images than there are folds.
-    """
-    names = splitting.assign(
-        [images.classes[images.labels[row]] for row in rows],
-        [images.content_hashes[row] for row in rows],
-        [images.groups[row] for row in rows],
-        {str(number): 1 / folds for number in range(folds)},
-        seed,
-    )
-    return np.asarray([int(name) for name in names])

@@ -17,6 +17,7 @@ from automl_cv.history import Epoch, History, StopReason
 from automl_cv.search import messages
 from automl_cv.search.fine_tuning import fine_tune
 from automl_cv.search.fitters import fit_network
+from automl_cv.search.from_scratch import Networks
 from automl_cv.search.objective import run_trial
 from automl_cv.search.trainers import Trainers
 
@@ -48,9 +49,12 @@ class _Worker:
         match order:
             case messages.Prepare():
                 self._trainers = Trainers(order, self._report, self._connection.send)
+                self._networks = Networks(order, self._report)
                 return self._trainers.prepare(messages.PrepareFeatures(order.backbone))
             case messages.PrepareFeatures():
                 return self._trainers.prepare(order)
+            case messages.PreparePixels():
+                return self._networks.prepare()
             case messages.Survey():
                 return self._trainers.survey()
             case messages.Train():
@@ -72,6 +76,9 @@ class _Worker:
 
         if order.stage.fine_tune is not None:
             result = fine_tune(self._trainers, order, ask)
+            return messages.Trained(result.history, result.optimizer_config)
+        if order.stage.network is not None:
+            result = self._networks.train(order, ask)
             return messages.Trained(result.history, result.optimizer_config)
         trainer = self._trainers.trainer(order.stage, order.parameters, order.fold)
         views = self._trainers.views(order.stage, order.parameters)

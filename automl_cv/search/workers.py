@@ -25,6 +25,7 @@ from automl_cv.search.messages import (
     Prepare,
     Prepared,
     PrepareFeatures,
+    PreparePixels,
     SpaceNeeded,
     Survey,
     Train,
@@ -112,7 +113,7 @@ class Crew:
 
     def __init__(self, count: int) -> None:
         self.workers = [Worker(number) for number in range(count)]
-        self._orders: list[Prepare | PrepareFeatures] = []
+        self._orders: list[Prepare | PrepareFeatures | PreparePixels] = []
 
     def __enter__(self) -> Crew:
         return self
@@ -126,14 +127,14 @@ class Crew:
         for worker in self.workers:
             worker.close()
 
-    def has(self, order: PrepareFeatures) -> bool:
-        """Tell whether all workers hold these features."""
+    def has(self, order: PrepareFeatures | PreparePixels) -> bool:
+        """Tell whether all workers hold these features or pixels."""
         own = [PrepareFeatures(one.backbone) for one in self._orders if isinstance(one, Prepare)]
         return order in own or order in self._orders
 
     def prepare(
         self,
-        order: Prepare | PrepareFeatures,
+        order: Prepare | PrepareFeatures | PreparePixels,
         on_progress: Callable[[Extracting | SpaceNeeded], None],
     ) -> Prepared:
         """Have the features extracted by one worker, then opened by all of them.
@@ -149,7 +150,7 @@ class Crew:
     def _prepare(
         self,
         worker: Worker,
-        order: Prepare | PrepareFeatures,
+        order: Prepare | PrepareFeatures | PreparePixels,
         on_progress: Callable[[Extracting | SpaceNeeded], None],
     ) -> Prepared:
         worker.send(order)

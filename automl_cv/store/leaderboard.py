@@ -269,14 +269,18 @@ def _identity(read: RunTrials, records: Sequence[TrialRecord]) -> dict[str, pd.S
 
 
 def _model(read: RunTrials, record: TrialRecord) -> str:
-    """Return the name of the network that a trial's features come from."""
+    """Return the name of the network that is trained, or that a head's features come from."""
+    declared = read.facts.networks.get(record.stage)
+    if declared is not None:
+        return str(record.parameters.get("network", declared))
     return str(record.parameters.get("backbone", read.facts.backbone))
 
 
 def _parameters(records: Sequence[TrialRecord]) -> dict[str, pd.Series[Any]]:
     """Return a typed column for each parameter that any of the trials has."""
     names = dict.fromkeys([*_PARAMETERS, *(name for r in records for name in r.parameters)])
-    names.pop("backbone", None)  # stands as the model
+    for name in ("backbone", "network"):
+        names.pop(name, None)  # stands as the model
     columns = {}
     for name in names:
         values = [record.parameters.get(name) for record in records]

@@ -123,6 +123,12 @@ class StudyFacts:
         return str(self.study.get("backbone", {}).get("name", ""))
 
     @property
+    def networks(self) -> dict[str, str]:
+        """Names of the networks that stages train from scratch, by stage."""
+        stages = self.study.get("stage", ())
+        return {stage["name"]: stage["network"]["name"] for stage in stages if stage.get("network")}
+
+    @property
     def n_validation(self) -> int | None:
         """Number of validation images; None where it is not known."""
         return self.split_sizes.get("validation")

@@ -14,7 +14,7 @@ from automl_cv.search.draws import derived_seed
 from automl_cv.search.messages import Images
 from automl_cv.search.retraining import RetrainMemory, Source, sources
 from automl_cv.search.spaces import check_sources
-from automl_cv.search.trainers import fold_numbers
+from automl_cv.search.folds import fold_numbers
 from automl_cv.store.records import TrialRecord
 
 TOML = """

@@ -1,0 +1,85 @@
+"""Trials of networks that train from scratch, on cached pixels. Runs in a worker process."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from automl_cv.catalog.heads import REGULARISATION
+from automl_cv.catalog.networks import NETWORKS
+from automl_cv.engine import pixels, runtime
+from automl_cv.engine.extract import Progress
+from automl_cv.engine.network import NetworkData, NetworkTrainer
+from automl_cv.engine.training import OnEpoch, TrainingResult
+from automl_cv.features import recipe
+from automl_cv.features.pixels import PixelCache
+from automl_cv.search import messages
+from automl_cv.search.folds import division
+from automl_cv.search.objective import task_of
+
+
+class Networks:
+    """Decodes images once, holds their pixels, and trains networks on them.
+
+    Args:
+        given: the images of the search.
+        report: is told how far the decoding is.
+    """
+
+    def __init__(self, given: messages.Prepare, report: Progress) -> None:
+        self._given = given
+        self._report = report
+        self._image_size = recipe(given.backbone).image_size
+
+    def prepare(self) -> messages.Prepared:
+        """Make sure that pixels are cached, and open them.
+
+        Raises:
+            AutomlError: a file can't be read any more.
+        """
+        started, decoded = time.perf_counter(), 0
+
+        def report(done: int, total: int, images_per_second: float) -> None:
+            nonlocal decoded
+            decoded = done
+            self._report(done, total, images_per_second)
+
+        images, cache = self._given.images, PixelCache(self._given.cache_dir)
+        paths = [Path(path) for path in images.paths]
+        size = self._image_size
+        self._pixels = pixels.load(cache, paths, images.content_hashes, size, report)
+        return messages.Prepared(
+            extracted=decoded,
+            dimension=size * size * 3,
+            seconds=time.perf_counter() - started,
+            versions=runtime.versions(),
+        )
+
+    def train(self, order: messages.Train, on_epoch: OnEpoch) -> TrainingResult:
+        """Train one network; `on_epoch` is told each epoch and may stop it."""
+        stage, images = order.stage, self._given.images
+        folds = stage.retrain.folds if stage.retrain is not None else None
+        train, validation = division(images, self._given.seed, folds, order.fold)
+        pictures = pixels.Pictures(
+            pixels=self._pixels,
+            content_hashes=images.content_hashes,
+            labels=images.labels,
+            classes=len(images.classes),
+            train=train,
+            validation=validation,
+            augmentation=stage.alteration,
+        )
+        data = NetworkData(
+            training_batch=pictures.training_batch,
+            training_images=len(train),
+            validation_batch=pictures.validation_batch,
+            validation_images=len(validation),
+            classes=len(images.classes),
+            fingerprint=pictures.fingerprint,
+        )
+        shape = (self._image_size, self._image_size, 3)
+        task = task_of(stage, order.parameters, order.seed)
+        own = {k: value for k, value in task.head_parameters.items() if k not in REGULARISATION}
+        network = NETWORKS[task.head].load()
+        trainer = NetworkTrainer(data, lambda _: network(shape, data.classes, **own))
+        return trainer.train(task, on_epoch, order.checkpoint)
