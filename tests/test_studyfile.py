@@ -277,7 +277,8 @@ class TestLibrary:
         study = library.load(str(tmp_path / "mine.toml"))
         slides = library.load("slides")
         assert [stage.name for stage in study.stages] == [
-            "baseline", "coarse", "narrowed", "finalists", "augmented", "last"
+            "baseline", "coarse", "narrowed", "finalists", "augmented", "fine-tuned",
+            "scratch", "scratch-augmented", "last"
         ]  # fmt: skip
         coarse = study.stage("coarse")
         assert (coarse.trials, coarse.epochs) == (2, 50)
