@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from automl_cv.catalog.augmentations import AUGMENTATIONS
 from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.catalog.heads import HEADS
 from automl_cv.catalog.networks import NETWORKS
@@ -12,7 +13,7 @@ from automl_cv.catalog.optimizers import OPTIMIZERS
 from automl_cv.catalog.schedules import SCHEDULES
 from automl_cv.catalog.settings import Setting
 from automl_cv.errors import suggest
-from automl_cv.space import Choice, Constant, FloatRange, IntRange, Space
+from automl_cv.space import Choice, Constant, FloatRange, IntRange, Parameter, Space
 
 # Numbers that every trial needs, whatever its optimizer, head and schedule.
 TRIAL_SETTINGS: Mapping[str, Setting] = {
@@ -23,6 +24,12 @@ REQUIRED_PARAMETERS = ("optimizer", *TRIAL_SETTINGS)
 # What of the study's [backbone] a space may draw, by parameter. Each set of values has an
 # entry of its own in the feature cache.
 BACKBONE_PARAMETERS = {"backbone": "name", "image_size": "image_size", "features": "features"}
+# What a space may draw of how training images are altered, by operation.
+AUGMENTATION_STRENGTHS: Mapping[str, Setting] = {one.name: one.strength for one in AUGMENTATIONS}
+# Those of them that work on pixels, and so decide what passes the backbone.
+PIXEL_AUGMENTATIONS = tuple(one.name for one in AUGMENTATIONS if one.level != "features")
+MIXING_AUGMENTATIONS = tuple(one.name for one in AUGMENTATIONS if one.level != "image")
+NOT_CACHED = 'mixes images, so that its views can\'t be cached; set views = "online"'
 ANY_OPTIMIZER = Choice(choices=tuple(OPTIMIZERS.names))
 
 
@@ -59,6 +66,7 @@ def checked_space(
         **_optimizer_settings(found.get("optimizer", ANY_OPTIMIZER)),
         **(_network_settings(found, network) if network else _head_settings(head)),
         **(SCHEDULES[schedule].parameters if schedule else {}),
+        **AUGMENTATION_STRENGTHS,
     }
     known = ["optimizer", *settings]
     for name, parameter in found.items():
@@ -73,10 +81,34 @@ def checked_space(
     return Space(parameters=found)
 
 
+def check_cached_views(parameters: Mapping[str, Parameter]) -> None:
+    """Raise a ValueError where views of what a space draws can't be cached.
+
+    Args:
+        parameters: of the space, by name.
+    """
+    for entry in AUGMENTATIONS:
+        parameter = parameters.get(entry.name)
+        if parameter is None or entry.level == "features":
+            continue
+        if entry.level == "batch":
+            raise ValueError(f"{entry.name} {NOT_CACHED}")
+        if isinstance(parameter, IntRange | FloatRange):
+            raise ValueError(
+                f"{entry.name}: a range would run the backbone for each trial; list the values, "
+                'each combination of which is cached, or set views = "online"'
+            )
+
+
 def known_parameters(head: str, schedule: str, network: str | None = None) -> set[str]:
     """Return the names of all parameters that a stage takes, whatever its optimizers."""
     settings = _network_settings({}, network) if network else _head_settings(head)
-    return {*optimizer_parameters(), *settings, *SCHEDULES[schedule].parameters}
+    return {
+        *optimizer_parameters(),
+        *settings,
+        *AUGMENTATION_STRENGTHS,
+        *SCHEDULES[schedule].parameters,
+    }
 
 
 def optimizer_parameters() -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from automl_cv.catalog.augmentations import Augmentation, augmentation
+from automl_cv.catalog.augmentations import Augmentation, augmentation, drawn_augmentation
 from automl_cv.catalog.heads import HEADS
 from automl_cv.catalog.networks import NETWORKS
 from automl_cv.catalog.pruners import PRUNERS
@@ -22,16 +22,23 @@ from automl_cv.catalog.samplers import SAMPLERS
 from automl_cv.catalog.schedules import SCHEDULES
 from automl_cv.catalog.settings import SettableEntry
 from automl_cv.errors import suggest
-from automl_cv.parameters import checked_space, known_parameters
+from automl_cv.parameters import (
+    NOT_CACHED,
+    check_cached_views,
+    checked_space,
+    known_parameters,
+)
 from automl_cv.registry import Table
-from automl_cv.space import Space
+from automl_cv.space import Space, Value
 
 S = TypeVar("S", bound=SettableEntry)
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 # What a stage that retrains takes from the first stage it names, unless it sets its own.
-INHERITED = ("epochs", "pruner", "head", "schedule")
+INHERITED = ("epochs", "pruner", "head", "schedule", "augmentation", "views")
+ONLINE = "online"
+MOST_VIEWS = 1000
 
 
 class Section(BaseModel):
@@ -93,12 +100,15 @@ class Retrain(Section):
         top: how many trials, the best of all these stages.
         repeats: seeds for each; the first is the trial's own.
         folds: in place of seeds, folds of the train and validation images; each validates once.
+        drawn_augmentation: whether what a trial drew of its augmentation counts again. By
+            default where the stage sets no augmentation of its own.
     """
 
     stages: tuple[str, ...] = Field(min_length=1)
     top: int = Field(1, ge=1)
     repeats: int = Field(1, ge=1)
     folds: int | None = Field(None, ge=2)
+    drawn_augmentation: bool = True
 
     @field_validator("stages", mode="before")
     @classmethod
@@ -155,11 +165,12 @@ class Stage(Section):
             a head on features.
         narrow_from: the stage whose best trials give the space.
         retrain: the trials that are trained again, in place of a search. Such a stage takes
-            epochs, pruner, head and schedule from the first stage it names, and its number of
-            trials from `retrain`, unless it sets its own.
+            epochs, pruner, head, schedule, augmentation and views from the first stage it
+            names, and its number of trials from `retrain`, unless it sets its own.
         fine_tune: how much of the backbone is trained on, once the head is trained.
+        views: altered views of each training image, of which each epoch draws one; "online"
+            makes them anew in each epoch, for which the backbone runs on all of them.
         augmentation: how training images are altered, by operation; see the table.
-        views: altered views of each training image; each epoch draws one of them.
         space: what is searched; it may hold parameters of the head and of the schedule.
             With `narrow_from`, only what the rule shall not decide; none with `retrain`.
     """
@@ -176,8 +187,8 @@ class Stage(Section):
     narrow_from: NarrowFrom | None = None
     retrain: Retrain | None = None
     fine_tune: FineTune | None = None
+    views: int | Literal["online"] = 8
     augmentation: dict[str, Any] = {}
-    views: int = Field(8, ge=1, le=1000)
     space: Space = Space(parameters={})
 
     @field_validator("sampler")
@@ -205,16 +216,23 @@ class Stage(Section):
     def _check_network(cls, network: Named | None) -> Named | None:
         return network and _checked(NETWORKS, network)
 
+    @field_validator("views", mode="before")
+    @classmethod
+    def _check_views(cls, raw: Any) -> Any:
+        is_count = isinstance(raw, int) and not isinstance(raw, bool) and 1 <= raw <= MOST_VIEWS
+        if not is_count and raw != ONLINE:
+            raise ValueError(
+                f"expected a whole number from 1 to {MOST_VIEWS} or {ONLINE!r}, got {raw!r}"
+            )
+        return raw
+
     @field_validator("augmentation")
     @classmethod
     def _check_augmentation(cls, raw: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         checked = augmentation(raw)
-        mixing = [one.name for one in checked.operations if one.entry.level != "image"]
-        if mixing and info.data.get("network") is None:
-            raise ValueError(
-                f"{mixing[0]} mixes images, so that its views can't be cached; a stage takes "
-                "operations on single images"
-            )
+        mixing = checked.of_level("batch").operations
+        if mixing and _caches_views(info.data):
+            raise ValueError(f"{mixing[0].name} {NOT_CACHED}")
         return checked.as_data()
 
     @field_validator("fine_tune")
@@ -245,9 +263,22 @@ class Stage(Section):
         return known_parameters(self.head.name, self.schedule.name, network)
 
     @property
+    def caches_views(self) -> bool:
+        """Whether it trains on cached views, where images are altered."""
+        return _caches_views({"views": self.views, "network": self.network})
+
+    @property
     def alteration(self) -> Augmentation:
-        """How training images are altered; false where they are not."""
-        return augmentation(self.augmentation)
+        """How training images are altered, as far as the stage itself says; false for not."""
+        return self.augmentation_of({})
+
+    def augmentation_of(self, parameters: Mapping[str, Value]) -> Augmentation:
+        """Return how a trial's training images are altered; false where they are not.
+
+        Args:
+            parameters: of the trial, which win over what the stage sets.
+        """
+        return drawn_augmentation(self.augmentation, parameters)
 
     @field_validator("space")
     @classmethod
@@ -268,7 +299,21 @@ class Stage(Section):
                 )
         names = (head and head.name, schedule and schedule.name)
         network = info.data.get("network")
-        return checked_space(space, *names, network=network and network.name, is_partial=is_partial)
+        checked = checked_space(
+            space, *names, network=network and network.name, is_partial=is_partial
+        )
+        if _caches_views(info.data):
+            check_cached_views(checked.parameters)
+        return checked
+
+
+def _caches_views(stage: Mapping[str, Any]) -> bool:
+    """Tell whether a stage trains on cached views, not on the pixels of each epoch.
+
+    Args:
+        stage: its fields; absent ones have a mistake of their own.
+    """
+    return stage.get("views", ONLINE) != ONLINE and stage.get("network") is None
 
 
 def inherit(raw: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -296,7 +341,8 @@ def inherit(raw: Mapping[str, Any]) -> Mapping[str, Any]:
             top = again.get("top", 1)
             if isinstance(top, int) and isinstance(repeats, int):
                 taken["trials"] = top * repeats
-            stage = {**taken, **stage}
+            again = {"drawn_augmentation": "augmentation" not in stage, **again}
+            stage = {**taken, **stage, "retrain": again}
         completed.append(stage)
     return {**raw, "stage": completed}
 

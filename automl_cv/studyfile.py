@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal
 
 from pydantic import (
@@ -22,10 +22,16 @@ from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.catalog.presets import PRESETS
 from automl_cv.errors import UserError, suggest
 from automl_cv.mistakes import explain
-from automl_cv.parameters import BACKBONE_PARAMETERS
-from automl_cv.space import Choice, Constant, FloatRange, IntRange
+from automl_cv.parameters import (
+    AUGMENTATION_STRENGTHS,
+    BACKBONE_PARAMETERS,
+    MIXING_AUGMENTATIONS,
+    check_cached_views,
+)
+from automl_cv.space import Choice, Constant, FloatRange, IntRange, Parameter
 from automl_cv.stage import (
     NAME_PATTERN,
+    ONLINE,
     FineTune,
     NarrowFrom,
     Retrain,
@@ -140,6 +146,7 @@ class StudyFile(Section):
                     f"above it: {suggest(source.stage, names[:index])}"
                 )
             self._check_retrain(stage, names[:index])
+            self._check_drawn_views(stage)
             if "backbone" in stage.space.parameters and self.backbone.weights is not None:
                 raise ValueError(
                     f"stage.{stage.name}.space.backbone: excludes backbone.weights, which belong "
@@ -158,8 +165,6 @@ class StudyFile(Section):
                 f"stage.{stage.name}.fine_tune: {self.backbone.name} is a saved model, whose "
                 "blocks aren't known; take a backbone of the table"
             )
-        if stage.augmentation and stage.retrain.folds is not None:
-            raise ValueError(f"{key}.folds: not with augmentation; take repeats")
         for name in stage.retrain.stages:
             if name not in above:
                 raise ValueError(
@@ -170,6 +175,13 @@ class StudyFile(Section):
                     f"{key}.stages: {name!r} has another head than {stage.name!r}; a trial is "
                     "trained again with its own"
                 )
+            first = self.stage(stage.retrain.stages[0]).augmentation
+            is_taken_over = stage.retrain.drawn_augmentation and stage.augmentation == first
+            if is_taken_over and self.stage(name).augmentation != first:
+                raise ValueError(
+                    f"{key}.stages: {name!r} has another augmentation than {stage.name!r}; set "
+                    "one for all, or name the stages in stages of their own"
+                )
         kinds = {self.stage(name).retrain is not None for name in stage.retrain.stages}
         if len(kinds) > 1:
             raise ValueError(
@@ -177,6 +189,49 @@ class StudyFile(Section):
                 "trials of some were trained once, of others again and count by their mean; "
                 "name stages of one kind"
             )
+
+    def _check_drawn_views(self, stage: Stage) -> None:
+        """Refuse what a stage would take over from those above, but can't cache."""
+        drawn = self._drawn(stage)
+        if stage.fine_tune is not None:
+            self._check_fine_tuned(stage, drawn)
+        if not stage.caches_views:
+            return
+        if stage.retrain is not None:  # its values are known: no ranges
+            drawn = {name: Constant(value=True) for name in drawn}
+        try:
+            check_cached_views(drawn)
+        except ValueError as error:
+            raise ValueError(f"stage.{stage.name}: {error}") from None
+
+    def _check_fine_tuned(self, stage: Stage, drawn: Collection[str]) -> None:
+        """Refuse views of which no feature maps can be cached, or none for each fold."""
+        assert stage.retrain is not None
+        key = f"stage.{stage.name}.fine_tune"
+        own = [one.name for one in stage.alteration.of_level("batch", "features").operations]
+        mixing = [*own, *(name for name in drawn if name in MIXING_AUGMENTATIONS)]
+        if mixing:
+            raise ValueError(
+                f"{key}: {mixing[0]} mixes images, which fine-tuning can't; leave it out"
+            )
+        if stage.views == ONLINE:
+            raise ValueError(f"{key}: trains on cached views; set views to a number")
+        tables = [stage, *map(self.stage, stage.retrain.stages)]
+        is_altered = any(one.augmentation for one in tables) or any(
+            name in AUGMENTATION_STRENGTHS for name in drawn
+        )
+        if stage.retrain.folds is not None and is_altered:
+            raise ValueError(f"{key}: augmentation goes with repeats, not with folds")
+
+    def _drawn(self, stage: Stage) -> dict[str, Parameter]:
+        """Return the parameters of a stage, those of the stages that it rests on among them."""
+        above: list[str] = [] if stage.narrow_from is None else [stage.narrow_from.stage]
+        if stage.retrain is not None and stage.retrain.drawn_augmentation:
+            above += stage.retrain.stages
+        found: dict[str, Parameter] = {}
+        for name in above:
+            found |= self._drawn(self.stage(name))
+        return {**found, **stage.space.parameters}
 
     def stage(self, name: str) -> Stage:
         """Return the stage called `name`; UserError with close matches if there is none."""

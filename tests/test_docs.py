@@ -11,6 +11,7 @@ import pytest
 import typer
 
 from automl_cv import library, studyfile
+from automl_cv.catalog.augmentations import AUGMENTATIONS
 from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.catalog.datasets import DATASETS
 from automl_cv.catalog.heads import HEADS
@@ -91,6 +92,8 @@ def test_the_readme_begins_with_the_line_that_runs_and_the_line_that_tests():
 
 def test_the_reference_names_every_key_and_every_entry():
     text = (ROOT / "docs" / "study-files.md").read_text()
+    for key in studyfile.Retrain.model_fields:
+        assert f"`retrain.{key}`" in text, key
     models = [studyfile.StudyFile, studyfile.Stage]
     keys = {
         field.alias or name for model in models for name, field in model.model_fields.items()
@@ -100,10 +103,10 @@ def test_the_reference_names_every_key_and_every_entry():
     for model, name in ((studyfile.Data, "data"), (studyfile.Backbone, "backbone")):
         for key in model.model_fields:
             assert f"`{name}.{key}`" in text, f"{name}.{key}"
-    for table in (HEADS, OPTIMIZERS, PRUNERS, SAMPLERS, SCHEDULES):
+    for table in (AUGMENTATIONS, HEADS, OPTIMIZERS, PRUNERS, SAMPLERS, SCHEDULES):
         for entry in table:
             assert f"`{entry.name}`" in text, entry.name
-    for table in (HEADS, OPTIMIZERS, SCHEDULES):
+    for table in (AUGMENTATIONS, HEADS, OPTIMIZERS, SCHEDULES):
         for entry in table:
             for name in entry.parameters:
                 assert f"`{name}`" in text, f"{entry.name}.{name}"

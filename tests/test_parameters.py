@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from automl_cv.catalog.heads import HEADS
-from automl_cv.parameters import checked_space, drawn_settings
+from automl_cv.parameters import check_cached_views, checked_space, drawn_settings
 from automl_cv.space import FloatRange, IntRange, Space
 
 WHOLE = {"optimizer": ["SGD", "Adam"], "batch_size": 32, "learning_rate": 0.1}
@@ -82,3 +82,36 @@ def test_a_drawn_value_wins_over_a_fixed_one_and_that_over_the_default():
     assert values["hidden_layers"] == settings["hidden_layers"].default
     assert type(values["weight_decay"]) is float
     assert "momentum" not in values
+
+
+def test_a_space_may_draw_how_images_are_altered():
+    space = checked(
+        zoom=[0.0, 0.1], horizontal_flip=[True, False], mixup={"low": 0, "high": 1}, rotation=5
+    )
+    assert space.parameters["mixup"] == FloatRange(low=0.0, high=1.0)
+    check_cached_views(space.parameters)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "message"),
+    [
+        (
+            {"zoom": {"low": 0.0, "high": 0.2}},
+            "zoom: a range would run the backbone for each trial; list the values, each "
+            'combination of which is cached, or set views = "online"',
+        ),
+        (
+            {"cutmix": [0.0, 1.0]},
+            'cutmix mixes images, so that its views can\'t be cached; set views = "online"',
+        ),
+    ],
+)
+def test_what_can_not_be_cached(drawn, message):
+    with pytest.raises(ValueError) as raised:
+        check_cached_views(checked(**drawn).parameters)
+    assert str(raised.value) == message
+
+
+def test_strengths_are_checked():
+    with pytest.raises(ValueError, match="zoom: expected numbers from 0 to 0.9, got 1.5"):
+        checked(zoom=[0.1, 1.5])

@@ -93,7 +93,9 @@ def test_whole_numbers_become_floats_where_a_parameter_is_a_float():
             "Adadelta, Adam, Adamax, Nadam"),
         ({"stage__0__space__momentun": [0.1]}, "stage.coarse.space: unknown parameter "
             "'momentun': did you mean 'momentum'? known: optimizer, batch_size, learning_rate, "
-            "momentum, normalization, label_smoothing, weight_decay, backbone, image_size, features"),
+            "momentum, normalization, label_smoothing, weight_decay, backbone, image_size, "
+                "features, horizontal_flip, zoom, rotation, width_shift, height_shift, brightness, "
+                "contrast, rand_augment, cutmix, mixup"),
         ({"stage__0__schedule": "cosin"}, "stage.coarse.schedule: unknown schedule 'cosin': did "
             "you mean 'cosine'? known: constant, exponential, step, cosine, one_cycle, "
             "reduce_on_plateau"),
@@ -236,7 +238,9 @@ class TestNarrowFrom:
                 "be greater than or equal to 1"),
             ("coarse", {"momentun": 0.5}, "stage.fine.space: unknown parameter 'momentun': did "
                 "you mean 'momentum'? known: optimizer, batch_size, learning_rate, momentum, "
-                "normalization, label_smoothing, weight_decay, backbone, image_size, features"),
+                "normalization, label_smoothing, weight_decay, backbone, image_size, features, "
+                "horizontal_flip, zoom, rotation, width_shift, height_shift, brightness, "
+                "contrast, rand_augment, cutmix, mixup"),
             ("coarse", {"optimizer": "SGD", "momentum": {"low": 0.1, "high": 0.2,
                 "when": {"optimizer": ["SGD"]}}}, "stage.fine.space: momentum.when: a parameter "
                 "set beside narrow_from keeps the condition it has in the stage above; leave "

@@ -5,6 +5,10 @@
 
 A bare number sets an operation's first parameter, `true` takes its defaults, `false` or a first
 parameter of 0 leaves it out. Operations apply in the order of the table, whatever the file's.
+
+A space may draw the first parameter, under the operation's own name:
+
+    zoom = [0.0, 0.1, 0.2]
 """
 
 from __future__ import annotations
@@ -16,6 +20,16 @@ from typing import Any, Literal
 from automl_cv.catalog.settings import SettableEntry, Setting
 from automl_cv.errors import suggest
 from automl_cv.registry import Table
+
+
+@dataclass(frozen=True)
+class Strength(Setting):
+    """The first parameter of an operation, as a space draws it: true and false will do too."""
+
+    def takes(self, value: object) -> bool:
+        """Tell whether a space may draw this value."""
+        return isinstance(value, bool) or super().takes(value)
+
 
 Level = Literal["image", "batch", "features"]
 """What an operation looks at: one image's pixels, the pixels of two images, or their features."""
@@ -38,6 +52,12 @@ class AugmentationEntry(SettableEntry):
     """
 
     level: Level
+
+    @property
+    def strength(self) -> Strength:
+        """What a space may draw: the first parameter."""
+        first = next(iter(self.parameters.values()))
+        return Strength(first.default, lowest=first.lowest, highest=first.highest)
 
 
 AUGMENTATIONS: Table[AugmentationEntry] = Table(
@@ -183,6 +203,28 @@ def augmentation(raw: Mapping[str, Any]) -> Augmentation:
             if entry.name in given and given[entry.name][0][1] > 0  # not switched off
         )
     )
+
+
+def drawn_augmentation(table: Mapping[str, Any], drawn: Mapping[str, Any]) -> Augmentation:
+    """Return a trial's augmentation: its stage's, with what the trial drew laid over it.
+
+    Args:
+        table: of the stage, checked.
+        drawn: parameters of the trial; those named as an operation count. A number sets the
+            operation's first parameter, and the table may give the others.
+    """
+    found = dict(table)
+    for entry in AUGMENTATIONS:
+        value = drawn.get(entry.name)
+        if value is None:
+            continue
+        own = found.get(entry.name)
+        if isinstance(own, Mapping) and value is not False:
+            first = next(iter(entry.parameters))
+            found[entry.name] = {**own} if value is True else {**own, first: value}
+        else:
+            found[entry.name] = value
+    return augmentation(found)
 
 
 def _parameters(name: str, value: Any) -> tuple[tuple[str, float], ...]:

@@ -64,7 +64,7 @@ class PlainLines:
                 _caution_all(event.warnings)
             case events.SpaceNeeded():
                 caution(space_line(event))
-            case events.FeaturesReady():
+            case events.FeaturesReady() | events.ViewsWanted() | events.BackboneEachEpoch():
                 say(features_line(event))
             case events.Surveyed():
                 say(reference_line(event.reference))
@@ -134,7 +134,7 @@ class LivePanel:
                 self._show_bar("extracting features", event.done, event.total, note)
             case events.SpaceNeeded():
                 self._warn((space_line(event),))
-            case events.FeaturesReady():
+            case events.FeaturesReady() | events.ViewsWanted() | events.BackboneEachEpoch():
                 self._console.print(features_line(event), markup=False, highlight=False)
             case events.Surveyed():
                 self._console.print(reference_line(event.reference), markup=False, highlight=False)
@@ -241,8 +241,25 @@ def data_line(event: events.DataRead) -> str:
     return f"data: {event.source}, {total:,} images ({splits}) of {classes}{skipped}"
 
 
-def features_line(event: events.FeaturesReady) -> str:
-    """Return how many images passed the backbone and how long it took."""
+def features_line(
+    event: events.FeaturesReady | events.ViewsWanted | events.BackboneEachEpoch,
+) -> str:
+    """Return how many images passed the backbone, or will, and how long it takes."""
+    match event:
+        case events.ViewsWanted():
+            total = event.augmentations * event.views * event.images
+            return (
+                f"stage {event.stage}: {event.augmentations} augmentations, each {event.views} "
+                f"views of {event.images:,} images: {total:,} run through the backbone once, less "
+                "what is cached"
+            )
+        case events.BackboneEachEpoch():
+            speed = event.images_per_second
+            return (
+                f'stage {event.stage}: views = "online": each epoch of each trial runs '
+                f"{event.images:,} images through the backbone: {event.images / speed:.1f} s, "
+                f"{speed:,.0f} a second"
+            )
     of = f" of {event.of}" if event.of else ""
     if not event.extracted:
         return f"features{of}: all cached, {event.dimension:,} numbers an image"

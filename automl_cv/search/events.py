@@ -62,6 +62,38 @@ class FeaturesReady:
 
 
 @dataclass(frozen=True)
+class ViewsWanted:
+    """A stage searches augmentations: so many of them are extracted, if they are not cached.
+
+    Args:
+        stage: its name.
+        augmentations: combinations of what its trials may draw.
+        views: of each image, for each of them.
+        images: that are altered.
+    """
+
+    stage: str
+    augmentations: int
+    views: int
+    images: int
+
+
+@dataclass(frozen=True)
+class BackboneEachEpoch:
+    """A stage runs the backbone in every epoch of every trial.
+
+    Args:
+        stage: its name.
+        images: that pass it in each epoch.
+        images_per_second: measured.
+    """
+
+    stage: str
+    images: int
+    images_per_second: float
+
+
+@dataclass(frozen=True)
 class StageNarrowed:
     """The space of a stage is derived from the best trials of a stage before it.
 
@@ -197,6 +229,8 @@ Event = (
     | Extracting
     | SpaceNeeded
     | FeaturesReady
+    | ViewsWanted
+    | BackboneEachEpoch
     | Surveyed
     | StageNarrowed
     | StageStarted

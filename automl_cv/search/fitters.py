@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from automl_cv.engine import bundle, runtime
-from automl_cv.engine.extract import Progress, extract
+from automl_cv.engine.extract import Progress, extract, load
 from automl_cv.engine.fitting import fit_head, probabilities
 from automl_cv.engine.prediction import Predictor
 from automl_cv.engine.training import TrainingData
-from automl_cv.engine.views import CachedViews
+from automl_cv.engine.views import CachedViews, OnlineViews, Views
 from automl_cv.errors import AutomlError
 from automl_cv.features import FeatureCache, recipe, view_names
 from automl_cv.history import Epoch
@@ -55,7 +55,7 @@ def fit_network(
         classes=len(images.classes),
         content_hashes=hashes,
     )
-    views = _views(order, cache, [paths[row] for row in rows], hashes, report)
+    views = _views(order, cache, data, [paths[row] for row in rows], report)
     fitted = [
         fit_head(data, task_of(order.stage, order.parameters, seed), order.replay, views, on_epoch)
         for seed in order.seeds
@@ -78,19 +78,30 @@ def fit_network(
 def _views(
     order: messages.Fit,
     cache: FeatureCache,
+    data: TrainingData,
     paths: list[Path],
-    hashes: list[str],
     report: Progress,
-) -> CachedViews | None:
-    """Return the altered views that the winner's stage trains on."""
-    stage = order.stage
-    if not stage.alteration:
+) -> Views | None:
+    """Return the altered views that the winner is trained on."""
+    wanted = messages.views_order(order.stage, order.backbone, order.parameters)
+    if wanted is None:
         return None
-    altered = recipe(order.backbone, stage.alteration, order.seed)
-    extract(order.backbone, paths, hashes, cache, altered, report, stage.views)
-    names = view_names(hashes, stage.views)
+    hashes = data.content_hashes
+    if wanted.views == "online":
+        return OnlineViews(
+            order.backbone,
+            load(order.backbone, recipe(order.backbone)),
+            order.stage.augmentation_of(order.parameters),
+            paths,
+            hashes,
+            data.train_labels,
+            data.classes,
+        )
+    altered = recipe(order.backbone, wanted.augmentation, order.seed)
+    extract(order.backbone, paths, hashes, cache, altered, report, wanted.views)
+    names = view_names(hashes, wanted.views)
     features = cache.open(altered, names, order.backbone.features).array
-    return CachedViews(features, np.arange(len(hashes)), stage.views)
+    return CachedViews(features, np.arange(len(hashes)), wanted.views)
 
 
 def _difference(path: Path, files: list[Path], expected: np.ndarray) -> float:

@@ -67,7 +67,7 @@ class Networks:
             classes=len(images.classes),
             train=train,
             validation=validation,
-            augmentation=stage.alteration,
+            augmentation=stage.augmentation_of(order.parameters),
         )
         data = NetworkData(
             training_batch=pictures.training_batch,

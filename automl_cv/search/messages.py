@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -61,14 +61,17 @@ class PrepareFeatures:
     Args:
         backbone: what makes the features.
         augmentation: how training images are altered; None for all images as they are.
-        views: altered views of each training image.
+        views: altered views of each training image. "online" caches nothing: the worker
+            gets ready to run the backbone in each epoch, and measures its speed.
+        splits: which of the images are altered.
         n_blocks: in place of features, the feature maps that the last blocks start from, of
             the images that train and validate; 0 for features.
     """
 
     backbone: Backbone
     augmentation: Augmentation | None = None
-    views: int = 1
+    views: int | Literal["online"] = 1
+    splits: tuple[str, ...] = ("train",)
     n_blocks: int = 0
 
     def __str__(self) -> str:
@@ -76,12 +79,33 @@ class PrepareFeatures:
         size = "its own size" if self.backbone.image_size is None else "{} pixels"
         blocks = {"last": "last block", "all": "all blocks"}[self.backbone.features]
         text = f"{self.backbone.name}, {size.format(self.backbone.image_size)}, {blocks}"
-        views = "" if self.augmentation is None else f", {self.views} views: {self.augmentation}"
         if self.n_blocks:
             text = f"{self.backbone.name}, {size.format(self.backbone.image_size)}"
             last = "last block" if self.n_blocks == 1 else f"last {self.n_blocks} blocks"
             text += f", maps before the {last}"
-        return text + views
+        if self.augmentation is not None:
+            text += f", {self.views} views: {self.augmentation}"
+        return text
+
+
+def views_order(
+    stage: Stage, backbone: Backbone, parameters: Mapping[str, Value]
+) -> PrepareFeatures | None:
+    """Return the order for the altered images that a trial trains on; None where it has none.
+
+    Args:
+        stage: what the trial belongs to.
+        backbone: of the trial.
+        parameters: of the trial; those of its augmentation count.
+    """
+    altering = stage.augmentation_of(parameters).of_level("image", "batch")
+    if not altering:
+        return None
+    if stage.views == "online":
+        return PrepareFeatures(backbone, views="online")
+    has_folds = stage.retrain is not None and stage.retrain.folds is not None
+    splits = ("train", "validation") if has_folds else ("train",)
+    return PrepareFeatures(backbone, altering, stage.views, splits)
 
 
 @dataclass(frozen=True)
@@ -124,7 +148,7 @@ class Prepared:
     Args:
         extracted: images that passed the backbone now; 0 where all were cached.
         dimension: length of a feature vector.
-        seconds: what it took.
+        seconds: what it took; of "online" views what these images took, all else left out.
         versions: of the packages that decide numbers.
     """
 

@@ -45,6 +45,7 @@ def task_of(stage: Stage, parameters: Mapping[str, Value], seed: int) -> Trainin
         schedule_parameters=drawn_settings(
             SCHEDULES[schedule.name].parameters, schedule.parameters, parameters
         ),
+        mixing=stage.augmentation_of(parameters).of_level("features"),
     )
 
 

@@ -18,6 +18,7 @@ from optuna.distributions import (
 )
 from optuna.storages import RDBStorage
 
+from automl_cv.catalog.augmentations import AUGMENTATIONS
 from automl_cv.errors import AutomlError
 from automl_cv.history import History
 from automl_cv.parameters import optimizer_parameters
@@ -53,6 +54,12 @@ class Source:
     def name(self) -> str:
         """Stage and number, as a report shows it: "narrowed/4"."""
         return f"{self.stage}/{self.trial}"
+
+    @property
+    def plain(self) -> Source:
+        """The same without what it drew of its augmentation."""
+        kept = {k: v for k, v in self.parameters.items() if k not in AUGMENTATIONS}
+        return replace(self, parameters=kept)
 
 
 def sources(stage: Stage, records: Mapping[str, Sequence[TrialRecord]]) -> list[Source]:
@@ -121,6 +128,9 @@ class RetrainMemory(StageMemory):
     ) -> None:
         super().__init__(name, stage, seed)
         assert stage.retrain is not None
+        if not stage.retrain.drawn_augmentation:
+            chosen = [source.plain for source in chosen]
+            slots = None if slots is None else [source.plain for source in slots]
         self._chosen = chosen
         self._held = chosen if slots is None else slots
         self._repeats = stage.retrain.n_repeats

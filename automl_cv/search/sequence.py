@@ -12,7 +12,7 @@ from optuna.storages import RDBStorage
 from automl_cv.search import events
 from automl_cv.search.budget import Budget, must_wait
 from automl_cv.search.checkpoint_paths import checkpoint_path
-from automl_cv.search.preparation import needed_features
+from automl_cv.search.preparation import prepare_stage
 from automl_cv.search.retraining import memory_of
 from automl_cv.search.settled import wanted_slots
 from automl_cv.search.spaces import announcement, narrowed_space
@@ -105,14 +105,8 @@ class StageSequence:
         stage, trials = self._begin(declared, held)
         self.opened.append(trials)
         memory = memory_of(self.study, stage, self.storage, trials)
-        for order in needed_features(self.study, stage, memory):
-            if not self.crew.has(order):
-                ready = self.crew.prepare(order, self.listen)
-                self.listen(
-                    events.FeaturesReady(
-                        ready.extracted, ready.dimension, ready.seconds, str(order)
-                    )
-                )
+        sizes = self.facts.split_sizes
+        prepare_stage(self.crew, self.study, stage, memory, sizes, self.listen)
         path = partial(checkpoint_path, self.cache_dir, self.storage, trials.name)
         return StageRun(stage, memory, trials, self.crew, self.listen, self.budget, path).run()
 

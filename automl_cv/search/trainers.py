@@ -16,10 +16,10 @@ import numpy as np
 from automl_cv.data import overlap
 from automl_cv.engine import runtime
 from automl_cv.engine.cutting import Cut, cut
-from automl_cv.engine.extract import Progress, extract
+from automl_cv.engine.extract import Network, Progress, extract, load
 from automl_cv.engine.finetuning import FineTuner, Maps
 from automl_cv.engine.training import HeadTrainer, TrainingData
-from automl_cv.engine.views import CachedViews, Views
+from automl_cv.engine.views import CachedViews, OnlineViews, Views, measured
 from automl_cv.errors import UserError
 from automl_cv.features import FeatureCache, Recipe, recipe, view_names
 from automl_cv.search import messages
@@ -27,7 +27,7 @@ from automl_cv.search.folds import division
 from automl_cv.search.reference import logistic_reference
 from automl_cv.space import Value
 from automl_cv.stage import Stage
-from automl_cv.studyfile import drawn_backbone
+from automl_cv.studyfile import Backbone, drawn_backbone
 
 MUCH_SPACE = 10**9  # bytes of the disk that are worth a word
 
@@ -52,6 +52,7 @@ class Trainers:
         self._tell = tell
         self._cache = FeatureCache(given.cache_dir)
         self._features: dict[messages.PrepareFeatures, np.ndarray] = {}
+        self._networks: dict[Backbone, Network] = {}
         self._trainers: dict[object, HeadTrainer] = {}
         self._tuners: dict[object, FineTuner] = {}
         self._parts: dict[object, Cut] = {}
@@ -63,12 +64,12 @@ class Trainers:
             UserError: the backbone or its weights can't be had.
             AutomlError: a file can't be read any more.
         """
+        if order.views == "online":
+            return self._prepare_online(order.backbone)
         started = time.perf_counter()
-        images = self._given.images
         altering = order.augmentation is not None
         rows = self._rows(order)
-        paths = [Path(images.paths[row]) for row in rows]
-        hashes = [images.content_hashes[row] for row in rows]
+        paths, hashes = self._files(rows)
         wanted = self._recipe(order)
         names = view_names(hashes, order.views) if altering else hashes
         if order.n_blocks:
@@ -84,6 +85,20 @@ class Trainers:
             seconds=time.perf_counter() - started,
             versions=runtime.versions(),
         )
+
+    def _prepare_online(self, backbone: Backbone) -> messages.Prepared:
+        """Load a backbone that runs in each epoch, and measure it."""
+        self._networks[backbone] = load(backbone, recipe(backbone))
+        train = np.flatnonzero(self._given.images.splits == "train")
+        count, seconds = measured(backbone, self._networks[backbone], *self._files(train))
+        dimension = self._features[messages.PrepareFeatures(backbone)].shape[1]
+        return messages.Prepared(count, int(dimension), seconds, runtime.versions())
+
+    def _files(self, rows: np.ndarray) -> tuple[list[Path], list[str]]:
+        """Return the files of images and the hashes of their content."""
+        images = self._given.images
+        paths = [Path(images.paths[row]) for row in rows]
+        return paths, [images.content_hashes[row] for row in rows]
 
     def trainer(
         self, stage: Stage, parameters: Mapping[str, Value], fold: int | None
@@ -103,19 +118,35 @@ class Trainers:
             self._trainers[key] = HeadTrainer(self._data(features, folds, fold))
         return self._trainers[key]
 
-    def views(self, stage: Stage, parameters: Mapping[str, Value]) -> Views | None:
+    def views(
+        self, stage: Stage, parameters: Mapping[str, Value], fold: int | None = None
+    ) -> Views | None:
         """Return how a trial's training images are altered; None where they are not.
 
         Args:
             stage: what the trial belongs to.
             parameters: of the trial.
+            fold: see `messages.Train`.
         """
-        if not stage.alteration:
-            return None
         backbone = drawn_backbone(self._given.backbone, parameters)
-        order = messages.PrepareFeatures(backbone, stage.alteration, stage.views)
-        features = self._features[order]
-        return CachedViews(features, np.arange(len(features) // order.views), order.views)
+        order = messages.views_order(stage, backbone, parameters)
+        if order is None:
+            return None
+        folds = stage.retrain.folds if stage.retrain is not None else None
+        images = self._given.images
+        train, _ = division(images, self._given.seed, folds, fold)
+        if order.views == "online":
+            return OnlineViews(
+                backbone,
+                self._networks[backbone],
+                stage.augmentation_of(parameters),
+                *self._files(train),
+                images.labels[train],
+                len(images.classes),
+            )
+        # The place of each training image among those that have views.
+        places = np.cumsum(np.isin(images.splits, order.splits)) - 1
+        return CachedViews(self._features[order], places[train], order.views)
 
     def tuner(self, stage: Stage, parameters: Mapping[str, Value], fold: int | None) -> FineTuner:
         """Return what fine-tunes trials of the same images; they share it.
@@ -128,9 +159,9 @@ class Trainers:
         assert stage.fine_tune is not None
         backbone = drawn_backbone(self._given.backbone, parameters)
         order = messages.PrepareFeatures(backbone, n_blocks=stage.fine_tune.blocks)
-        altered = None
-        if stage.alteration:
-            altered = replace(order, augmentation=stage.alteration, views=stage.views)
+        altered = messages.views_order(stage, backbone, parameters)
+        if altered is not None:
+            altered = replace(altered, n_blocks=stage.fine_tune.blocks)
         folds = stage.retrain.folds if stage.retrain is not None else None
         key = (order, altered, folds, fold)
         if key not in self._tuners:
@@ -171,7 +202,7 @@ class Trainers:
         """Return which images an order is about; nothing needs maps of the test images."""
         splits = self._given.images.splits
         if order.augmentation is not None:
-            return np.flatnonzero(splits == "train")
+            return np.flatnonzero(np.isin(splits, order.splits))
         if order.n_blocks:
             return np.flatnonzero(np.isin(splits, ("train", "validation")))
         return np.arange(len(splits))
@@ -231,7 +262,6 @@ class Trainers:
     def _data(
         self, features: np.ndarray, folds: int | None = None, fold: int | None = None
     ) -> TrainingData:
-        """Return the images that train and those that validate: the splits, or a fold's."""
         images = self._given.images
         train, validation = division(images, self._given.seed, folds, fold)
         return TrainingData(

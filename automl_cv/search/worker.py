@@ -81,7 +81,7 @@ class _Worker:
             result = self._networks.train(order, ask)
             return messages.Trained(result.history, result.optimizer_config)
         trainer = self._trainers.trainer(order.stage, order.parameters, order.fold)
-        views = self._trainers.views(order.stage, order.parameters)
+        views = self._trainers.views(order.stage, order.parameters, order.fold)
         result = run_trial(trainer, order.stage, order.parameters, order.seed, ask, views)
         return messages.Trained(result.history, result.optimizer_config)
 

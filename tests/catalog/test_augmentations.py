@@ -7,7 +7,12 @@ import json
 
 import pytest
 
-from automl_cv.catalog.augmentations import AUGMENTATIONS, Augmentation, augmentation
+from automl_cv.catalog.augmentations import (
+    AUGMENTATIONS,
+    Augmentation,
+    augmentation,
+    drawn_augmentation,
+)
 
 PUBLISHED = {"width_shift": 0.1, "height_shift": 0.1, "zoom": 0.1, "horizontal_flip": True}
 
@@ -51,6 +56,32 @@ def test_parameters_of_ones_own():
         "cutmix": {"alpha": 0.5, "probability": 1.0},
     }
     assert str(checked) == "rand_augment 9 (operations 3), cutmix 0.5"
+
+
+@pytest.mark.parametrize(
+    ("drawn", "same_as"),
+    [
+        ({}, {"zoom": 0.1, "rand_augment": {"magnitude": 5, "operations": 3}}),
+        ({"zoom": 0.3, "mixup": 0.2, "batch_size": 7}, {"zoom": 0.3, "mixup": 0.2,
+            "rand_augment": {"magnitude": 5, "operations": 3}}),
+        ({"zoom": 0}, {"rand_augment": {"magnitude": 5, "operations": 3}}),
+        ({"zoom": True}, {"zoom": 0.1, "rand_augment": {"magnitude": 5, "operations": 3}}),
+        ({"zoom": False, "rand_augment": 2.0}, {"rand_augment": {"magnitude": 2, "operations": 3}}),
+        ({"zoom": 0.0, "rand_augment": 0.0}, {}),
+        ({"rotation": True, "zoom": 0.0, "rand_augment": False}, {"rotation": 15}),
+    ],
+)  # fmt: skip
+def test_what_a_trial_drew_is_laid_over_the_stages_table(drawn, same_as):
+    table = augmentation({"zoom": 0.1, "rand_augment": {"magnitude": 5, "operations": 3}}).as_data()
+    assert drawn_augmentation(table, drawn) == augmentation(same_as)
+
+
+@pytest.mark.parametrize("entry", AUGMENTATIONS, ids=lambda entry: entry.name)
+def test_every_entry_has_a_strength_that_a_space_may_draw(entry):
+    for value in (0, 0.0, True, False, entry.strength.default):
+        assert entry.strength.takes(value)
+    assert not entry.strength.takes(-0.1)
+    assert not entry.strength.takes("0.1")
 
 
 def test_levels_can_be_told_apart():

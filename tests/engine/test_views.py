@@ -16,7 +16,7 @@ from automl_cv.engine import mixing
 from automl_cv.engine.extract import extract, load
 from automl_cv.engine.head import describe, linear
 from automl_cv.engine.training import HeadTrainer, TrainingData, TrainingTask, epoch_order
-from automl_cv.engine.views import CachedViews, OnlineViews, Shown, epoch_views, images_per_second
+from automl_cv.engine.views import CachedViews, OnlineViews, Shown, epoch_views, measured
 from automl_cv.features import FeatureCache, recipe, view_name, view_names
 from automl_cv.studyfile import Backbone
 from tests.engine import tiny
@@ -217,5 +217,7 @@ def test_a_trial_without_mixing_keeps_its_loop_and_its_figures():
 
 def test_a_backbones_speed_is_measured(pictures):
     network = load(TINY, recipe(TINY))
-    assert images_per_second(TINY, network, pictures.paths, pictures.hashes) > 0
-    assert images_per_second(TINY, network, pictures.paths[:3], pictures.hashes[:3]) > 0
+    for count, timed in ((N_IMAGES, N_IMAGES - 16), (3, 3)):
+        images, seconds = measured(TINY, network, pictures.paths[:count], pictures.hashes[:count])
+        assert images == timed
+        assert seconds > 0
