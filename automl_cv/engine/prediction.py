@@ -18,7 +18,11 @@ from automl_cv.engine import bundle, images
 from automl_cv.engine.backbone import compile_calls
 from automl_cv.features.cache import Matrix
 
-BATCH_SIZE = 32
+# Images that pass the network at once, by the greatest image size, in pixels, that they hold
+# for. Small pictures want many: `compact` at 32 pixels takes a fifth less processor time with 64
+# than with 16. Large ones want memory, and gain nothing (see `extract.BATCH_SIZE`).
+BATCH_SIZES = {64: 64, 128: 32}
+LEAST_BATCH_SIZE = 16
 
 Source = Path | images.Pixels
 """A file, or an image: uint8, shape (height, width, 3)."""
@@ -42,14 +46,15 @@ class Predictor:
 
     Args:
         model: `bundle.load` of a saved classifier.
-        batch_size: images that pass the network at once; smaller batches are filled up.
+        batch_size: images that pass the network at once; smaller batches are filled up. None
+            takes what suits the network's image size.
     """
 
-    def __init__(self, model: keras.Model, batch_size: int = BATCH_SIZE) -> None:
+    def __init__(self, model: keras.Model, batch_size: int | None = None) -> None:
         network = bundle.from_resized(model)
         self._size = int(network.input_shape[1])
-        self._batch_size = batch_size
-        self._call = compile_calls(network, batch_size)
+        self._batch_size = batch_size or suited_batch_size(self._size)
+        self._call = compile_calls(network, self._batch_size)
         self._classes = int(network.output_shape[-1])
 
     def predict(self, sources: Iterable[Source]) -> Iterator[Predicted]:
@@ -69,7 +74,7 @@ class Predictor:
             loaded = images.in_order(
                 decoders, self._load, _chunks(sources, self._batch_size), ahead=2 * cores
             )
-            yield from images.in_order(networks, self._classify, loaded, ahead=callers)
+            yield from images.in_order(networks, self._classify, loaded, ahead=2 * callers)
 
     def _load(self, sources: list[Source]) -> tuple[tuple[str | None, ...], images.Batch]:
         reasons: list[str | None] = []
@@ -88,6 +93,12 @@ class Predictor:
             return Predicted(reasons, np.empty((0, self._classes), np.float32))
         (probabilities,) = self._call(pixels)
         return Predicted(reasons, probabilities)
+
+
+def suited_batch_size(image_size: int) -> int:
+    """Return how many images of a size, in pixels, should pass a network at once."""
+    fitting = (count for size, count in BATCH_SIZES.items() if image_size <= size)
+    return next(fitting, LEAST_BATCH_SIZE)
 
 
 def _chunks(sources: Iterable[Source], size: int) -> Iterator[list[Source]]:

@@ -23,6 +23,7 @@ from automl_cv.search.draws import derived_seed
 from automl_cv.search.preparation import images_of
 from automl_cv.search.winner import Winner, choose
 from automl_cv.search.workers import Worker, raise_failure
+from automl_cv.stage import Stage
 from automl_cv.store.leaderboard import RunTrials
 from automl_cv.studyfile import Backbone, StudyFile, drawn_backbone
 
@@ -74,6 +75,8 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
     folder.check_target(options.out)
     read, winner = choose(options.storage, options.study, options.trial)
     study = studyfile.parse(read.facts.study, f"the stored study {read.run.name}")
+    stage = study.stage(winner.facts.stage)
+    _check_kind(stage)
     worker = Worker(0)  # loads TensorFlow while this process reads the images
     try:
         images = _load(study, read, options, listen)
@@ -86,7 +89,7 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
                     backbone=backbone,
                     cache_dir=options.cache_dir.absolute(),
                     seed=study.seed,
-                    stage=study.stage(winner.facts.stage),
+                    stage=stage,
                     parameters=winner.facts.parameters,
                     seeds=seeds,
                     replay=winner.replay,
@@ -123,6 +126,17 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
     finally:
         worker.close()
     return manifest
+
+
+def _check_kind(stage: Stage) -> None:
+    """Refuse what is no head on frozen features, rather than save less than was searched."""
+    declared = stage.model_dump()
+    for key in ("network", "fine_tune"):
+        if declared.get(key):
+            raise UserError(
+                f"stage {stage.name!r} has the key {key!r}, and fit saves heads on frozen "
+                "features; choose a trial of another stage with --trial STAGE/N"
+            )
 
 
 def _load(study: StudyFile, read: RunTrials, options: FitOptions, listen: Listener) -> Dataset:
