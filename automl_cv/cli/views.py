@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from automl_cv.cli.console import caution, messages, say
+from automl_cv.data.ledger import counted
 from automl_cv.history import History
 from automl_cv.search import events
 from automl_cv.store.course import sets_text
@@ -282,9 +283,11 @@ def space_line(event: events.SpaceNeeded) -> str:
 def stage_line(event: events.StageStarted) -> str:
     """Return what a stage will do."""
     if event.finished >= event.trials:
+        if event.trials == 1:
+            return f"stage {event.stage}: its trial is finished already"
         return f"stage {event.stage}: all {event.trials} trials are finished already"
     done = f", {event.finished} of them finished already" if event.finished else ""
-    return f"stage {event.stage}: {event.trials} trials{done}"
+    return f"stage {event.stage}: {counted(event.trials, 'trial')}{done}"
 
 
 def aside(event: events.SpaceExhausted | events.StageWaits | events.TrialRedrawn) -> str:
@@ -302,7 +305,7 @@ def aside(event: events.SpaceExhausted | events.StageWaits | events.TrialRedrawn
 
 def ended_line(event: events.StageEnded) -> str:
     """Return how many trials a stage has, and what is missing."""
-    what = event.shortfall or f"{event.finished} trials"
+    what = event.shortfall or counted(event.finished, "trial")
     return f"stage {event.stage}: {what}, {event.seconds:.1f} s"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from automl_cv.data.ledger import counted
 from automl_cv.store.comparison import Comparison, Pair, Retrained
 from automl_cv.store.repeats import Interval
 
@@ -19,13 +20,13 @@ def finalist_lines(found: Comparison) -> list[str]:
 
 
 def _stage_lines(stage: Retrained) -> list[str]:
-    kind = "folds" if stage.folds else "seeds"
+    kind = "fold" if stage.folds else "seed"
     lines = []
     for place, one in enumerate(stage.finalists, start=1):
         mean = one.accuracy
         line = (
             f"stage {stage.stage}: {place}. {one.source}: val acc {mean.mean:.4f} over "
-            f"{mean.n_repeats} {kind}{_ends(mean, highest=1.0)}"
+            f"{counted(mean.n_repeats, kind)}{_ends(mean, highest=1.0)}"
         )
         if one.behind_first is not None:
             line += f", {_verdict(one.behind_first, 'behind the first')}"
@@ -36,7 +37,7 @@ def _stage_lines(stage: Retrained) -> list[str]:
 
 
 def _pair_line(pair: Pair) -> str:
-    where = f"over {pair.difference.n_repeats} common {pair.over}"
+    where = f"over {counted(pair.difference.n_repeats, f'common {pair.over[:-1]}')}"
     return (
         f"{pair.left.stage} against {pair.right.stage}, {pair.left.source}: "
         f"{_verdict(pair.difference, where, signed=True)}"
