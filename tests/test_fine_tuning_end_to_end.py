@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from tests.test_end_to_end import EXACT, Search, leaderboard
+from automl_cv.store.leaderboard import ranked_frame, read_run
+from tests.test_end_to_end import EXACT, Search
 
 STUDY = """
 extends = "quickstart"
@@ -47,6 +49,11 @@ epochs = 2
 KILLED_AT = 3
 
 
+def results(path: Path, stage: str) -> pd.DataFrame:
+    frame = ranked_frame(read_run(f"sqlite:///{path}", "tuning", stage))
+    return frame.sort_values("trial").reset_index(drop=True)[EXACT]
+
+
 @pytest.fixture
 def study(tmp_path: Path) -> str:
     (tmp_path / "tuning.toml").write_text(STUDY)
@@ -56,10 +63,7 @@ def study(tmp_path: Path) -> str:
 def test_killed_while_it_fine_tunes_it_ends_with_the_same_numbers(run, study, tmp_path, cache_dir):
     run("search", study, "--storage", "sqlite:///whole.db", "--workers", "2")
     stages = ("finalists", "untouched", "tuned", "altered")
-    whole = {
-        stage: leaderboard(run, "tuning", "--storage", "sqlite:///whole.db", "--stage", stage)
-        for stage in stages
-    }
+    whole = {stage: results(tmp_path / "whole.db", stage) for stage in stages}
     with Search(tmp_path, cache_dir, study) as search:
         seen = {}
         for line in search.process.stdout:
@@ -86,16 +90,17 @@ def test_killed_while_it_fine_tunes_it_ends_with_the_same_numbers(run, study, tm
     assert not any(extracted)
     assert not list((cache_dir / "checkpoints").iterdir())
     for stage in stages:
-        resumed = leaderboard(run, "tuning", "--stage", stage)
-        assert resumed[EXACT].equals(whole[stage][EXACT]), stage
+        resumed = results(tmp_path / "automl-cv.db", stage)
+        pd.testing.assert_frame_equal(resumed, whole[stage], check_exact=True)
 
     # Before fine-tuning changes anything, there is the head of the same seed.
     finalists, untouched = whole["finalists"], whole["untouched"]
     assert list(untouched["val_accuracy"]) == list(finalists["val_accuracy"])
     assert list(untouched["val_loss"]) == pytest.approx(list(finalists["val_loss"]), rel=1e-3)
     assert seen[KILLED_AT]["loss"] < seen[1]["loss"]
-    report = run("report", "tuning").stderr
-    assert "tuned against finalists, coarse/" in report
+    pairs = json.loads(run("report", "tuning", "--compare", "--format", "json").stdout)
+    found = {(pair["stage"], pair["against_stage"]) for pair in pairs["comparisons"]}
+    assert ("tuned", "finalists") in found
 
 
 def test_more_blocks_than_the_backbone_has_is_told(run, study, tmp_path):
