@@ -208,6 +208,13 @@ class StudyFile(Section):
         """Refuse views of which no feature maps can be cached, or none for each fold."""
         assert stage.retrain is not None
         key = f"stage.{stage.name}.fine_tune"
+        tables = [stage, *map(self.stage, stage.retrain.stages)]
+        scratch = [one.name for one in tables if one.network is not None]
+        if scratch:
+            raise ValueError(
+                f"{key}: {scratch[0]!r} trains a network from scratch; only heads on the "
+                "backbone can go on with its last blocks"
+            )
         own = [one.name for one in stage.alteration.of_level("batch", "features").operations]
         mixing = [*own, *(name for name in drawn if name in MIXING_AUGMENTATIONS)]
         if mixing:
@@ -216,7 +223,6 @@ class StudyFile(Section):
             )
         if stage.views == ONLINE:
             raise ValueError(f"{key}: trains on cached views; set views to a number")
-        tables = [stage, *map(self.stage, stage.retrain.stages)]
         is_altered = any(one.augmentation for one in tables) or any(
             name in AUGMENTATION_STRENGTHS for name in drawn
         )

@@ -20,7 +20,7 @@ from automl_cv.search.messages import Images, Prepare, PrepareFeatures, Train
 from automl_cv.search.objective import task_of
 from automl_cv.search.trainers import Trainers
 from automl_cv.search.worker import _failure
-from automl_cv.stage import Stage
+from automl_cv.stage import Retrain, Stage
 from automl_cv.studyfile import Backbone
 from tests.engine import small_network, tiny
 from tests.engine.small_network import figures
@@ -132,6 +132,20 @@ def test_a_killed_trial_goes_on(images, tmp_path):
     with pytest.raises(Killed):
         fine_tune(held, order, killed_after(2))
     assert figures(fine_tune(held, order, go_on)) == figures(whole)
+
+
+def test_folds_are_those_of_the_head(images, tmp_path):
+    held = worker(images, tmp_path)
+    prepare(held, PrepareFeatures(TINY), MAPS)
+    folded = TUNED.model_copy(update={"retrain": Retrain(stages=("coarse",), folds=2)})
+    results = [
+        fine_tune(held, dataclasses.replace(train(folded), fold=fold), go_on) for fold in (0, 1)
+    ]
+    assert figures(results[0]) != figures(results[1])
+    # Twelve images validate.
+    for result in results:
+        accuracy = result.history.epochs[0].val_accuracy * (TRAIN + VALIDATION) / 2
+        assert accuracy == pytest.approx(round(accuracy), abs=1e-5)
 
 
 def test_a_head_that_diverges_leaves_nothing_to_fine_tune(images, tmp_path):
