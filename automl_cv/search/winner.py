@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import mean, median_high
+from statistics import median_high
 from typing import Any
 
+from automl_cv.data.ledger import counted
 from automl_cv.errors import AutomlError, UserError
 from automl_cv.history import Epoch
 from automl_cv.models.manifest import Validation
 from automl_cv.models.manifest import Winner as WinnerFacts
-from automl_cv.store.comparison import REPEAT, SOURCE, finalists
+from automl_cv.store.comparison import REPEAT, SOURCE, Finalist, Retrained, compare
 from automl_cv.store.intervals import wilson
 from automl_cv.store.leaderboard import RunTrials, read_run
 from automl_cv.store.records import TrialRecord
@@ -64,14 +65,18 @@ def choose(storage: str, study: str, trial: str | None = None) -> tuple[RunTrial
     if trial is not None:
         return read, _named(storage, read, trial)
     if read.repeated:
-        last = max((record.stage for record in read.repeated), key=read.run.stages.index)
-        of_stage = [record for record in read.repeated if record.stage == last]
-        (first, *others) = finalists(of_stage, folds=_folds(read, last))
-        own = [one for one in of_stage if one.parameters[SOURCE] == first.source]
-        over = _over(read, last, own)
-        among = f"the first of {1 + len(others)} by the mean" if others else "the one trained again"
-        why = f"{among} validation accuracy over {over} in stage {last}"
-        return read, _repeated(read, own, why if others else f"{among} in stage {last}")
+        last = max(
+            compare(read.repeated, read.facts).stages,
+            key=lambda again: read.run.position(again.stage),
+        )
+        first, *others = last.finalists
+        why = f"the one trained again in stage {last.stage}"
+        if others:
+            why = (
+                f"the first of {len(last.finalists)} by the mean validation accuracy over "
+                f"{_over(last, first)} in stage {last.stage}"
+            )
+        return read, _repeated(read, last, first, why)
     if not read.ranked:
         raise AutomlError(
             f"{read.run.name} has no trial with a result; `automl-cv report {read.run.name}` "
@@ -90,9 +95,10 @@ def _named(storage: str, read: RunTrials, trial: str) -> Winner:
         if record.trial == int(number):
             if SOURCE not in record.parameters:
                 return _single(read, record, "chosen by hand")
-            source = record.parameters[SOURCE]
-            own = [one for one in of_stage.repeated if one.parameters[SOURCE] == source]
-            return _repeated(read, own, f"chosen by hand, as stage {stage} trained it again")
+            (again,) = compare(of_stage.repeated, read.facts).stages
+            (one,) = (one for one in again.finalists if one.source == record.parameters[SOURCE])
+            why = f"chosen by hand, as stage {stage} trained it again"
+            return _repeated(of_stage, again, one, why)
     reasons = [one.reason for one in of_stage.unranked if one.trial == int(number)]
     why = f"it has no result: {reasons[0]}" if reasons else "there is none of that number"
     raise UserError(f"--trial {trial}: {why}; `automl-cv report` lists those there are")
@@ -107,19 +113,19 @@ def _single(read: RunTrials, record: TrialRecord, why: str) -> Winner:
     return _winner(read, [record], why, f"{record.stage}/{record.trial}", validation)
 
 
-def _repeated(read: RunTrials, own: Sequence[TrialRecord], why: str) -> Winner:
-    stage = own[0].stage
-    (one,) = finalists(own, folds=_folds(read, stage))
+def _repeated(read: RunTrials, again: Retrained, one: Finalist, why: str) -> Winner:
+    """Return a trial with all its repeats in a stage."""
     low, high, over = _of_images(read, one.accuracy.mean)
     if math.isfinite(one.accuracy.low):
-        low, high, over = one.accuracy.low, one.accuracy.high, _over(read, stage, own)
+        low, high, over = one.accuracy.low, one.accuracy.high, _over(again, one)
     validation = Validation(
-        accuracy=one.accuracy.mean,
-        low=low,
-        high=high,
-        loss=mean(_best(record).val_loss for record in own),
-        over=over,
+        accuracy=one.accuracy.mean, low=low, high=high, loss=one.val_loss, over=over
     )
+    own = [
+        record
+        for record in read.repeated
+        if record.stage == again.stage and record.parameters[SOURCE] == one.source
+    ]
     return _winner(read, own, why, one.source, validation)
 
 
@@ -152,15 +158,8 @@ def _of_images(read: RunTrials, accuracy: float) -> tuple[float | None, float | 
     return *wilson(accuracy, n_images), f"{n_images:,} images"
 
 
-def _folds(read: RunTrials, stage: str) -> int | None:
-    declared = {one["name"]: one for one in read.facts.study.get("stage", ())}
-    folds: int | None = (declared.get(stage, {}).get("retrain") or {}).get("folds")
-    return folds
-
-
-def _over(read: RunTrials, stage: str, records: Sequence[TrialRecord]) -> str:
-    kind = "fold" if _folds(read, stage) else "seed"
-    return f"{len(records)} {kind}{'' if len(records) == 1 else 's'}"
+def _over(again: Retrained, one: Finalist) -> str:
+    return counted(len(one.values), "fold" if again.folds else "seed")
 
 
 def _best(record: TrialRecord) -> Epoch:
