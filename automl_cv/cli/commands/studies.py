@@ -74,7 +74,8 @@ def show(study: StudyArgument, debug: options.Debug = False) -> None:
         table = Table("parameter", "values", "only when", title_justify="left")
         rule = "".join(f"; {one}" for one in (stage.narrow_from, stage.retrain) if one)
         if stage.alteration:
-            views = "" if stage.network else f"{stage.views} views: "
+            on_pixels = stage.alteration.of_level("image", "batch")
+            views = f"{stage.views} views: " if on_pixels and not stage.network else ""
             rule += f"; {views}{stage.alteration}"
         table.title = escape(
             f"{stage.name}: {stage.trials} trials of at most {stage.epochs} epochs, "
