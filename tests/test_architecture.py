@@ -26,6 +26,7 @@ ROOMS = [
     "studyfile",
     "library",
     "history",
+    "scoring",
     "data",
     "features",
     "models",
@@ -34,6 +35,7 @@ ROOMS = [
     "report",
     "engine",
     "classifier",
+    "evaluation",
     "search",
     "cli",
 ]

@@ -97,21 +97,12 @@ def load(
         UserError: there is no such source, it holds no images, fewer than two classes, or a class
             too small to be in every split.
     """
-    root, found = _list(source, cache_dir)
-    memory = inspection.memory_path(cache_dir, str(root.absolute()))
-    paths = [candidate.path for candidate in found.candidates]
-    inspected = inspection.inspect(paths, memory=memory, on_progress=on_progress)
-    kept, skipped = _sort_out(found, inspected)
+    found, kept, skipped = _read(source, cache_dir, on_progress)
     if strict and skipped:
         raise UserError(
             f"{source}: {counted(len(skipped), 'file')} can't be used as images: "
             f"{listed([f'{one.path} ({one.reason})' for one in skipped])}; "
             "remove them, or go on without --strict to leave them out"
-        )
-    if not kept:
-        raise UserError(
-            f"{source}: holds no image that can be read"
-            + (f": {listed([f'{one.path} ({one.reason})' for one in skipped])}" if skipped else "")
         )
     table = _table(kept)
     classes = tuple(sorted(set(table["label"])))
@@ -137,7 +128,52 @@ def load(
         sizes=inspection.measure(one for _, one in kept),
     )
     images = table[list(COLUMNS)]
-    return Dataset(source, images, classes, ledger, _fingerprint(images))
+    return Dataset(source, images, classes, ledger, fingerprint(images))
+
+
+def load_undivided(source: str, *, cache_dir: Path, on_progress: Progress | None = None) -> Dataset:
+    """Read a source of images as it is: no split is drawn, one image is enough.
+
+    Args:
+        source: as in `load`.
+        cache_dir: as in `load`.
+        on_progress: as in `load`.
+
+    Returns:
+        Images whose `split` is what the source says, missing where it says none.
+
+    Raises:
+        UserError: there is no such source, or it holds no image that can be read.
+    """
+    found, kept, skipped = _read(source, cache_dir, on_progress)
+    table = _table(kept)
+    images = table[list(COLUMNS)]
+    ledger = Ledger(
+        n_read=len(table),
+        skipped=tuple(skipped),
+        notes=found.notes,
+        passed_over=found.passed_over,
+        sizes=inspection.measure(one for _, one in kept),
+    )
+    classes = tuple(sorted(set(table["label"])))
+    return Dataset(source, images, classes, ledger, fingerprint(images.fillna({"split": ""})))
+
+
+def _read(
+    source: str, cache_dir: Path, on_progress: Progress | None
+) -> tuple[Listing, list[tuple[Candidate, Inspected]], list[Skipped]]:
+    """List a source and decode its files; return what was listed, the images, and the rest."""
+    root, found = _list(source, cache_dir)
+    memory = inspection.memory_path(cache_dir, str(root.absolute()))
+    paths = [candidate.path for candidate in found.candidates]
+    inspected = inspection.inspect(paths, memory=memory, on_progress=on_progress)
+    kept, skipped = _sort_out(found, inspected)
+    if not kept:
+        raise UserError(
+            f"{source}: holds no image that can be read"
+            + (f": {listed([f'{one.path} ({one.reason})' for one in skipped])}" if skipped else "")
+        )
+    return found, kept, skipped
 
 
 def _list(source: str, cache_dir: Path) -> tuple[Path, Listing]:
@@ -278,7 +314,12 @@ def _note_copies(table: pd.DataFrame) -> list[str]:
     return notes
 
 
-def _fingerprint(images: pd.DataFrame) -> str:
+def fingerprint(images: pd.DataFrame) -> str:
+    """Return 32 hexadecimal digits, the same for the same pictures, labels and splits.
+
+    Args:
+        images: columns `content_hash`, `label` and `split`, none missing; in any order.
+    """
     rows = Counter(zip(images["content_hash"], images["label"], images["split"], strict=True))
     digest = hashlib.blake2b(digest_size=16)
     for row, number in sorted(rows.items()):

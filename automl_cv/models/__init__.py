@@ -5,4 +5,5 @@ DIR/
   model.keras     one graph, from raw uint8 images of any size to probabilities
   classes.json    names of the classes, in the order of the probabilities
   card.md         the model card, for people; may be edited
+  evaluations.json  looks at evaluated images, once there were any
 """

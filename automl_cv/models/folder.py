@@ -25,6 +25,8 @@ HASHED = (NETWORK, CLASSES)
 """What predictions depend on. The card is for people, who may write in it."""
 OWN = (*HASHED, CARD, MANIFEST)
 """All that `fit` replaces; a folder that holds anything else is not replaced."""
+EVALUATIONS = "evaluations.json"
+"""Looks at evaluated images, see `looks`; a new model in the folder inherits them."""
 
 LEFTOVER_SECONDS = 24 * 3600  # older folders of a killed fit are removed by the next one
 
@@ -121,7 +123,8 @@ def check_target(out: Path) -> None:
         raise UserError(f"--out {out}: the folder {out.parent} does not exist; make it first")
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise UserError(f"--out {out}: expected a folder, or a name that is free")
-    foreign = sorted({path.name for path in out.iterdir()} - {*OWN}) if out.is_dir() else []
+    found = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    foreign = sorted(found - {*OWN, EVALUATIONS})
     if foreign:
         raise UserError(
             f"--out {out}: holds {foreign[0]!r}, which is no file of a saved classifier; the "
@@ -152,6 +155,8 @@ def replacing(out: Path) -> Iterator[Path]:
         os.umask(mask)
         temporary.chmod(0o777 & ~mask)  # a temporary folder is private, a model need not be
         yield temporary
+        if (out / EVALUATIONS).is_file():
+            shutil.copy2(out / EVALUATIONS, temporary)
         _sync(temporary)
         if out.is_dir():
             _exchange(temporary, out)

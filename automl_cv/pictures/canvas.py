@@ -18,6 +18,8 @@ MARGIN = 16
 # Pillow's own, then what most machines have, for letters that it lacks.
 FONTS = (None, "DejaVuSans.ttf", "Arial.ttf", "Arial Unicode.ttf", "NotoSansCJK-Regular.ttc")
 
+Point = tuple[int, int]
+
 
 class Sheet:
     """A picture in the making.
@@ -55,6 +57,21 @@ class Sheet:
         line = text if within is None else shortened(text, size, within)
         font, writable = _font_for(line, size)
         self._draw.text((x, y), writable, colour, font, anchor=anchor)
+
+    def write_upright(self, x: int, y: int, text: str, size: int = TEXT) -> None:
+        """Write one line from below upwards, with its end, its upper corner, at (x, y)."""
+        font, writable = _font_for(text, size)
+        line = Image.new("L", (max(1, text_width(text, size)), size + 5), 255)
+        ImageDraw.Draw(line).text((0, 0), writable, BLACK[0], font)
+        self._image.paste(line.transpose(Image.Transpose.ROTATE_90).convert("RGB"), (x, y))
+
+    def line(self, start: Point, end: Point, colour: tuple[int, int, int]) -> None:
+        """Draw a line one pixel wide."""
+        self._draw.line((start, end), colour)
+
+    def box(self, corners: tuple[int, int, int, int], colour: tuple[int, int, int]) -> None:
+        """Fill a rectangle, given its left, upper, right and lower end, all of them in it."""
+        self._draw.rectangle(corners, colour)
 
     def place(self, x: int, y: int, pixels: Pixels, frame: bool = False) -> None:
         """Put a picture down with its upper left corner at (x, y); a frame goes around it."""

@@ -60,20 +60,16 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Report:
-    """All that a report says.
+class Document:
+    """Text cells and lines.
 
     Args:
-        title: study and data.
+        title: what it is about, study and data.
         warnings: lines for the top.
         table: what it is about.
         footnotes: what signs and figures of the table mean, or why there is none.
         sections: further tables.
         notes: lines for the end.
-        frames: the same as data, by what the rows are; the first holds those of the table,
-            in the order and the number asked for.
-        facts: what is stored of the study.
-        run: name of the run.
     """
 
     title: str
@@ -82,6 +78,19 @@ class Report:
     footnotes: tuple[str, ...]
     sections: tuple[Section, ...]
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Report(Document):
+    """All that a report on a study says.
+
+    Args:
+        frames: the same as data, by what the rows are; the first holds those of the table,
+            in the order and the number asked for.
+        facts: what is stored of the study.
+        run: name of the run.
+    """
+
     frames: Mapping[str, pd.DataFrame]
     facts: StudyFacts
     run: str

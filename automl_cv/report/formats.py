@@ -69,6 +69,25 @@ FORMATS: Table[Format] = Table(
 )
 
 
+EVALUATION_FORMATS: Table[Entry] = Table(
+    "format",
+    [
+        Entry(name="table", about="for people", target="automl_cv.report.evaluation:to_text"),
+        Entry(
+            name="json",
+            about="all but the single images, full precision",
+            target="automl_cv.report.evaluation:to_json",
+        ),
+        Entry(
+            name="markdown",
+            about="for people, in Markdown",
+            target="automl_cv.report.evaluation:to_markdown",
+        ),
+    ],
+)
+"""Forms of an evaluation; the target is a function (evaluation) -> text."""
+
+
 def format_of_file(name: str) -> str:
     """Return the format that a file's name asks for by its ending; "table" for any other."""
     return next((form.name for form in FORMATS if name.casefold().endswith(form.suffix)), "table")

@@ -13,7 +13,7 @@ from typing import Literal
 
 from rich.cells import cell_len
 
-from automl_cv.report.document import Grid, Report
+from automl_cv.report.document import Document, Grid
 
 GAP = 2  # spaces between columns
 NARROWEST = 12  # a column of free text is folded, but not below this
@@ -32,7 +32,7 @@ class Line:
     kind: Literal["plain", "heading", "faint", "warning"] = "plain"
 
 
-def lay_out(report: Report, width: int | None = None) -> list[Line]:
+def lay_out(report: Document, width: int | None = None) -> list[Line]:
     """Return a report as lines.
 
     Args:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from automl_cv.report.document import Grid, Report
+from automl_cv.report.document import Document, Grid
 
 
-def as_markdown(report: Report) -> str:
+def as_markdown(report: Document) -> str:
     """Return a report as Markdown, each line ended."""
     lines = [f"> **Warning:** {_escaped(line)}\n" for line in report.warnings]
     lines += [f"**{_escaped(report.title)}**", ""]

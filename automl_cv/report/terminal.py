@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from automl_cv.report.document import Report
+from automl_cv.report.document import Document
 from automl_cv.report.layout import lay_out
 
 STYLES = {"plain": "", "heading": "bold", "faint": "dim", "warning": "yellow"}
 
 
-def for_terminal(report: Report, width: int) -> Text:
+def for_terminal(report: Document, width: int) -> Text:
     """Return a report that fits a terminal.
 
     Args:
@@ -24,7 +24,7 @@ def for_terminal(report: Report, width: int) -> Text:
     return shown
 
 
-def as_text(report: Report, width: int | None = None) -> str:
+def as_text(report: Document, width: int | None = None) -> str:
     """Return a report as text without colours, each line ended.
 
     Args:

@@ -1,0 +1,305 @@
+"""Evaluates a saved classifier: on the test images of its study, or on other images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from automl_cv import scoring, studyfile
+from automl_cv.catalog.datasets import DATASETS
+from automl_cv.data import dataset
+from automl_cv.data.dataset import Dataset
+from automl_cv.data.inspection import Progress
+from automl_cv.data.ledger import Skipped, counted, listed
+from automl_cv.errors import UserError
+from automl_cv.models import looks
+from automl_cv.models.evaluation import ALL, HELD_OUT, OWN_TEST, Evaluation
+from automl_cv.models.folder import NETWORK, SavedClassifier
+from automl_cv.models.looks import Look
+from automl_cv.scoring import Labels, Probabilities
+from automl_cv.studyfile import StudyFile
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from automl_cv.engine.prediction import Predictor
+
+Listener = Callable[[str, int, int], None]
+"""Is told (what is done now, how much of it is done, how much there is)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """Images to be evaluated on.
+
+    Args:
+        source: where they are, as the user named it.
+        part: HELD_OUT, OWN_TEST or ALL.
+        images: columns of `Dataset.images`.
+        skipped: files of the source that are no images of a class.
+        notes: what a reader must know of them.
+    """
+
+    source: str
+    part: str
+    images: pd.DataFrame
+    skipped: tuple[Skipped, ...]
+    notes: tuple[str, ...] = ()
+
+
+def choose(
+    saved: SavedClassifier, data: str | None, *, cache_dir: Path, listen: Listener
+) -> Subject:
+    """Find the images to evaluate a classifier on. Loads no TensorFlow.
+
+    Args:
+        saved: the classifier.
+        data: None takes the test split of the images that it was fitted on. Otherwise a folder,
+            manifest or built-in name: where that holds the very images of the study, their test
+            split; else its own test split; else all of its images.
+        cache_dir: where built-in data and what inspection found are kept.
+        listen: is told how far it is.
+
+    Raises:
+        UserError: the images are not there, not those of the study, or of classes that the
+            classifier does not know; the study has no test split.
+    """
+    study = studyfile.parse(saved.manifest.study, f"{saved.folder}: the stored study")
+
+    def inspecting(done: int, total: int) -> None:
+        listen("inspecting images", done, total)
+
+    if data is None:
+        return _held_out(saved, _own_images(saved, study, cache_dir, inspecting))
+    undivided = dataset.load_undivided(data, cache_dir=cache_dir, on_progress=inspecting)
+    same = _if_of_study(saved, study, data, cache_dir)
+    if same is not None:
+        return _held_out(saved, same)
+    tested = undivided.images[undivided.images["split"] == "test"]
+    images, part = (undivided.images, ALL) if tested.empty else (tested, OWN_TEST)
+    unknown = sorted(set(images["label"]) - set(saved.classes))
+    if unknown:
+        raise UserError(
+            f"{data}: {'class' if len(unknown) == 1 else 'classes'} "
+            f"{listed([repr(name) for name in unknown])} unknown to {saved.folder}, which tells "
+            f"apart {listed([repr(name) for name in saved.classes])}; rename or remove "
+            f"{'it' if len(unknown) == 1 else 'them'}"
+        )
+    notes = _note_trained_on(saved, study, images, cache_dir)
+    return Subject(data, part, images.reset_index(drop=True), undivided.ledger.skipped, notes)
+
+
+def load_predictor(saved: SavedClassifier) -> Predictor:
+    """Load a classifier's network, and TensorFlow with it.
+
+    Raises:
+        UserError: it can't be loaded.
+    """
+    from automl_cv.engine import bundle
+    from automl_cv.engine.prediction import Predictor
+
+    return Predictor(bundle.load(saved))
+
+
+def evaluate(
+    saved: SavedClassifier,
+    predictor: Predictor,
+    subject: Subject,
+    *,
+    model: str,
+    seed: int,
+    listen: Listener,
+) -> Evaluation:
+    """Classify images, measure, and record the look in the classifier's folder.
+
+    Args:
+        saved: the classifier.
+        predictor: its network, see `load_predictor`.
+        subject: what to evaluate it on.
+        model: the classifier's folder, as the user named it.
+        seed: of the resamples behind the intervals.
+        listen: is told how far it is.
+
+    Raises:
+        UserError: no image can be read, or the record of earlier looks is damaged.
+    """
+    before = looks.read(saved.folder)
+    paths = subject.images["path"].tolist()
+    probabilities, reasons = _predict(predictor, paths, listen)
+    kept = [row for row, reason in enumerate(reasons) if reason is None]
+    names = _short(paths)
+    damaged = [
+        Skipped(name, reason)
+        for name, reason in zip(names, reasons, strict=True)
+        if reason is not None
+    ]
+    if not kept:
+        raise UserError(
+            f"{subject.source}: none of its images can be read; "
+            f"the first is {damaged[0].path} ({damaged[0].reason})"
+        )
+    images = subject.images.iloc[kept]
+    numbers = {name: number for number, name in enumerate(saved.classes)}
+    labels: Labels = np.array([numbers[label] for label in images["label"]], dtype=np.intp)
+    scores = scoring.score(labels, probabilities, seed=seed)
+    look = Look(
+        time=datetime.now(UTC),
+        fingerprint=dataset.fingerprint(images.assign(split="")),
+        source=subject.source,
+        part=subject.part,
+        images=len(labels),
+        network=saved.manifest.files[NETWORK],
+        metrics=scores.metrics,
+    )
+    try:
+        taken, recorded = looks.append(saved.folder, look), True
+    except OSError:
+        taken, recorded = looks.same_images([*before, look], look.fingerprint), False
+    return Evaluation(
+        model=model,
+        source=subject.source,
+        part=subject.part,
+        fingerprint=look.fingerprint,
+        classes=saved.classes,
+        paths=tuple(paths[row] for row in kept),
+        names=tuple(names[row] for row in kept),
+        labels=labels,
+        probabilities=probabilities,
+        skipped=(*subject.skipped, *damaged),
+        notes=(*subject.notes, *_note_images(images, labels, saved.classes, scores)),
+        scores=scores,
+        looks=taken,
+        recorded=recorded,
+    )
+
+
+def _own_images(
+    saved: SavedClassifier, study: StudyFile, cache_dir: Path, inspecting: Progress
+) -> Dataset:
+    """Read the images that a classifier was fitted on; they must be the same still."""
+    data = saved.manifest.data
+    try:
+        images = dataset.load(
+            data.source,
+            split=study.data.split,
+            seed=study.seed,
+            cache_dir=cache_dir,
+            on_progress=inspecting,
+        )
+    except UserError as error:
+        if data.source in DATASETS:
+            raise
+        raise UserError(
+            f"{error}; {saved.folder} was fitted on it: name where it is now with --data"
+        ) from None
+    if images.fingerprint != data.fingerprint:
+        raise UserError(
+            f"{data.source}: the images are not those that {saved.folder} was fitted on "
+            f"({sum(data.split_sizes.values()):,} images then, {len(images.images):,} now, "
+            f"fingerprint {data.fingerprint[:8]} then, {images.fingerprint[:8]} now), so its test "
+            "split is lost; put them back, or name where they are with --data"
+        )
+    return images
+
+
+def _if_of_study(
+    saved: SavedClassifier, study: StudyFile, source: str, cache_dir: Path
+) -> Dataset | None:
+    """Return the images of a source if a classifier was fitted on them, else None."""
+    try:
+        images = dataset.load(source, split=study.data.split, seed=study.seed, cache_dir=cache_dir)
+    except UserError:  # too few images to be divided: they can't be those
+        return None
+    return images if images.fingerprint == saved.manifest.data.fingerprint else None
+
+
+def _held_out(saved: SavedClassifier, images: Dataset) -> Subject:
+    tested = images.rows("test")
+    if tested.empty:
+        raise UserError(
+            f"{images.source}: {saved.folder} was fitted without a test split, so none of these "
+            "images is new to it; name other images with --data"
+        )
+    return Subject(images.source, HELD_OUT, tested, images.ledger.skipped)
+
+
+def _note_trained_on(
+    saved: SavedClassifier, study: StudyFile, images: pd.DataFrame, cache_dir: Path
+) -> tuple[str, ...]:
+    """Say how many images the classifier was trained on, as far as that can be told."""
+    own = _if_of_study(saved, study, saved.manifest.data.source, cache_dir)
+    if own is None:
+        return (
+            "whether it was trained on some of these images can't be told: those it was trained "
+            f"on are no longer at {saved.manifest.data.source}",
+        )
+    trained = set(own.images.loc[own.images["split"] != "test", "content_hash"])
+    known = images[images["content_hash"].isin(trained)]
+    if known.empty:
+        return ()
+    return (
+        f"{counted(len(known), 'image')} of {len(images):,} "
+        f"{'is' if len(known) == 1 else 'are'} identical to one it was trained on, so the figures "
+        f"are too good; first {known['path'].iloc[0]}",
+    )
+
+
+def _note_images(
+    images: pd.DataFrame, labels: Labels, classes: Sequence[str], scores: scoring.Scores
+) -> list[str]:
+    """Say what keeps the figures, or their intervals, from being what they seem."""
+    notes = []
+    sizes = np.bincount(labels, minlength=len(classes))
+    absent = [repr(name) for name, size in zip(classes, sizes, strict=True) if size == 0]
+    if absent:
+        notes.append(
+            f"no image of {counted(len(absent), 'class', 'classes')} ({listed(absent)}): means "
+            f"over classes are over the other {len(classes) - len(absent):,}"
+        )
+    if scores.metrics["auroc"] is None:
+        notes.append("AUROC needs images of two classes")
+    single = [repr(name) for name, size in zip(classes, sizes, strict=True) if size == 1]
+    if single:
+        notes.append(
+            f"one image of {listed(single)}: resamples always hold it, so the intervals are too "
+            "narrow"
+        )
+    n_images, right = len(labels), int(np.trace(scores.confusion))
+    if right in (0, n_images):
+        # Clopper and Pearson 1934 for all or none of n: the end e with (1 - e)^n = 2.5 %.
+        end = 1 - ((1 - scoring.CONFIDENCE) / 2) ** (1 / n_images)
+        exact = f"{1 - end:.4f} to 1" if right else f"0 to {end:.4f}"
+        notes.append(
+            f"{'every' if right else 'no'} image is classified right, which resamples can't vary: "
+            f"the exact 95 % interval of the accuracy is {exact}"
+        )
+    if images["group"].notna().any():
+        notes.append(
+            "images are resampled one by one, those of a group too, so the intervals are too narrow"
+        )
+    return notes
+
+
+def _predict(
+    predictor: Predictor, paths: Sequence[str], listen: Listener
+) -> tuple[Probabilities, list[str | None]]:
+    """Return the probabilities of files that could be read, and why others could not."""
+    found: list[Probabilities] = []
+    reasons: list[str | None] = []
+    for predicted in predictor.predict(map(Path, paths)):
+        found.append(predicted.probabilities)
+        reasons += predicted.reasons
+        listen("classifying images", len(reasons), len(paths))
+    return np.concatenate(found), reasons
+
+
+def _short(paths: Sequence[str]) -> list[str]:
+    """Return paths relative to the folder that they share."""
+    folder = os.path.commonpath([os.path.dirname(path) for path in paths])
+    return [Path(os.path.relpath(path, folder)).as_posix() for path in paths]

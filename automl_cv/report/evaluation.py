@@ -1,0 +1,271 @@
+"""An evaluation as tables, Markdown, JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from automl_cv.data.ledger import counted
+from automl_cv.models.evaluation import ALL, Evaluation
+from automl_cv.models.looks import Look
+from automl_cv.report.columns import MISSING, Column
+from automl_cv.report.document import Document, Grid, Section, free_text, printable
+from automl_cv.report.layout import lay_out
+from automl_cv.report.markdown import as_markdown
+from automl_cv.scoring import BINS, CONFIDENCE, METRICS, Measured
+
+WRONG_LISTED = 10  # of the most confidently wrong images, in the tables
+MATRIX_WIDTH = 100  # characters; a wider confusion matrix gives way to its largest entries
+CONFUSIONS = 12  # that many
+
+
+def to_text(evaluation: Evaluation) -> str:
+    """Return tables as text without colours, each line ended."""
+    return "".join(f"{line.text}\n" for line in lay_out(compose(evaluation)))
+
+
+def to_markdown(evaluation: Evaluation) -> str:
+    """Return tables as Markdown, each line ended."""
+    return as_markdown(compose(evaluation))
+
+
+def to_json(evaluation: Evaluation) -> str:
+    """Return what was measured as strict JSON, in full precision."""
+    scores = evaluation.scores
+    first = evaluation.looks[0]
+    content = {
+        "model": evaluation.model,
+        "source": evaluation.source,
+        "part": evaluation.part,
+        "images": len(evaluation.labels),
+        "fingerprint": evaluation.fingerprint,
+        "skipped": [asdict(one) for one in evaluation.skipped],
+        "notes": evaluation.notes,
+        "look": {
+            "number": len(evaluation.looks),
+            "recorded": evaluation.recorded,
+            "first": first.model_dump(mode="json"),
+        },
+        "metrics": {
+            name: None if one is None else asdict(one) for name, one in scores.metrics.items()
+        },
+        "bootstrap": {
+            "confidence": CONFIDENCE,
+            "resamples": scores.resamples,
+            "seed": scores.seed,
+            "drawn": "images of each class with replacement, as many as there are",
+        },
+        "calibration": {
+            "expected_calibration_error": scores.calibration_error,
+            "bins": [asdict(one) for one in scores.bins],
+        },
+        "classes": [
+            {"class": name, **asdict(one)}
+            for name, one in zip(evaluation.classes, scores.classes, strict=True)
+        ],
+        "confusion": scores.confusion.tolist(),
+        "wrong": [
+            {
+                "path": evaluation.paths[row],
+                "class": evaluation.true(row),
+                "predicted": evaluation.predicted(row),
+                "probability": evaluation.confidence(row),
+            }
+            for row in evaluation.worst
+        ],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def predictions_csv(evaluation: Evaluation) -> str:
+    """Return a row an image: path, its class, the predicted one, a probability for each class."""
+    rows = (
+        (path, evaluation.true(row), evaluation.predicted(row), *values.tolist())
+        for row, (path, values) in enumerate(
+            zip(evaluation.paths, evaluation.probabilities, strict=True)
+        )
+    )
+    titles = (f"probability of {name}" for name in evaluation.classes)
+    return _csv([("path", "class", "predicted", *titles), *rows])
+
+
+def confusion_csv(evaluation: Evaluation) -> str:
+    """Return images by true class (rows) and predicted class (columns)."""
+    rows = zip(evaluation.classes, evaluation.scores.confusion.tolist(), strict=True)
+    return _csv([("true class", *evaluation.classes), *((name, *row) for name, row in rows)])
+
+
+def look_line(evaluation: Evaluation) -> str:
+    """Return which look this is: "look 3 at this test split; the first, on …, gave 0.9810"."""
+    images = "images" if evaluation.part == ALL else "test split"
+    number, first = len(evaluation.looks), evaluation.looks[0]
+    line = f"look {number:,} at this {images}"
+    if number == 1:
+        line = f"first look at this {images}"
+    else:
+        line += f"; the first, on {first.time:%Y-%m-%d %H:%M} UTC, gave {_accuracy(first)}"
+        networks = {look.network for look in evaluation.looks}
+        if len(networks) > 1:
+            line += f"; of {len(networks):,} models that were fitted into this folder"
+    return line if evaluation.recorded else f"{line}; it could not be recorded in the folder"
+
+
+def compose(evaluation: Evaluation) -> Document:
+    """Return an evaluation as texts."""
+    scores = evaluation.scores
+    figures = Grid(
+        (_text("metric"), _number("value"), _number("95 % interval")),
+        tuple(
+            (METRICS[name], MISSING, MISSING) if one is None else (METRICS[name], *_figures(one))
+            for name, one in scores.metrics.items()
+        ),
+    )
+    footnotes = (
+        f"intervals: {scores.resamples:,} bootstrap resamples of the images within their classes, "
+        f"seed {scores.seed}, percentiles",
+        f"expected calibration error {scores.calibration_error:.4f} over {BINS} bins of equal "
+        "width of the greatest probability",
+        look_line(evaluation),
+    )
+    notes = [*map(printable, evaluation.notes)]
+    if evaluation.skipped:
+        named = [f"{one.path} ({one.reason})" for one in evaluation.skipped[:3]]
+        more = len(evaluation.skipped) - len(named)
+        notes.append(
+            printable(
+                f"{counted(len(evaluation.skipped), 'file')} of {evaluation.source} left out: "
+                f"{', '.join(named)}{f' and {more:,} more' if more else ''}"
+            )
+        )
+    return Document(
+        title=printable(evaluation.about),
+        warnings=(),
+        table=figures,
+        footnotes=tuple(footnotes),
+        sections=(
+            Section("classes", _classes(evaluation)),
+            _confusion(evaluation),
+            Section("calibration", _calibration(evaluation)),
+            _wrong(evaluation),
+        ),
+        notes=tuple(notes),
+    )
+
+
+def _classes(evaluation: Evaluation) -> Grid:
+    columns = ("precision", "recall", "F1", "images", "predicted")
+    return Grid(
+        (_text("class"), *map(_number, columns)),
+        tuple(
+            (
+                printable(name),
+                *(
+                    MISSING if value is None else f"{value:.4f}"
+                    for value in (one.precision, one.recall, one.f1)
+                ),
+                f"{one.images:,}",
+                f"{one.predicted:,}",
+            )
+            for name, one in zip(evaluation.classes, evaluation.scores.classes, strict=True)
+        ),
+    )
+
+
+def _confusion(evaluation: Evaluation) -> Section:
+    confusion = evaluation.scores.confusion
+    names = [printable(name) for name in evaluation.classes]
+    cells = [f"{value:,}" for value in confusion.ravel().tolist()]
+    widest = max(map(len, cells))
+    if max(map(len, names)) + sum(2 + max(len(name), widest) for name in names) <= MATRIX_WIDTH:
+        rows = (
+            (name, *(f"{value:,}" if value else "." for value in row))
+            for name, row in zip(names, confusion.tolist(), strict=True)
+        )
+        grid = Grid((_text("true"), *map(_number, names)), tuple(rows))
+        return Section("confusion matrix: true classes down, predicted across", grid)
+    off = np.where(np.eye(len(names), dtype=bool), 0, confusion).ravel()
+    order = [int(place) for place in np.argsort(-off, kind="stable")[:CONFUSIONS] if off[place]]
+    largest = (
+        (names[place // len(names)], names[place % len(names)], f"{off[place]:,}")
+        for place in order
+    )
+    grid = Grid((_text("true"), _text("predicted"), _number("images")), tuple(largest))
+    return Section("most frequent confusions; --out has the whole matrix", grid)
+
+
+def _calibration(evaluation: Evaluation) -> Grid:
+    columns = ("images", "mean probability", "accuracy")
+    return Grid(
+        (_text("greatest probability"), *map(_number, columns)),
+        tuple(
+            (
+                f"{one.low:.3f} to {one.high:.3f}",
+                f"{one.images:,}",
+                f"{one.probability:.4f}",
+                f"{one.accuracy:.4f}",
+            )
+            for one in evaluation.scores.bins
+            if one.images
+        ),
+    )
+
+
+def _wrong(evaluation: Evaluation) -> Section:
+    rows = evaluation.worst[:WRONG_LISTED]
+    n_wrong = evaluation.n_wrong
+    grid = Grid(
+        (
+            _text("true"),
+            _text("predicted"),
+            _number("probability"),
+            free_text("file", "the image"),
+        ),
+        tuple(
+            (
+                printable(evaluation.true(row)),
+                printable(evaluation.predicted(row)),
+                f"{evaluation.confidence(row):.4f}",
+                printable(evaluation.names[row]),
+            )
+            for row in rows
+        ),
+    )
+    shown = f"first {len(rows)} of {n_wrong:,}" if n_wrong > len(rows) else f"all {n_wrong:,}"
+    return Section(f"most confidently wrong, {shown}", grid)
+
+
+def _figures(one: Measured) -> tuple[str, str]:
+    return f"{one.value:.4f}", f"{one.low:.4f}–{one.high:.4f}"
+
+
+def _accuracy(look: Look) -> str:
+    accuracy = look.metrics.get("accuracy")
+    return "no accuracy" if accuracy is None else f"{accuracy.value:.4f}"
+
+
+def _text(heading: str) -> Column:
+    return Column(name=heading, about=heading, heading=heading, align="left")
+
+
+def _number(heading: str) -> Column:
+    return Column(name=heading, about=heading, heading=heading)
+
+
+def _csv(rows: Iterable[Iterable[Any]]) -> str:
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows(rows)
+    return file.getvalue()
+
+
+FILES: dict[str, Callable[[Evaluation], str]] = {
+    "metrics.json": to_json,
+    "predictions.csv": predictions_csv,
+    "confusion.csv": confusion_csv,
+}
+"""What `evaluate --out` writes beside the pictures, by the file's name."""

@@ -1,0 +1,158 @@
+"""Figures against scikit-learn's and against hand-worked cases; their intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from automl_cv import scoring
+from automl_cv.scoring import METRICS, most_confidently_wrong, score
+
+
+def drawn(n_images: int, n_classes: int, seed: int = 0, digits: int | None = None):
+    """Return labels of every class, and probabilities that lean towards them."""
+    generator = np.random.default_rng(seed)
+    labels = generator.permutation(np.arange(n_images) % n_classes)
+    logits = generator.normal(0, 1, (n_images, n_classes))
+    logits[np.arange(n_images), labels] += 1
+    if digits is not None:
+        logits = logits.round(digits)  # many ties
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return labels, shares.astype(np.float32)
+
+
+def of_sklearn(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    predicted = probabilities.argmax(axis=1)
+    wide = probabilities.astype(np.float64)
+    wide /= wide.sum(axis=1, keepdims=True)
+    return {
+        "accuracy": metrics.accuracy_score(labels, predicted),
+        "balanced_accuracy": metrics.balanced_accuracy_score(labels, predicted),
+        "macro_f1": metrics.f1_score(labels, predicted, average="macro"),
+        "auroc": metrics.roc_auc_score(labels, wide, multi_class="ovr")
+        if wide.shape[1] > 2
+        else metrics.roc_auc_score(labels, probabilities[:, 1]),
+        "log_loss": metrics.log_loss(labels, wide),
+    }
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 11])
+@pytest.mark.parametrize("digits", [None, 0], ids=["distinct", "ties"])
+def test_figures_are_those_of_scikit_learn(n_classes, digits):
+    labels, probabilities = drawn(150, n_classes, digits=digits)
+    found = score(labels, probabilities, resamples=5)
+    for name, value in of_sklearn(labels, probabilities).items():
+        assert found.metrics[name].value == pytest.approx(value, abs=1e-6), name
+    predicted = probabilities.argmax(axis=1)
+    np.testing.assert_array_equal(found.confusion, metrics.confusion_matrix(labels, predicted))
+    precision, recall, f1, images = metrics.precision_recall_fscore_support(labels, predicted)
+    assert [one.precision for one in found.classes] == pytest.approx(list(precision))
+    assert [one.recall for one in found.classes] == pytest.approx(list(recall))
+    assert [one.f1 for one in found.classes] == pytest.approx(list(f1))
+    assert [one.images for one in found.classes] == list(images)
+
+
+def test_every_resample_is_measured_as_scikit_learn_does(monkeypatch):
+    monkeypatch.setattr(scoring, "BLOCK", 100)  # several blocks
+    labels, probabilities = drawn(40, 3, seed=4, digits=1)
+    weights = scoring._resample(labels, 20, seed=7)
+    found = scoring._Measure(labels, probabilities)(weights)
+    for number, weight in enumerate(weights):
+        rows = np.repeat(np.arange(40), weight)
+        np.testing.assert_array_equal(np.bincount(labels[rows]), np.bincount(labels))
+        for name, value in of_sklearn(labels[rows], probabilities[rows]).items():
+            assert found[name][number] == pytest.approx(value, abs=1e-6), name
+
+
+def test_intervals_hold_the_figure_and_narrow_with_more_images():
+    widths = []
+    for n_images in (60, 2400):
+        found = score(*drawn(n_images, 4), seed=1)
+        assert found.resamples == 1000
+        for name in METRICS:
+            one = found.metrics[name]
+            assert one.low < one.value < one.high, name
+        widths.append(found.metrics["accuracy"].high - found.metrics["accuracy"].low)
+    assert widths[1] < widths[0] / 4, "they shrink with the root of the number"
+    again, other = score(*drawn(60, 4), seed=1), score(*drawn(60, 4), seed=2)
+    assert again.metrics == score(*drawn(60, 4), seed=1).metrics
+    assert again.metrics != other.metrics
+    assert again.metrics["accuracy"].value == other.metrics["accuracy"].value
+
+
+def test_the_interval_of_an_accuracy_is_as_wide_as_theory_says():
+    # 300 of 400 right in each of two classes: the standard error is sqrt(0.75 * 0.25 / 800).
+    labels = np.repeat([0, 1], 400)
+    predicted = np.where(np.arange(800) % 4 == 0, 1 - labels, labels)
+    probabilities = np.where(predicted[:, None] == [0, 1], 0.9, 0.1).astype(np.float32)
+    one = score(labels, probabilities).metrics["accuracy"]
+    error = np.sqrt(0.75 * 0.25 / 800)
+    assert (one.high - one.low) / (2 * 1.96 * error) == pytest.approx(1, abs=0.12)
+
+
+def test_a_case_worked_by_hand():
+    labels = np.array([0, 0, 0, 1])
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6], [0.5, 0.5]], np.float32)
+    found = score(labels, probabilities)  # of equal probabilities the first class is predicted
+    values = {name: one.value for name, one in found.metrics.items()}
+    assert found.confusion.tolist() == [[2, 1], [1, 0]]
+    assert values["accuracy"] == 0.5
+    assert values["balanced_accuracy"] == pytest.approx((2 / 3 + 0) / 2)
+    assert values["macro_f1"] == pytest.approx((4 / 6 + 0) / 2)
+    assert values["auroc"] == pytest.approx(2 / 3)
+    expected = -np.log([0.9, 0.8, 0.4, 0.5]).mean()
+    assert values["log_loss"] == pytest.approx(expected, rel=1e-6)
+    assert found.classes[1].precision == 0 and found.classes[1].f1 == 0
+    assert most_confidently_wrong(labels, probabilities, 9) == [2, 3]
+    assert most_confidently_wrong(labels, probabilities, 1) == [2]
+
+
+def test_calibration_worked_by_hand():
+    # Bins of a fifteenth: 0.95 twice, one right; 0.62 once, right; 0.5 once, wrong.
+    labels = np.array([0, 1, 0, 1])
+    probabilities = np.array([[0.95, 0.05], [0.95, 0.05], [0.62, 0.38], [0.5, 0.5]], np.float32)
+    found = score(labels, probabilities)
+    error = (2 * abs(0.95 - 0.5) + abs(0.62 - 1) + abs(0.5 - 0)) / 4
+    assert found.calibration_error == pytest.approx(error, abs=1e-6)
+    filled = {round(one.low * 15): (one.images, one.accuracy) for one in found.bins if one.images}
+    assert filled == {14: (2, 0.5), 9: (1, 1.0), 7: (1, 0.0)}
+    assert len(found.bins) == 15
+
+
+def test_what_is_sure_and_right_is_calibrated_and_finite_where_wrong():
+    labels = np.array([0, 1])
+    sure = np.array([[1, 0], [0, 1]], np.float32)
+    right, wrong = score(labels, sure), score(labels, sure[::-1])
+    assert right.calibration_error == 0 and right.metrics["log_loss"].value == 0
+    assert wrong.calibration_error == 1
+    assert wrong.metrics["log_loss"].value == pytest.approx(15.9, abs=0.1)
+    assert right.bins[-1].images == 2, "1 belongs to the last bin"
+
+
+def test_absent_classes_do_not_count_in_means():
+    labels, probabilities = drawn(60, 3)
+    wider = np.concatenate([probabilities, np.zeros((60, 2), np.float32)], axis=1)
+    assert score(labels, wider).metrics == score(labels, probabilities).metrics
+    assert [one.recall for one in score(labels, wider).classes[3:]] == [None, None]
+    assert [one.f1 for one in score(labels, wider).classes[3:]] == [None, None]
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_one_image(n_classes):
+    probabilities = np.full((1, n_classes), 0.1, np.float32)
+    probabilities[0, 1] = 1 - 0.1 * (n_classes - 1)
+    found = score(np.array([1]), probabilities)
+    assert found.metrics["auroc"] is None
+    accuracy = found.metrics["accuracy"]
+    assert (accuracy.low, accuracy.value, accuracy.high) == (1, 1, 1)
+    assert found.metrics["macro_f1"].value == 1
+    assert found.classes[0].precision is None
+
+
+def test_more_work_takes_fewer_resamples(monkeypatch):
+    labels, probabilities = drawn(60, 3)
+    monkeypatch.setattr(scoring, "WORK", 180 * 300)
+    assert score(labels, probabilities).resamples == 300
+    monkeypatch.setattr(scoring, "WORK", 1)
+    assert score(labels, probabilities).resamples == scoring.FEWEST_RESAMPLES
