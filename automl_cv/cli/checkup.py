@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,6 +19,7 @@ from rich.filesize import decimal
 
 from automl_cv import __version__
 from automl_cv.catalog.backbones import BACKBONES, BackboneEntry
+from automl_cv.catalog.exports import EXPORTS, EXTRA, ExportEntry
 
 TENSORFLOW_SECONDS = 120  # a cold disk and a busy machine included
 
@@ -31,7 +32,7 @@ class Finding:
     """One thing that was looked at.
 
     Args:
-        topic: "software", "devices", "weights", "cache", "data sets".
+        topic: "software", "devices", "exports", "weights", "cache", "data sets".
         name: of the thing.
         state: see `State`.
         detail: version, path or size; what to do where the state is not "ok".
@@ -105,6 +106,18 @@ def _devices() -> Iterator[Finding]:
         for kind, names in answer["devices"].items():
             detail = ", ".join(names) or "none; searches on cached features need none"
             yield Finding("devices", kind, "ok" if names else "absent", detail)
+        for entry in EXPORTS:
+            yield _export(entry, answer["exports"])
+
+
+def _export(entry: ExportEntry, failures: Mapping[str, str]) -> Finding:
+    """Say whether a form can be written here: its packages are there, and they load."""
+    if entry.name in failures:
+        return Finding("exports", entry.name, "broken", failures[entry.name].splitlines()[0])
+    if entry.missing:
+        detail = f"lacks {', '.join(entry.missing)}; pip install {EXTRA!r}"
+        return Finding("exports", entry.name, "absent", detail)
+    return Finding("exports", entry.name, "ok", entry.about)
 
 
 def _weights(entry: BackboneEntry) -> Finding:

@@ -1,4 +1,4 @@
-"""What TensorFlow finds on this machine, as one line of JSON.
+"""What TensorFlow finds on this machine, and which exports load, as one line of JSON.
 
     python -m automl_cv.engine.devices
 
@@ -8,9 +8,11 @@ stderr what nobody can act on, and on a broken installation may end the process.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 
+from automl_cv.catalog.exports import EXPORTS
 from automl_cv.engine import runtime
 
 
@@ -25,5 +27,21 @@ def found() -> dict[str, list[str]]:
     return {"CPU": [f"{os.cpu_count()} cores"], "GPU": cards}
 
 
+def failures() -> dict[str, str]:
+    """Return, for forms of export whose packages are there, why one can't be imported.
+
+    Packages that were built for other versions of each other raise more than ImportError.
+    """
+    broken = {}
+    for entry in EXPORTS:
+        for name in set(entry.needs) - set(entry.missing):
+            try:
+                importlib.import_module(name)
+            except Exception as error:
+                broken[entry.name] = f"{name} does not load: {str(error).strip() or repr(error)}"
+    return broken
+
+
 if __name__ == "__main__":
-    print(json.dumps({"devices": found(), "versions": runtime.versions()}))
+    answer = {"devices": found(), "exports": failures(), "versions": runtime.versions()}
+    print(json.dumps(answer))

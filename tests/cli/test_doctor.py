@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from automl_cv.catalog.backbones import BACKBONES
+from automl_cv.catalog.exports import EXPORTS
 from automl_cv.cli import checkup
 from automl_cv.cli.checkup import Finding
 
@@ -50,6 +51,10 @@ def test_everything_is_looked_at_without_tensorflow_in_this_process(tmp_path):
     assert ("software", "pytest") not in states, "tests' own needs are no user's business"
     assert states["devices", "CPU"] == "ok"
     assert states["devices", "GPU"] in ("ok", "absent")
+    assert states["exports", "savedmodel"] == "ok"
+    for entry in EXPORTS:
+        assert states["exports", entry.name] == ("absent" if entry.missing else "ok")
+        assert all(name in findings["exports", entry.name]["detail"] for name in entry.missing)
     assert states["weights", "compact"] == "ok"
     assert {states["weights", name] for name in BACKBONES.names[1:]} == {"absent"}
     assert BACKBONES["ResNet50"].weights.url in findings["weights", "ResNet50"]["detail"]
@@ -89,3 +94,20 @@ def test_a_tensorflow_that_does_not_load(tmp_path, monkeypatch, said, detail):
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
     assert list(checkup._devices()) == [Finding("devices", "TensorFlow", "broken", detail)]
+
+
+def test_an_export_whose_package_does_not_load_is_broken(tmp_path):
+    """A package built for another version of its neighbour raises anything when imported."""
+    (tmp_path / "openvino").mkdir()
+    (tmp_path / "openvino" / "__init__.py").write_text("raise AttributeError('no float8')")
+    done = subprocess.run(
+        [sys.executable, "-m", "automl_cv.engine.devices"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    failures = json.loads(done.stdout.splitlines()[-1])["exports"]
+    assert failures == {"openvino": "openvino does not load: no float8"}
+    found = checkup._export(EXPORTS["openvino"], failures)
+    assert (found.state, found.detail) == ("broken", failures["openvino"])

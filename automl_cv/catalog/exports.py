@@ -1,0 +1,86 @@
+"""The forms in which a saved classifier can be exported for other runtimes."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+
+from automl_cv.errors import UserError
+from automl_cv.registry import Entry, Table
+
+EXTRA = "automl-cv[export]"
+"""Installs all that exporting needs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportEntry(Entry):
+    """A form; its target is a function (path) -> run, which loads a file in its own runtime.
+
+    `run` takes what the exported graph takes, shape (batch, height, width, 3), and returns
+    float32 probabilities, shape (batch, classes).
+
+    Args:
+        keras_format: what `keras.Model.export` calls it.
+        files: what is written; the first is what a runtime is given.
+        takes_any_size: whether resizing stands in the graph, so that it takes raw uint8 images
+            of any size. Elsewhere antialiased resizing can't be expressed, and the graph begins
+            behind it.
+        needs: packages beyond automl-cv's own, as they are imported; to write it and to run it.
+    """
+
+    keras_format: str
+    files: tuple[str, ...]
+    takes_any_size: bool = False
+    needs: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Packages of `needs` that are not installed. Imports none of them."""
+        return tuple(name for name in self.needs if importlib.util.find_spec(name) is None)
+
+    def check_installed(self) -> None:
+        """Raise a UserError where a package is missing."""
+        if self.missing:
+            raise UserError(
+                f"--format {self.name}: needs the package {', '.join(self.missing)}, which is not "
+                f"installed; pip install '{EXTRA}'"
+            )
+
+
+EXPORTS: Table[ExportEntry] = Table(
+    "format",
+    [
+        ExportEntry(
+            name="savedmodel",
+            about="TensorFlow, TensorFlow Serving",
+            target="automl_cv.engine.export_runtimes:savedmodel",
+            keras_format="tf_saved_model",
+            files=("saved_model",),
+            takes_any_size=True,
+        ),
+        ExportEntry(
+            name="onnx",
+            about="ONNX Runtime and whatever else reads ONNX",
+            target="automl_cv.engine.export_runtimes:onnx",
+            keras_format="onnx",
+            files=("model.onnx",),
+            needs=("tf2onnx", "onnx", "onnxruntime"),
+        ),
+        ExportEntry(
+            name="litert",
+            about="LiteRT (TensorFlow Lite): telephones, small computers",
+            target="automl_cv.engine.export_runtimes:litert",
+            keras_format="litert",
+            files=("model.tflite",),
+            needs=("ai_edge_litert",),
+        ),
+        ExportEntry(
+            name="openvino",
+            about="OpenVINO: processors of Intel",
+            target="automl_cv.engine.export_runtimes:openvino",
+            keras_format="openvino",
+            files=("model.xml", "model.bin"),
+            needs=("openvino",),
+        ),
+    ],
+)

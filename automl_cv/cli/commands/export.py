@@ -1,0 +1,131 @@
+"""`automl-cv export`: a saved classifier for other runtimes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from automl_cv.catalog.exports import EXPORTS
+from automl_cv.cli import options
+from automl_cv.errors import UserError
+
+if TYPE_CHECKING:
+    from automl_cv.data.images import Picture
+    from automl_cv.models.folder import SavedClassifier
+
+COMPARED = 32  # images; enough to meet every class of most sets, and done in seconds
+
+
+def export(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="Folder that `automl-cv fit` wrote.")
+    ],
+    form: Annotated[
+        str, typer.Option("--format", metavar="|".join(EXPORTS.names), help="Form to write.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Folder to write; an older export is replaced.",
+            show_default="MODEL-FORMAT",
+        ),
+    ] = None,
+    images: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--images",
+            metavar="PATH",
+            help="Files, folders, patterns to compare on; may be repeated.",
+            show_default="the study's own",
+        ),
+    ] = None,
+    quiet: options.Quiet = False,
+    cache_dir: options.CacheDir = None,
+    debug: options.Debug = False,
+) -> None:
+    """Write a saved classifier for another runtime, run it there, compare it with Keras.
+
+    If the probabilities differ by more than the tolerance, or another class comes first,
+    nothing is written, and the exit code is 1.
+
+    Example: automl-cv export model --format onnx --out model-onnx
+    """
+    entry = EXPORTS[form]
+    entry.check_installed()
+    from automl_cv.cli.console import say, without_chatter
+    from automl_cv.models import export as exported
+    from automl_cv.models import folder
+
+    saved = folder.read(model)
+    out = out or Path(f"{str(model).rstrip('/')}-{entry.name}")
+    exported.check_target(out, entry)
+    paths = images or _own(saved, options.cache_folder(cache_dir))
+    pictures = [picture.pixels for picture in _sample(paths)]
+
+    with without_chatter():
+        from automl_cv.engine import export as engine
+
+        made = engine.export(saved, entry, pictures, out)
+    compared = made.compared
+    say(
+        f"compared with model.keras on {compared.images} images of {compared.sizes} sizes: the "
+        f"same classes, largest difference {compared.largest_difference:.2g} (tolerance "
+        f"{compared.tolerance:g})",
+        quiet=quiet,
+    )
+    taken = "takes uint8 images of any size"
+    if made.input.resize is not None:
+        size = f"{made.input.resize.height} × {made.input.resize.width}"
+        taken = (
+            f"takes float32 images in [0, 255] of {size} pixels: {entry.name} has no antialiased "
+            f"resizing, {exported.EXPORT} says how to do it"
+        )
+    say(f"wrote {out / made.file}; {taken}", quiet=quiet)
+
+
+def _own(saved: SavedClassifier, cache_dir: Path) -> list[str]:
+    """Return the files of the images that a classifier was fitted on."""
+    from automl_cv import studyfile
+    from automl_cv.data import dataset
+
+    source = saved.manifest.data.source
+    study = studyfile.parse(saved.manifest.study, str(saved.folder))
+    try:
+        found = dataset.load(source, split=study.data.split, seed=study.seed, cache_dir=cache_dir)
+    except UserError as error:
+        raise UserError(
+            f"the images that {saved.folder} was fitted on can't be read ({error}); name others "
+            "to compare on with --images PATH"
+        ) from None
+    return [str(path) for path in found.images["path"]]
+
+
+def _sample(paths: list[str]) -> Iterator[Picture]:
+    """Yield some pictures from all over the files; files that are none are passed over."""
+    from automl_cv.data.images import DamagedImage, read
+    from automl_cv.data.paths import expand
+
+    files = list(expand(paths, ()))
+    step = max(1, len(files) // COMPARED)
+    # First every step-th, then the others, in case that some are damaged.
+    order = [files[start::step] for start in range(step)]
+    found = 0
+    for name in (name for part in order for name in part):
+        try:
+            picture = read(Path(name))
+        except DamagedImage:
+            continue
+        yield picture
+        found += 1
+        if found == COMPARED:
+            return
+    if not found:
+        raise UserError(
+            f"{paths[0]}: none of {len(files)} files is an image that can be read; name others "
+            "to compare on with --images PATH"
+        )
