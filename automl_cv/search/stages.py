@@ -15,7 +15,7 @@ from automl_cv.search import events
 from automl_cv.search.budget import Budget
 from automl_cv.search.memory import Drawn, StageMemory
 from automl_cv.search.messages import Answer, Failed, Train, Trained, Verdict
-from automl_cv.search.workers import Crew, Worker
+from automl_cv.search.workers import TRIALS_OF_A_LONG_ONE, Crew, Worker
 from automl_cv.stage import Stage
 from automl_cv.store.course import Course
 from automl_cv.store.records import TrialRecord
@@ -231,7 +231,7 @@ class StageRun:
         self, worker: Worker, history: History, optimizer_config: Mapping[str, object]
     ) -> None:
         running = self._running.pop(worker)
-        worker.trained += 1
+        worker.trained += TRIALS_OF_A_LONG_ONE if self._stage.is_long else 1
         drawn = running.drawn
         self._memory.finish(drawn.trial, history)
         self._budget.measure(self._stage, history)

@@ -34,6 +34,9 @@ from automl_cv.search.messages import (
 
 # A worker is replaced after so many trials: TensorFlow never gives all its memory back.
 TRIALS_BEFORE_REPLACEMENT = 400
+# A trial that trains a network counts as so many: with the last blocks of `compact` it leaves
+# 10 MB behind.
+TRIALS_OF_A_LONG_ONE = 20
 
 
 class Worker:

@@ -72,7 +72,9 @@ def show(study: StudyArgument, debug: options.Debug = False) -> None:
     for stage in chosen.stages:
         output().print()
         table = Table("parameter", "values", "only when", title_justify="left")
-        rule = "".join(f"; {one}" for one in (stage.narrow_from, stage.retrain) if one)
+        rule = "".join(
+            f"; {one}" for one in (stage.narrow_from, stage.retrain, stage.fine_tune) if one
+        )
         if stage.alteration:
             on_pixels = stage.alteration.of_level("image", "batch")
             views = f"{stage.views} views: " if on_pixels and not stage.network else ""
