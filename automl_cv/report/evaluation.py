@@ -103,11 +103,11 @@ def confusion_csv(evaluation: Evaluation) -> str:
 
 def look_line(evaluation: Evaluation) -> str:
     """Return which look this is: "look 3 at this test split; the first, on …, gave 0.9810"."""
-    images = "images" if evaluation.part == ALL else "test split"
+    images = "these images" if evaluation.part == ALL else "this test split"
     number, first = len(evaluation.looks), evaluation.looks[0]
-    line = f"look {number:,} at this {images}"
+    line = f"look {number:,} at {images}"
     if number == 1:
-        line = f"first look at this {images}"
+        line = f"first look at {images}"
     else:
         line += f"; the first, on {first.time:%Y-%m-%d %H:%M} UTC, gave {_accuracy(first)}"
         networks = {look.network for look in evaluation.looks}
