@@ -316,6 +316,24 @@ def _caches_views(stage: Mapping[str, Any]) -> bool:
     return stage.get("views", ONLINE) != ONLINE and stage.get("network") is None
 
 
+def head_stage(stage: Stage, declared: Mapping[str, Stage], searched: str) -> Stage | None:
+    """Return the stage that trained the head which fine-tuning begins with; None without any.
+
+    Where stages that fine-tune name each other, it is the one above them all.
+
+    Args:
+        stage: one that may fine-tune.
+        declared: all stages of the study, by name.
+        searched: the stage that searched the trial.
+    """
+    found = stage
+    while found.fine_tune is not None:
+        assert found.retrain is not None
+        named = found.retrain.stages
+        found = declared[searched if searched in named else named[0]]
+    return None if found is stage else found
+
+
 def inherit(raw: Mapping[str, Any]) -> Mapping[str, Any]:
     """Give stages that retrain what they take from the first stage they name."""
     stages = raw.get("stage")

@@ -90,8 +90,8 @@ def test_predictions_on_files_are_those_of_the_head_on_cached_features(
     run, tmp_path, digits, cache_dir
 ):
     out = tmp_path / "model"
-    fitted = run("fit", "./small.toml", "--out", out)
-    assert "in stage augmented" in fitted.stderr
+    fitted = run("fit", "./small.toml", "--out", out, "--trial", "augmented/0")
+    assert "as stage augmented trained it again" in fitted.stderr
     assert fitted.stdout == ""
     assert sorted(path.name for path in out.iterdir()) == sorted(folder.OWN)
 

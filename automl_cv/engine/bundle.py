@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import keras
 from keras import layers
@@ -102,8 +103,23 @@ def on_backbone(backbone: Backbone, image_size: int, heads: Sequence[keras.Model
     Returns:
         What `save` takes.
     """
-    frozen = backbones.build(backbone, image_size)
-    vectors = frozen.outputs if backbone.features == "all" else frozen.outputs[-1:]
+    return behind(backbones.build(backbone, image_size), backbone.features, heads)
+
+
+def behind(
+    network: keras.Model, chosen: Literal["last", "all"], heads: Sequence[keras.Model]
+) -> keras.Model:
+    """Put trained heads behind a network that gives features.
+
+    Args:
+        network: from pixels to a vector for each block.
+        chosen: the blocks whose vectors the heads learned from.
+        heads: each from features to logits; of several, the logits are averaged.
+
+    Returns:
+        What `save` takes.
+    """
+    vectors = network.outputs if chosen == "all" else network.outputs[-1:]
     features = layers.Concatenate(name="features")(vectors) if len(vectors) > 1 else vectors[0]
     # Layers of one graph need names of their own, which heads of one kind don't have.
     named = [
@@ -112,4 +128,24 @@ def on_backbone(backbone: Backbone, image_size: int, heads: Sequence[keras.Model
     ]
     logits = [head(features) for head in named]
     mean = layers.Average(name="mean_logits")(logits) if len(logits) > 1 else logits[0]
-    return keras.Model(frozen.input, mean, name="network")
+    return keras.Model(network.input, mean, name="network")
+
+
+def averaged(networks: Sequence[keras.Model]) -> keras.Model:
+    """Return one network that gives the mean of the logits of several.
+
+    Args:
+        networks: each what `save` takes, for images of one size.
+
+    Returns:
+        What `save` takes.
+    """
+    if len(networks) == 1:
+        return keras.Model(networks[0].input, networks[0].output, name="network")
+    pixels = keras.Input(networks[0].input_shape[1:], name="pixels")
+    named = [
+        keras.Model(one.input, one.output, name=f"network{number}")
+        for number, one in enumerate(networks, start=1)
+    ]
+    mean = layers.Average(name="mean_logits")([one(pixels, training=False) for one in named])
+    return keras.Model(pixels, mean, name="network")

@@ -30,6 +30,8 @@ class Cut:
         weights: those that the trained part begins with.
         shape: height, width and channels of the map.
         n_frozen: blocks whose output lies before the cut, or is the cut.
+        whole: both parts as one, from pixels to a vector for each block, as of
+            `backbone.build`. Its last layers are those of the trained part.
     """
 
     frozen: keras.Model
@@ -37,6 +39,7 @@ class Cut:
     weights: Sequence[np.ndarray]
     shape: tuple[int, int, int]
     n_frozen: int
+    whole: keras.Model
 
 
 def cut(backbone: Backbone, image_size: int, n_blocks: int) -> Cut:
@@ -84,7 +87,9 @@ def cut(backbone: Backbone, image_size: int, n_blocks: int) -> Cut:
         image_size,
         lambda maps: [keras.layers.Flatten(name="map")(one) for one in maps],
     )
-    return Cut(frozen, trained, trained.get_weights(), shape, len(outputs) - len(behind))
+    whole = backbones.on_pixels(network, preprocessing, image_size, backbones.pool)
+    n_frozen = len(outputs) - len(behind)
+    return Cut(frozen, trained, trained.get_weights(), shape, n_frozen, whole)
 
 
 def _bottleneck(network: keras.Model, highest: int) -> int:

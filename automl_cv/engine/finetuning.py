@@ -113,17 +113,6 @@ class FineTuner:
 
     def trainer(self, head_weights: Sequence[np.ndarray]) -> NetworkTrainer:
         """Return what fine-tunes one trial, from the weights of its trained head on."""
-
-        def build(task: TrainingTask) -> keras.Model:
-            self._parts.trained.set_weights(self._parts.weights)
-            own = HEADS[task.head].completed(task.head_parameters)
-            shape = {name: value for name, value in own.items() if name not in REGULARISATION}
-            head = HEADS[task.head].load()(self._head_input, **shape)
-            head.set_weights(list(head_weights))
-            network = FineTuned(self._parts, head, self._only_last)
-            network(self._inputs(self._maps.plain[:1], self._data.features[:1]))
-            return network
-
         data = self._data
         begun = hashlib.blake2b(self._maps.fingerprint.encode(), digest_size=16)
         for weight in head_weights:
@@ -137,9 +126,37 @@ class FineTuner:
                 classes=data.classes,
                 fingerprint=begun.hexdigest(),
             ),
-            build,
+            lambda task: self.network(task, head_weights),
             shards=2,
         )
+
+    def network(self, task: TrainingTask, head_weights: Sequence[np.ndarray]) -> FineTuned:
+        """Return what a trial begins with; it shares the trained part with those before.
+
+        Args:
+            task: the trial's.
+            head_weights: of its trained head.
+        """
+        self._parts.trained.set_weights(self._parts.weights)
+        own = HEADS[task.head].completed(task.head_parameters)
+        shape = {name: value for name, value in own.items() if name not in REGULARISATION}
+        head = HEADS[task.head].load()(self._head_input, **shape)
+        head.set_weights(list(head_weights))
+        network = FineTuned(self._parts, head, self._only_last)
+        network(self._inputs(self._maps.plain[:1], self._data.features[:1]))
+        return network
+
+    def logits(self, network: FineTuned, images: np.ndarray) -> np.ndarray:
+        """Return a network's logits for images that train or validate, as they are.
+
+        Args:
+            network: of this tuner.
+            images: which of all images, int64 (n,).
+
+        Returns:
+            float32, shape (n, classes).
+        """
+        return np.asarray(network(self._plain(images), training=False))
 
     def _training_batch(self, chosen: np.ndarray, epoch: int, seed: int) -> Batch:
         data, maps = self._data, self._maps

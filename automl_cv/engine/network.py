@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -94,7 +94,11 @@ class NetworkTrainer:
         self._shards = shards
 
     def train(
-        self, task: TrainingTask, on_epoch: OnEpoch, checkpoint: Path | None = None
+        self,
+        task: TrainingTask,
+        on_epoch: OnEpoch,
+        checkpoint: Path | None = None,
+        replay: Sequence[Epoch] = (),
     ) -> TrainingResult:
         """Train one network from its first weights to the epoch where `on_epoch` stops it.
 
@@ -106,6 +110,7 @@ class NetworkTrainer:
             checkpoint: the trial's own folder. A checkpoint in it of the same task, data and
                 versions of packages is gone on from; any other is removed. The folder stays
                 when training ends: whoever stores the result removes it. None for none.
+            replay: see `training.HeadTrainer.train`; without a checkpoint.
 
         Returns:
             The history; a loss that is no longer finite ends it as "diverged".
@@ -125,14 +130,15 @@ class NetworkTrainer:
             epochs, weights = list(kept.epochs), kept.best
             for epoch in epochs:
                 stop = on_epoch(epoch)
-        while stop is None and len(epochs) < task.epochs:
-            epoch = self._epoch(steps, task, len(epochs) + 1, schedule(epochs))
+        while stop is None and len(epochs) < (len(replay) or task.epochs):
+            done = replay[: len(epochs)] if replay else epochs
+            epoch = self._epoch(steps, task, len(epochs) + 1, schedule(done))
             best = History(tuple(epochs)).best
             epochs.append(epoch)
             if not epoch.is_finite:
                 stop, error = "diverged", f"the loss is not finite in epoch {epoch.epoch}"
                 break
-            if best is None or epoch.val_accuracy > best.val_accuracy:
+            if replay or best is None or epoch.val_accuracy > best.val_accuracy:
                 weights = steps.weights()
             if checkpoint is not None:
                 held = Checkpoint(tuple(epochs), steps.state(), weights)

@@ -65,7 +65,7 @@ def compose(
             ("of", "licence"),
             [
                 ("pictures", manifest.data.licence or "not stated; whoever passes this on asks"),
-                ("weights of the backbone", manifest.weights_licence or "not stated"),
+                _weights(manifest),
             ],
         ),
         "## Versions",
@@ -81,9 +81,21 @@ def compose(
 
 def _network(manifest: Manifest) -> str:
     if manifest.backbone is None:
-        return "A network trained from its first weights."
+        return f"{_model(manifest)}, trained from its first weights on these pictures alone."
     blocks = {"last": "the last block", "all": "all blocks"}[manifest.backbone["features"]]
-    return f"A head on the features of {blocks} of {manifest.backbone['name']}, frozen."
+    head = f"A head on the features of {blocks} of {manifest.backbone['name']}"
+    if manifest.kind == "head":
+        return f"{head}, frozen."
+    count = _stage(manifest)["fine_tune"]["blocks"]
+    last = "block was" if count == 1 else f"{count} blocks were"
+    return f"{head}, whose last {last} trained on with it."
+
+
+def _weights(manifest: Manifest) -> tuple[str, str]:
+    """Return whose weights these are, and their licence."""
+    if manifest.backbone is None:
+        return "weights", "trained from scratch on these pictures; nobody else's are in them"
+    return "weights of the backbone", manifest.weights_licence or "not stated"
 
 
 def _interval(manifest: Manifest) -> str:
@@ -94,13 +106,32 @@ def _interval(manifest: Manifest) -> str:
     return f" (95 % interval {ends}, over {validation.over})"
 
 
+def _stage(manifest: Manifest) -> Mapping[str, Any]:
+    """Return the winner's stage as the study file declares it."""
+    stages: dict[str, dict[str, Any]] = {
+        stage["name"]: stage for stage in manifest.study.get("stage", ())
+    }
+    return stages.get(manifest.winner.stage, {})
+
+
+def _model(manifest: Manifest) -> str:
+    """Return the name of a network that was trained from scratch: drawn, or the stage's."""
+    declared = _stage(manifest)["network"]["name"]
+    return str(manifest.winner.parameters.get("network", declared))
+
+
 def _settings(manifest: Manifest) -> dict[str, Any]:
     """Return what was drawn, and what the stage set for all its trials."""
-    stages = {stage["name"]: stage for stage in manifest.study.get("stage", ())}
-    stage = stages.get(manifest.winner.stage, {})
-    own = {name: _named(stage[name]) for name in ("head", "schedule") if name in stage}
+    stage = _stage(manifest)
+    trained = "network" if manifest.kind == "network" else "head"
+    own = {name: _named(stage[name]) for name in (trained, "schedule") if name in stage}
+    if stage.get("fine_tune"):
+        own["fine_tune"] = _pairs(stage["fine_tune"])
     if stage.get("augmentation"):
-        own["augmentation"] = f"{_pairs(stage['augmentation'])} ({stage['views']} views)"
+        views = f"{stage['views']} views"
+        if manifest.kind == "network" or stage["views"] == "online":
+            views = "anew in each epoch"
+        own["augmentation"] = f"{_pairs(stage['augmentation'])} ({views})"
     return {**own, **manifest.winner.parameters}
 
 

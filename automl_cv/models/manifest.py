@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 FORMAT: Literal[1] = 1  # grows when an older automl-cv could no longer use what a newer one writes
 
 
+Kind = Literal["head", "fine_tuned", "network"]
+
+
 class Facts(BaseModel):
     """Frozen plain data; keys of a newer automl-cv with the same format are left out."""
 
@@ -96,7 +99,8 @@ class Manifest(Facts):
 
     Args:
         format: version of the layout.
-        kind: what was trained: a head on a frozen backbone's features, …
+        kind: what was trained: a head on a frozen backbone's features, one with the backbone's
+            last blocks, or a network from its first weights.
         files: hash of each file that predictions depend on, "blake2b:…", by name.
         image_size: height and width that the graph resizes images to, in pixels.
         backbone: `automl_cv.studyfile.Backbone` as plain data; None where there is none.
@@ -111,7 +115,7 @@ class Manifest(Facts):
     """
 
     format: Literal[1] = FORMAT
-    kind: str = "head"
+    kind: Kind = "head"
     files: dict[str, str] = Field(default_factory=dict)
     image_size: int = Field(ge=1)
     backbone: dict[str, Any] | None

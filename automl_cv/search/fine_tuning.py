@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 from automl_cv.catalog.pruners import PRUNERS
-from automl_cv.engine.training import OnEpoch, TrainingResult
+from automl_cv.engine.training import OnEpoch, TrainingResult, TrainingTask
 from automl_cv.history import Epoch, StopReason
 from automl_cv.search import messages
 from automl_cv.search.objective import task_of
 from automl_cv.search.trainers import Trainers
+from automl_cv.space import Value
 from automl_cv.stage import Stage
 
 
@@ -39,15 +41,21 @@ def fine_tune(trainers: Trainers, order: messages.Train, on_epoch: OnEpoch) -> T
     if not head.weights:
         error = "the head that fine-tuning begins with: " + str(head.history.error)
         return replace(head, history=replace(head.history, epochs=(), error=error))
-    task = task_of(order.stage, order.parameters, order.seed)
-    rate = task.learning_rate * order.stage.fine_tune.rate_factor
+    task = tuning_task(order.stage, order.parameters, order.seed)
     result = (
         trainers.tuner(order.stage, order.parameters, order.fold)
         .trainer(head.weights)
-        .train(replace(task, learning_rate=rate), on_epoch, order.checkpoint)
+        .train(task, on_epoch, order.checkpoint)
     )
     seconds = time.perf_counter() - started
     return replace(result, history=replace(result.history, seconds=seconds))
+
+
+def tuning_task(stage: Stage, parameters: Mapping[str, Value], seed: int) -> TrainingTask:
+    """Return what a trial fine-tunes, at its lowered rate; see `objective.task_of`."""
+    assert stage.fine_tune is not None
+    task = task_of(stage, parameters, seed)
+    return replace(task, learning_rate=task.learning_rate * stage.fine_tune.rate_factor)
 
 
 def plateau(stage: Stage) -> OnEpoch:

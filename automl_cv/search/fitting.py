@@ -17,13 +17,13 @@ from automl_cv.errors import UserError
 from automl_cv.features import weightfile
 from automl_cv.history import Epoch
 from automl_cv.models import card, folder
-from automl_cv.models.manifest import Data, Fitting, Manifest
+from automl_cv.models.manifest import Data, Fitting, Kind, Manifest
 from automl_cv.search import messages
 from automl_cv.search.draws import derived_seed
 from automl_cv.search.preparation import images_of
 from automl_cv.search.winner import Winner, choose
 from automl_cv.search.workers import Worker, raise_failure
-from automl_cv.stage import Stage
+from automl_cv.stage import Stage, head_stage
 from automl_cv.store.leaderboard import RunTrials
 from automl_cv.studyfile import Backbone, StudyFile, drawn_backbone
 
@@ -76,11 +76,13 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
     read, winner = choose(options.storage, options.study, options.trial)
     study = studyfile.parse(read.facts.study, f"the stored study {read.run.name}")
     stage = study.stage(winner.facts.stage)
-    _check_kind(stage)
     worker = Worker(0)  # loads TensorFlow while this process reads the images
     try:
         images = _load(study, read, options, listen)
-        backbone = drawn_backbone(study.backbone, winner.facts.parameters)
+        kind = _kind(stage)
+        backbone = study.backbone  # of a network, only its image size counts
+        if kind != "network":
+            backbone = drawn_backbone(backbone, winner.facts.parameters)
         seeds = _seeds(study, winner, options.repeats)
         with folder.replacing(options.out) as temporary:
             worker.send(
@@ -94,13 +96,18 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
                     seeds=seeds,
                     replay=winner.replay,
                     path=temporary.absolute() / folder.NETWORK,
+                    head_stage=head_stage(
+                        stage, {one.name: one for one in study.stages}, winner.searched[0]
+                    ),
                 )
             )
-            fitted = _await(worker, len(winner.replay) * len(seeds), listen)
+            task = "decoding images" if kind == "network" else "extracting features"
+            fitted = _await(worker, len(winner.replay) * len(seeds), task, listen)
             manifest = Manifest(
+                kind=kind,
                 image_size=fitted.image_size,
-                backbone=backbone.model_dump(mode="json"),
-                weights_licence=_weights_licence(backbone),
+                backbone=None if kind == "network" else backbone.model_dump(mode="json"),
+                weights_licence=None if kind == "network" else _weights_licence(backbone),
                 data=_data(images),
                 study=study.as_toml_data(),
                 winner=winner.facts,
@@ -128,15 +135,10 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
     return manifest
 
 
-def _check_kind(stage: Stage) -> None:
-    """Refuse what is no head on frozen features, rather than save less than was searched."""
-    declared = stage.model_dump()
-    for key in ("network", "fine_tune"):
-        if declared.get(key):
-            raise UserError(
-                f"stage {stage.name!r} has the key {key!r}, and fit saves heads on frozen "
-                "features; choose a trial of another stage with --trial STAGE/N"
-            )
+def _kind(stage: Stage) -> Kind:
+    if stage.network is not None:
+        return "network"
+    return "head" if stage.fine_tune is None else "fine_tuned"
 
 
 def _load(study: StudyFile, read: RunTrials, options: FitOptions, listen: Listener) -> Dataset:
@@ -167,12 +169,12 @@ def _seeds(study: StudyFile, winner: Winner, repeats: int) -> tuple[int, ...]:
     return tuple(derived_seed(study.seed, stage, trial, purpose) for purpose in purposes)
 
 
-def _await(worker: Worker, epochs: int, listen: Listener) -> messages.Fitted:
+def _await(worker: Worker, epochs: int, before: str, listen: Listener) -> messages.Fitted:
     done = 0
     while True:
         match worker.receive():
             case messages.Extracting(done=images, total=total):
-                listen("extracting features", images, total)
+                listen(before, images, total)
             case Epoch():
                 done += 1
                 listen("training", done, epochs)

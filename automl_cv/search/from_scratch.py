@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import numpy as np
+
+from automl_cv.catalog.augmentations import Augmentation
 from automl_cv.catalog.heads import REGULARISATION
 from automl_cv.catalog.networks import NETWORKS
 from automl_cv.engine import pixels, runtime
 from automl_cv.engine.extract import Progress
 from automl_cv.engine.network import NetworkData, NetworkTrainer
-from automl_cv.engine.training import OnEpoch, TrainingResult
+from automl_cv.engine.runtime import keras
+from automl_cv.engine.training import OnEpoch, TrainingResult, TrainingTask
 from automl_cv.features import recipe
 from automl_cv.features.pixels import PixelCache
 from automl_cv.search import messages
@@ -47,7 +51,7 @@ class Networks:
         images, cache = self._given.images, PixelCache(self._given.cache_dir)
         paths = [Path(path) for path in images.paths]
         size = self._image_size
-        self._pixels = pixels.load(cache, paths, images.content_hashes, size, report)
+        self.pixels = pixels.load(cache, paths, images.content_hashes, size, report)
         return messages.Prepared(
             extracted=decoded,
             dimension=size * size * 3,
@@ -57,17 +61,32 @@ class Networks:
 
     def train(self, order: messages.Train, on_epoch: OnEpoch) -> TrainingResult:
         """Train one network; `on_epoch` is told each epoch and may stop it."""
-        stage, images = order.stage, self._given.images
+        stage = order.stage
         folds = stage.retrain.folds if stage.retrain is not None else None
-        train, validation = division(images, self._given.seed, folds, order.fold)
+        rows = division(self._given.images, self._given.seed, folds, order.fold)
+        trainer = self.trainer(stage.augmentation_of(order.parameters), *rows)
+        task = task_of(stage, order.parameters, order.seed)
+        return trainer.train(task, on_epoch, order.checkpoint)
+
+    def trainer(
+        self, augmentation: Augmentation, train: np.ndarray, validation: np.ndarray
+    ) -> NetworkTrainer:
+        """Return what trains networks on some of the images.
+
+        Args:
+            augmentation: how training images are altered; false for not.
+            train: rows to train on, int64 (n,).
+            validation: rows to validate on, int64 (m,).
+        """
+        images = self._given.images
         pictures = pixels.Pictures(
-            pixels=self._pixels,
+            pixels=self.pixels,
             content_hashes=images.content_hashes,
             labels=images.labels,
             classes=len(images.classes),
             train=train,
             validation=validation,
-            augmentation=stage.augmentation_of(order.parameters),
+            augmentation=augmentation,
         )
         data = NetworkData(
             training_batch=pictures.training_batch,
@@ -77,9 +96,16 @@ class Networks:
             classes=len(images.classes),
             fingerprint=pictures.fingerprint,
         )
+        return NetworkTrainer(data, self.build)
+
+    def build(self, task: TrainingTask) -> keras.Model:
+        """Build a task's network with first weights, from pixels to logits.
+
+        Args:
+            task: what is trained.
+        """
         shape = (self._image_size, self._image_size, 3)
-        task = task_of(stage, order.parameters, order.seed)
         own = {k: value for k, value in task.head_parameters.items() if k not in REGULARISATION}
-        network = NETWORKS[task.head].load()
-        trainer = NetworkTrainer(data, lambda _: network(shape, data.classes, **own))
-        return trainer.train(task, on_epoch, order.checkpoint)
+        classes = len(self._given.images.classes)
+        network: keras.Model = NETWORKS[task.head].load()(shape, classes, **own)
+        return network

@@ -202,13 +202,13 @@ class Train:
 
 @dataclass(frozen=True)
 class Fit:
-    """Order: train a trial's head on train and validation images, write the whole network.
+    """Order: train a trial on train and validation images, write the whole network.
 
     The worker sends each Epoch and waits for nothing.
 
     Args:
         images: all of them.
-        backbone: the trial's.
+        backbone: the trial's; of a network from scratch the study's, for its image size.
         cache_dir: where features are kept.
         seed: the study's; views derive from it.
         stage: what the trial belongs to.
@@ -216,6 +216,7 @@ class Fit:
         seeds: of the trainings whose logits are averaged.
         replay: the epochs of the search to go by, the last of them the best.
         path: the file of the network.
+        head_stage: see `Train`.
     """
 
     images: Images
@@ -227,6 +228,7 @@ class Fit:
     seeds: tuple[int, ...]
     replay: tuple[Epoch, ...]
     path: Path
+    head_stage: Stage | None = None
 
 
 @dataclass(frozen=True)
@@ -238,7 +240,7 @@ class Fitted:
         image_size: height and width that the network resizes images to, in pixels.
         weights: numbers that the network holds.
         difference: largest difference between probabilities of the written network, read back,
-            on files, and of the heads on cached features.
+            on files, and of what was trained, on the same images.
         versions: of the packages that decide numbers.
     """
 

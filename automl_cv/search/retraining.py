@@ -26,7 +26,7 @@ from automl_cv.search.draws import derived_seed
 from automl_cv.search.memory import Drawn, StageMemory
 from automl_cv.search.narrowing import best_trials
 from automl_cv.space import Value
-from automl_cv.stage import Stage
+from automl_cv.stage import Stage, head_stage
 from automl_cv.store.comparison import REPEAT, SOURCE, finalists
 from automl_cv.store.records import TrialRecord
 from automl_cv.store.runs import find_run
@@ -186,19 +186,8 @@ class RetrainMemory(StageMemory):
         return None if self._stage.retrain.folds is None else self.source(trial)[1]
 
     def head_stage(self, trial: int) -> Stage | None:
-        """Return the stage, of those named, that trained the same head; see `StageMemory`.
-
-        Where stages that fine-tune name each other, it is the one above them all.
-        """
-        if self._stage.fine_tune is None:
-            return None
-        source, _ = self.source(trial)
-        stage = self._stage
-        while stage.fine_tune is not None:
-            assert stage.retrain is not None
-            named = stage.retrain.stages
-            stage = self._declared[source.stage if source.stage in named else named[0]]
-        return stage
+        """Return the stage, of those named, that trained the same head; see `StageMemory`."""
+        return head_stage(self._stage, self._declared, self.source(trial)[0].stage)
 
     def distributions_of(self, parameters: Mapping[str, Value]) -> dict[str, BaseDistribution]:
         """Return what Optuna is told that the parameters were drawn from: the finalists' values."""

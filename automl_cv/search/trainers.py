@@ -7,7 +7,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +39,8 @@ class Trainers:
         given: the images of the search.
         report: is told how far an extraction is.
         tell: is told how much of the disk a large extraction will take.
+        whole: train and validation images together are trained on, and validated on, as `fit`
+            does; splits and folds play no part.
     """
 
     def __init__(
@@ -46,10 +48,13 @@ class Trainers:
         given: messages.Prepare,
         report: Progress,
         tell: Callable[[messages.SpaceNeeded], None],
+        *,
+        whole: bool = False,
     ) -> None:
         self._given = given
         self._report = report
         self._tell = tell
+        self._whole = whole
         self._cache = FeatureCache(given.cache_dir)
         self._features: dict[messages.PrepareFeatures, np.ndarray] = {}
         self._networks: dict[Backbone, Network] = {}
@@ -86,6 +91,51 @@ class Trainers:
             versions=runtime.versions(),
         )
 
+    def prepare_trial(self, stages: Sequence[Stage], parameters: Mapping[str, Value]) -> None:
+        """Make sure of everything that one trial needs; see `prepare`.
+
+        Args:
+            stages: whose settings it is trained with.
+            parameters: of the trial.
+        """
+        plain = messages.PrepareFeatures(drawn_backbone(self._given.backbone, parameters))
+        self.prepare(plain)
+        for stage in stages:
+            altered = self._altered(stage, parameters)
+            orders = [plain] if altered is None else [plain, altered]
+            for order in orders:
+                self.prepare(order)
+                if stage.fine_tune is not None:
+                    self.prepare(replace(order, n_blocks=stage.fine_tune.blocks))
+
+    def pooled(self, parameters: Mapping[str, Value]) -> np.ndarray:
+        """Return the features of all images as they are, float32, shape (images, features).
+
+        Args:
+            parameters: of the trial that learns from them.
+        """
+        backbone = drawn_backbone(self._given.backbone, parameters)
+        return self._features[messages.PrepareFeatures(backbone)]
+
+    def _altered(
+        self, stage: Stage, parameters: Mapping[str, Value]
+    ) -> messages.PrepareFeatures | None:
+        """Return the order for the altered images of a trial; None where it has none."""
+        backbone = drawn_backbone(self._given.backbone, parameters)
+        order = messages.views_order(stage, backbone, parameters)
+        if order is not None and self._whole and order.views != "online":
+            order = replace(order, splits=("train", "validation"))
+        return order
+
+    def _division(self, stage: Stage, fold: int | None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows that train and those that validate a trial."""
+        images = self._given.images
+        if self._whole:
+            both = np.flatnonzero(np.isin(images.splits, ("train", "validation")))
+            return both, both
+        folds = stage.retrain.folds if stage.retrain is not None else None
+        return division(images, self._given.seed, folds, fold)
+
     def _prepare_online(self, backbone: Backbone) -> messages.Prepared:
         """Load a backbone that runs in each epoch, and measure it."""
         self._networks[backbone] = load(backbone, recipe(backbone))
@@ -114,8 +164,9 @@ class Trainers:
         folds = stage.retrain.folds if stage.retrain is not None else None
         key = (backbone, folds, fold)
         if key not in self._trainers:
-            features = self._features[messages.PrepareFeatures(backbone)]
-            self._trainers[key] = HeadTrainer(self._data(features, folds, fold))
+            features = self.pooled(parameters)
+            data = self._data(features, *self._division(stage, fold))
+            self._trainers[key] = HeadTrainer(data)
         return self._trainers[key]
 
     def views(
@@ -129,12 +180,11 @@ class Trainers:
             fold: see `messages.Train`.
         """
         backbone = drawn_backbone(self._given.backbone, parameters)
-        order = messages.views_order(stage, backbone, parameters)
+        order = self._altered(stage, parameters)
         if order is None:
             return None
-        folds = stage.retrain.folds if stage.retrain is not None else None
         images = self._given.images
-        train, _ = division(images, self._given.seed, folds, fold)
+        train, _ = self._division(stage, fold)
         if order.views == "online":
             return OnlineViews(
                 backbone,
@@ -159,7 +209,7 @@ class Trainers:
         assert stage.fine_tune is not None
         backbone = drawn_backbone(self._given.backbone, parameters)
         order = messages.PrepareFeatures(backbone, n_blocks=stage.fine_tune.blocks)
-        altered = messages.views_order(stage, backbone, parameters)
+        altered = self._altered(stage, parameters)
         if altered is not None:
             altered = replace(altered, n_blocks=stage.fine_tune.blocks)
         folds = stage.retrain.folds if stage.retrain is not None else None
@@ -167,7 +217,7 @@ class Trainers:
         if key not in self._tuners:
             heads = self.trainer(stage, parameters, fold)
             plain = replace(order, n_blocks=0)
-            data = self._data(self._features[plain], folds, fold)
+            data = self._data(self._features[plain], *self._division(stage, fold))
             parts = self._parts_of(order)
             hashes = self._given.images.content_hashes
             widths = self._cache.open(self._recipe(plain), hashes, backbone.features).widths
@@ -248,7 +298,8 @@ class Trainers:
     def survey(self) -> messages.Surveyed:
         """Train the reference on the study's own backbone, and compare the splits on it."""
         images, backbone = self._given.images, self._given.backbone
-        data = self._data(self._features[messages.PrepareFeatures(backbone)])
+        rows = division(images, self._given.seed, None, None)
+        data = self._data(self._features[messages.PrepareFeatures(backbone)], *rows)
         reference = logistic_reference(
             data.features[data.train],
             data.train_labels,
@@ -260,10 +311,9 @@ class Trainers:
         return messages.Surveyed(reference, tuple(near.warnings(images.paths)))
 
     def _data(
-        self, features: np.ndarray, folds: int | None = None, fold: int | None = None
+        self, features: np.ndarray, train: np.ndarray, validation: np.ndarray
     ) -> TrainingData:
         images = self._given.images
-        train, validation = division(images, self._given.seed, folds, fold)
         return TrainingData(
             features=features,
             train=train,

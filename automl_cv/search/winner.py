@@ -49,8 +49,8 @@ class Winner:
 def choose(storage: str, study: str, trial: str | None = None) -> tuple[RunTrials, Winner]:
     """Return a run and the trial of it that is to be fitted.
 
-    Where a stage trained trials again, the last such stage decides, by the mean over its seeds
-    or folds; otherwise the leaderboard does.
+    Where stages trained trials again, the best mean over seeds or folds decides, of all these
+    stages, then the mean loss, then the later stage; otherwise the leaderboard does.
 
     Args:
         storage: address of the database.
@@ -65,18 +65,24 @@ def choose(storage: str, study: str, trial: str | None = None) -> tuple[RunTrial
     if trial is not None:
         return read, _named(storage, read, trial)
     if read.repeated:
-        last = max(
+        best, *others = sorted(
             compare(read.repeated, read.facts).stages,
-            key=lambda again: read.run.position(again.stage),
+            key=lambda again: (_merit(again), -read.run.position(again.stage)),
         )
-        first, *others = last.finalists
-        why = f"the one trained again in stage {last.stage}"
-        if others:
+        first = best.finalists[0]
+        why = f"the one trained again in stage {best.stage}"
+        if len(best.finalists) > 1:
             why = (
-                f"the first of {len(last.finalists)} by the mean validation accuracy over "
-                f"{_over(last, first)} in stage {last.stage}"
+                f"the first of {len(best.finalists)} by the mean validation accuracy over "
+                f"{_over(best, first)} in stage {best.stage}"
             )
-        return read, _repeated(read, last, first, why)
+        if others:
+            means = (f"{one.stage} {one.finalists[0].accuracy.mean:.4f}" for one in others)
+            why += (
+                f", whose best mean, {first.accuracy.mean:.4f}, is the highest of the stages that "
+                f"train again ({', '.join(means)})"
+            )
+        return read, _repeated(read, best, first, why)
     if not read.ranked:
         raise AutomlError(
             f"{read.run.name} has no trial with a result; `automl-cv report {read.run.name}` "
@@ -156,6 +162,12 @@ def _of_images(read: RunTrials, accuracy: float) -> tuple[float | None, float | 
     if not n_images:
         return None, None, "an unknown number of images"
     return *wilson(accuracy, n_images), f"{n_images:,} images"
+
+
+def _merit(again: Retrained) -> tuple[float, float]:
+    """Return what stages are ordered by: of their first, the highest accuracy, the lowest loss."""
+    first = again.finalists[0]
+    return -first.accuracy.mean, first.val_loss
 
 
 def _over(again: Retrained, one: Finalist) -> str:

@@ -10,7 +10,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from automl_cv.engine import backbone as backbones
-from automl_cv.engine import runtime
+from automl_cv.engine import bundle, runtime
 from automl_cv.engine.cutting import Cut, cut
 from automl_cv.engine.finetuning import FineTuner, Maps
 from automl_cv.engine.head import describe
@@ -49,8 +49,9 @@ class Case:
     head: TrainingResult
     features: str
 
-    def train(self, on_epoch=go_on, checkpoint=None, **changes) -> TrainingResult:
-        tuner = FineTuner(
+    @property
+    def tuner(self) -> FineTuner:
+        return FineTuner(
             self.parts,
             self.maps,
             self.data,
@@ -59,8 +60,10 @@ class Case:
             only_last=self.features == "last",
             frozen_width=sum(WIDTHS[: self.parts.n_frozen]),
         )
+
+    def train(self, on_epoch=go_on, checkpoint=None, **changes) -> TrainingResult:
         own = dataclasses.replace(TASK, **{"learning_rate": 0.002, **changes})
-        return tuner.trainer(self.head.weights).train(own, on_epoch, checkpoint)
+        return self.tuner.trainer(self.head.weights).train(own, on_epoch, checkpoint)
 
 
 def pixels() -> tuple[np.ndarray, np.ndarray]:
@@ -181,3 +184,24 @@ def test_all_features_of_an_image_are_of_the_same_view(features):
 
 
 NO_DROPOUT = {**TASK.head_parameters, "dropout": 0.0}
+
+
+# Keras saves TensorFlow's variables in a way that NumPy 2 no longer likes.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize(("features", "n_blocks"), [("all", 1), ("last", 2), ("all", 4)])
+def test_one_graph_gives_what_was_fine_tuned(features, n_blocks, tmp_path):
+    case = make(features, n_blocks)
+    result, tuner = case.train(), case.tuner
+    tuned = tuner.network(TASK, case.head.weights)
+    begun = tuner.logits(tuned, np.arange(TRAIN))
+    tuned.set_weights(list(result.weights))
+    logits = tuner.logits(tuned, np.arange(TRAIN))
+    assert np.abs(logits - begun).max() > 0.1
+
+    parts = cut(Backbone(), SIZE, n_blocks)
+    parts.trained.set_weights(tuned.trained.get_weights())
+    parts.whole.trainable = False
+    bundle.save(bundle.behind(parts.whole, features, [tuned.head]), tmp_path / "model.keras")
+    graph = bundle.from_resized(bundle.load_network(tmp_path / "model.keras"))
+    images, _ = pixels()
+    np.testing.assert_allclose(graph(images[:TRAIN]), keras.ops.softmax(logits), atol=1e-4)

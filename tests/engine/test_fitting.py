@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from automl_cv.engine.fitting import fit_head, probabilities
+from automl_cv.engine.fitting import fit_head, logits_of, probabilities
 from automl_cv.engine.training import HeadTrainer, TrainingData
 from automl_cv.errors import AutomlError
 from automl_cv.history import Epoch
@@ -25,10 +25,10 @@ def test_training_ends_with_the_best_epoch_and_keeps_its_weights():
     data, todo = blobs(), task(learning_rate=3.0, epochs=12)
     searched = HeadTrainer(data).train(todo, go_on).history
     told: list[Epoch] = []
-    fitted = fit_head(whole(data), todo, searched.epochs[:5], None, told.append)
+    fitted = fit_head(HeadTrainer(whole(data)), todo, searched.epochs[:5], None, told.append)
     assert len(told) == len(fitted.history.epochs) == 5
     last = fitted.history.epochs[-1]
-    found = probabilities([fitted.head], data.features).argmax(axis=1)
+    found = probabilities([logits_of(fitted.model, data.features)]).argmax(axis=1)
     both = whole(data)
     right = (found[both.train] == both.train_labels).mean()
     assert right == pytest.approx(last.val_accuracy), "the weights are those of the last epoch"
@@ -40,7 +40,7 @@ def test_training_ends_with_the_best_epoch_and_keeps_its_weights():
 def test_the_schedule_is_as_long_as_in_the_search():
     data, todo = blobs(), task(schedule="cosine", epochs=8)
     searched = HeadTrainer(data).train(todo, go_on).history
-    fitted = fit_head(whole(data), todo, searched.epochs[:4], None, go_on)
+    fitted = fit_head(HeadTrainer(whole(data)), todo, searched.epochs[:4], None, go_on)
     half = fitted.history.epochs[-1].learning_rate / todo.learning_rate
     assert 0.5 < half < 0.6, "half of a cosine over 8 epochs, not the end of one over 4"
 
@@ -52,7 +52,7 @@ def test_a_schedule_that_goes_by_validation_goes_by_that_of_the_search():
     searched = HeadTrainer(data).train(todo, go_on).history
     rates = [epoch.learning_rate for epoch in searched.epochs]
     assert len(set(rates)) > 2
-    fitted = fit_head(whole(data), todo, searched.epochs, None, go_on)
+    fitted = fit_head(HeadTrainer(whole(data)), todo, searched.epochs, None, go_on)
     assert [epoch.learning_rate for epoch in fitted.history.epochs] == rates
 
 
@@ -61,8 +61,8 @@ def test_dropout_and_smoothing_are_no_part_of_the_head():
     own = {"normalization": True, "dropout": 0.5, "width": 8, "label_smoothing": 0.1}
     todo = task(head="mlp", head_parameters=own)
     searched = HeadTrainer(data).train(todo, go_on).history
-    fitted = fit_head(whole(data), todo, searched.epochs, None, go_on)
-    first, second = (probabilities([fitted.head], data.features) for _ in range(2))
+    fitted = fit_head(HeadTrainer(whole(data)), todo, searched.epochs, None, go_on)
+    first, second = (probabilities([logits_of(fitted.model, data.features)]) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
@@ -70,12 +70,15 @@ def test_the_logits_of_several_heads_are_averaged():
     data, todo = blobs(), task()
     searched = HeadTrainer(data).train(todo, go_on).history
     heads = [
-        fit_head(whole(data), replace(todo, seed=seed), searched.epochs, None, go_on).head
+        fit_head(
+            HeadTrainer(whole(data)), replace(todo, seed=seed), searched.epochs, None, go_on
+        ).model
         for seed in (1, 2)
     ]
-    mean = np.mean([head(data.features).numpy() for head in heads], axis=0)
+    logits = [logits_of(head, data.features) for head in heads]
+    mean = np.mean(logits, axis=0)
     expected = np.exp(mean) / np.exp(mean).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(probabilities(heads, data.features), expected, rtol=1e-5)
+    np.testing.assert_allclose(probabilities(logits), expected, rtol=1e-5)
 
 
 def test_divergence_is_told():
@@ -83,4 +86,4 @@ def test_divergence_is_told():
     searched = HeadTrainer(data).train(todo, go_on).history
     data.features[data.validation[0]] = np.nan
     with pytest.raises(AutomlError, match="diverged on train and validation images together"):
-        fit_head(whole(data), todo, searched.epochs, None, go_on)
+        fit_head(HeadTrainer(whole(data)), todo, searched.epochs, None, go_on)

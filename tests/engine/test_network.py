@@ -127,6 +127,30 @@ def test_who_asks_to_stop_is_heard():
     assert (len(result.history.epochs), result.history.stop_reason) == (2, "plateau")
 
 
+def test_a_replay_goes_by_the_epochs_of_the_search_and_keeps_the_last_weights():
+    searched = small_network.train().history
+    assert len({epoch.learning_rate for epoch in searched.epochs}) > 1
+    given = small_network.data()
+
+    def mistaken(rows):  # goes from bad to worse while the network learns
+        inputs, labels = given.validation_batch(rows)
+        return inputs, (labels + 1) % small_network.CLASSES
+
+    data = dataclasses.replace(given, validation_batch=mistaken)
+    trainer = NetworkTrainer(data, small_network.build)
+    replayed = trainer.train(TASK, go_on, replay=searched.epochs[:5])
+    rates = [epoch.learning_rate for epoch in replayed.history.epochs]
+    assert rates == [epoch.learning_rate for epoch in searched.epochs[:5]]
+    network = small_network.build(TASK)
+    network.set_weights(list(replayed.weights))
+    (pixels,), labels = mistaken(np.arange(small_network.VALIDATION))
+    logits = network(pixels.astype(np.float32), training=False)
+    losses = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+    last = replayed.history.epochs[-1]
+    assert float(np.mean(losses)) == pytest.approx(last.val_loss, rel=1e-4)
+    assert last.val_loss > replayed.history.epochs[0].val_loss
+
+
 class Killed(Exception):
     pass
 

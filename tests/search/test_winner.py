@@ -27,7 +27,7 @@ from tests.published import (
 SHIFTS = {"finalists": (0.0, -0.002, -0.001), "folded": (0.02, 0.01, 0.03)}
 
 
-def retrained(folder) -> str:
+def retrained(folder, shifts_of=SHIFTS) -> str:
     """Make a database whose best trial was trained again, over seeds, then over folds."""
     url, storage = build(folder)
     stages = [
@@ -41,7 +41,7 @@ def retrained(folder) -> str:
         "source": CategoricalDistribution(["narrowed/3"]),
         "repeat": IntDistribution(0, 2),
     }
-    for stage, shifts in SHIFTS.items():
+    for stage, shifts in shifts_of.items():
         trials = StageTrials.create(storage, "slides", stage, facts)
         for repeat, shift in enumerate(shifts):
             row = (*NARROWED[3][:6], NARROWED[3][6] + shift, *NARROWED[3][7:])
@@ -68,7 +68,7 @@ def test_the_first_of_the_leaderboard(tmp_path):
     assert [epoch.epoch for epoch in winner.replay] == list(range(1, 23)), "up to the best epoch"
 
 
-def test_the_last_stage_that_retrains_decides_by_the_mean(tmp_path):
+def test_the_best_mean_of_the_stages_that_retrain_decides(tmp_path):
     url = retrained(tmp_path)
     _, winner = choose(url, "slides")
     assert winner.facts.stage == "folded"
@@ -81,6 +81,23 @@ def test_the_last_stage_that_retrains_decides_by_the_mean(tmp_path):
     assert validation.accuracy == pytest.approx(0.9343 + 0.02)
     assert validation.over == "3 folds"
     assert validation.low < validation.accuracy < validation.high
+    assert winner.facts.why == (
+        "the one trained again in stage folded, whose best mean, 0.9543, is the highest of the "
+        "stages that train again (finalists 0.9333)"
+    )
+
+
+def test_a_later_stage_that_is_worse_does_not_decide(tmp_path):
+    url = retrained(tmp_path, {"finalists": SHIFTS["finalists"], "folded": (-0.2, 0.1, 0.0)})
+    _, winner = choose(url, "slides")
+    assert winner.slot == "finalists/0"
+    assert "(folded 0.9010)" in winner.facts.why
+
+
+def test_of_equal_means_the_later_stage_decides(tmp_path):
+    url = retrained(tmp_path, {"finalists": (0.0, 0.0, 0.0), "folded": (0.0, 0.0, 0.0)})
+    _, winner = choose(url, "slides")
+    assert winner.slot == "folded/0"
 
 
 def test_another_trial_by_its_name(tmp_path):

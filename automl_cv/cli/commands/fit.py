@@ -45,8 +45,8 @@ def fit(
 ) -> None:
     """Train the winner of a search on train and validation images, and save it.
 
-    The winner is the first by the mean over seeds or folds where a stage trained trials again,
-    else the first of the leaderboard. The test images are left alone.
+    The winner has the best mean over seeds or folds, of all stages that trained trials again;
+    without any it is the first of the leaderboard. The test images are left alone.
 
     Example: automl-cv fit quickstart --out model
     """
