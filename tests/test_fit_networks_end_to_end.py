@@ -1,0 +1,128 @@
+"""Winners that are more than a head on frozen features: fitted, written, and used."""
+
+from __future__ import annotations
+
+import csv
+import io
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from automl_cv.data import dataset
+from automl_cv.models import folder
+from automl_cv.search import messages
+from automl_cv.search.preparation import images_of
+from automl_cv.search.winner import choose
+from automl_cv.studyfile import Backbone, parse
+
+# Below 16 channels oneDNN of TensorFlow damages memory in `maps` (it does not with
+# TF_ENABLE_ONEDNN_OPTS=0), so the network is not narrower than that.
+STUDY = """
+extends = "quickstart"
+name = "kinds"
+[data]
+split = { train = 0.2, validation = 0.1, test = 0.7 }
+[[stage]]
+name = "coarse"
+trials = 2
+epochs = 3
+[[stage]]
+name = "narrowed"
+trials = 1
+epochs = 1
+[[stage]]
+name = "tuned"
+retrain = { stages = "coarse", top = 1, repeats = 1 }
+fine_tune = { blocks = 1 }
+augmentation = { zoom = 0.1 }
+views = 2
+epochs = 2
+pruner = "none"
+[[stage]]
+name = "scratch"
+trials = 1
+epochs = 2
+pruner = "none"
+schedule = "cosine"
+network = { name = "ResNet18", stem = "small", width = 0.25, stochastic_depth = 0.2 }
+augmentation = { zoom = 0.1 }
+[stage.space]
+optimizer = "Adam"
+batch_size = 8
+learning_rate = 0.005
+"""
+
+
+def test_networks_from_scratch_and_fine_tuned_ones_are_fitted(run, tmp_path, cache_dir):
+    (tmp_path / "kinds.toml").write_text(STUDY)
+    run("search", "./kinds.toml", "--quiet")
+    assert "in stage tuned" in run("fit", "kinds", "--out", "tuned").stderr
+    run("fit", "kinds", "--trial", "scratch/0", "--out", "scratch")
+    study = parse(folder.read(tmp_path / "tuned").manifest.study, "the manifest")
+    images = dataset.load("digits", split=study.data.split, seed=study.seed, cache_dir=cache_dir)
+    given = images_of(images)
+    tested = np.flatnonzero(given.splits == "test")[::21]  # they lie class by class
+    files = [given.paths[row] for row in tested]
+    named = [given.classes[given.labels[row]] for row in tested]
+
+    labels = predicted(run, "tuned", files)
+    assert np.mean(np.equal(labels, named)) > 0.8
+    check_fine_tuned(tmp_path / "tuned")
+
+    labels = predicted(run, "scratch", files)
+    assert len(set(labels)) > 2
+    order = messages.Prepare(given, study.backbone, cache_dir, study.seed)
+    check_from_scratch(tmp_path, study, order, tested, labels)
+    run("maps", "scratch", files[0], "--out", "maps")
+    assert list((tmp_path / "maps").rglob("*.png"))
+    assert "accuracy" in run("evaluate", "scratch").stdout
+
+
+def predicted(run, model: str, files: list[str]) -> list[str]:
+    rows = run("predict", model, *files, "--format", "csv").stdout
+    return [row["label"] for row in csv.DictReader(io.StringIO(rows))]
+
+
+def check_fine_tuned(out: Path) -> None:
+    """The last block has other weights than the backbone's, all before it the same."""
+    from automl_cv.engine import backbone, bundle  # TensorFlow: after the subprocesses
+
+    saved = folder.read(out)
+    assert saved.manifest.kind == "fine_tuned"
+    assert "whose last block was trained on with it" in (out / "card.md").read_text()
+    network = bundle.load(saved).get_layer("network").get_layer("compact")
+    frozen, _ = backbone.load_blocks(Backbone(), saved.manifest.image_size)
+    changed = {
+        layer.name.split("_")[0]
+        for layer, before in zip(network.layers, frozen.layers, strict=True)
+        for now, then in zip(layer.get_weights(), before.get_weights(), strict=True)
+        if not np.array_equal(now, then)
+    }
+    assert changed == {"stage4", "post"}
+
+
+def check_from_scratch(tmp_path, study, order, tested, labels) -> None:
+    """The written network is the one that training gives, and names the same classes."""
+    from automl_cv.engine import bundle
+
+    saved = folder.read(tmp_path / "scratch")
+    manifest = saved.manifest
+    assert (manifest.kind, manifest.backbone, manifest.weights_licence) == ("network", None, None)
+    card = (tmp_path / "scratch" / "card.md").read_text()
+    assert "ResNet18, trained from its first weights on these pictures alone" in card
+    assert "| weights | trained from scratch on these pictures" in card
+
+    _, winner = choose(f"sqlite:///{tmp_path}/automl-cv.db", "kinds", "scratch/0")
+    stage, parameters = study.stage("scratch"), winner.facts.parameters
+    task = (order, stage, parameters, manifest.fitting.seeds[0], winner.replay, tested)
+    (tmp_path / "task.pickle").write_bytes(pickle.dumps(task))
+    command = [sys.executable, "-m", "tests.trained_again", str(tmp_path)]
+    subprocess.run(command, cwd=Path(__file__).parent.parent, check=True, capture_output=True)
+    trained = np.load(tmp_path / "trained.npz")
+    for number, weights in enumerate(bundle.load(saved).get_layer("network").get_weights()):
+        np.testing.assert_array_equal(weights, trained[f"arr_{number}"])
+    names = [saved.classes[number] for number in trained["logits"].argmax(axis=1)]
+    assert np.mean(np.equal(names, labels)) > 0.95, "rounded pixels may tip one that is close"
