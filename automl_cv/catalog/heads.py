@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from automl_cv.catalog.settings import SettableEntry, Setting
 from automl_cv.registry import Table
@@ -21,6 +23,12 @@ REGULARISATION = {
     "label_smoothing": Setting(0.0, lowest=0, highest=1, open_ends=(False, True)),
     "weight_decay": Setting(0.0, lowest=0),
 }
+
+
+def shape_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those parameters of a head or network that its target gets."""
+    return {name: value for name, value in parameters.items() if name not in REGULARISATION}
+
 
 _NORMALIZATION = {"normalization": Setting(False)}
 

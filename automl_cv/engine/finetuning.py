@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from automl_cv.catalog.heads import HEADS, REGULARISATION
+from automl_cv.catalog.heads import HEADS, shape_of
 from automl_cv.engine.cutting import Cut
 from automl_cv.engine.head import HeadInput
 from automl_cv.engine.network import Batch, NetworkData, NetworkTrainer
@@ -139,8 +139,7 @@ class FineTuner:
         """
         self._parts.trained.set_weights(self._parts.weights)
         own = HEADS[task.head].completed(task.head_parameters)
-        shape = {name: value for name, value in own.items() if name not in REGULARISATION}
-        head = HEADS[task.head].load()(self._head_input, **shape)
+        head = HEADS[task.head].load()(self._head_input, **shape_of(own))
         head.set_weights(list(head_weights))
         network = FineTuned(self._parts, head, self._only_last)
         network(self._inputs(self._maps.plain[:1], self._data.features[:1]))

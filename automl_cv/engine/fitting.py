@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from automl_cv.catalog.heads import HEADS, REGULARISATION
+from automl_cv.catalog.heads import HEADS, shape_of
 from automl_cv.engine.training import HeadTrainer, TrainingResult, TrainingTask
 from automl_cv.engine.views import Views
 from automl_cv.errors import AutomlError
@@ -49,8 +49,7 @@ def fit_head(
     """
     result = finished(trainer.train(task, on_epoch, views, replay))
     own = HEADS[task.head].completed(task.head_parameters)
-    shape = {name: value for name, value in own.items() if name not in REGULARISATION}
-    head = HEADS[task.head].load()(trainer.head_input, **shape)
+    head = HEADS[task.head].load()(trainer.head_input, **shape_of(own))
     head.set_weights(list(result.weights))
     return FittedModel(head, result.history)
 

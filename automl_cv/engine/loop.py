@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from automl_cv.catalog.heads import HEADS, REGULARISATION
+from automl_cv.catalog.heads import HEADS, shape_of
 from automl_cv.catalog.optimizers import OPTIMIZERS
 from automl_cv.engine import mixing
 from automl_cv.engine.head import HeadInput
@@ -130,8 +130,7 @@ class Loop:
         self.run = tf.function(self._run, input_signature=signature, jit_compile=False)
 
     def _new_head(self, parameters: Mapping[str, Any]) -> keras.Model:
-        own = {name: value for name, value in parameters.items() if name not in REGULARISATION}
-        return self._build_head(self._head_input, **own)
+        return self._build_head(self._head_input, **shape_of(parameters))
 
     def reset(
         self,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from automl_cv.catalog.augmentations import Augmentation
-from automl_cv.catalog.heads import REGULARISATION
+from automl_cv.catalog.heads import shape_of
 from automl_cv.catalog.networks import NETWORKS
 from automl_cv.engine import pixels, runtime
 from automl_cv.engine.extract import Progress
@@ -105,7 +105,7 @@ class Networks:
             task: what is trained.
         """
         shape = (self._image_size, self._image_size, 3)
-        own = {k: value for k, value in task.head_parameters.items() if k not in REGULARISATION}
+        own = shape_of(task.head_parameters)
         classes = len(self._given.images.classes)
         network: keras.Model = NETWORKS[task.head].load()(shape, classes, **own)
         return network

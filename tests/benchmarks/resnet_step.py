@@ -18,6 +18,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
+from automl_cv.catalog.heads import shape_of
 from automl_cv.catalog.networks import NETWORKS
 from automl_cv.engine.runtime import keras
 
@@ -46,7 +47,7 @@ def main() -> None:
     entry = NETWORKS[options.network]
     given = {"block": options.block, "stem": options.stem, "width": options.width}
     shape = (options.size, options.size, 3)
-    model = entry.load()(shape, options.classes, **entry.completed(given))
+    model = entry.load()(shape, options.classes, **shape_of(entry.completed(given)))
     weights = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
     optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
     optimizer.build(model.trainable_variables)

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
+from automl_cv.catalog.heads import shape_of
 from automl_cv.catalog.networks import NETWORKS
 from automl_cv.engine import blocks, pretraining, resnet
 
@@ -27,13 +28,13 @@ TWO, BOTTLENECK = resnet.Layout("two", BLOCKS), resnet.Layout("bottleneck", BLOC
 
 def network(name: str, size: int = 224, classes: int = 1000, **given) -> keras.Model:
     entry = NETWORKS[name]
-    return entry.load()((size, size, 3), classes, **entry.completed(given))
+    return entry.load()((size, size, 3), classes, **shape_of(entry.completed(given)))
 
 
 def small(layout: resnet.Layout, **given) -> keras.Model:
     """Return a network of few blocks and 4 to 32 channels, for images of 16 pixels."""
     parameters = NETWORKS["ResNet18"].completed({"stem": "small", "width": 0.0625, **given})
-    return resnet.build(layout, (16, 16, 3), 4, **parameters)
+    return resnet.build(layout, (16, 16, 3), 4, **shape_of(parameters))
 
 
 def parents(layer: layers.Layer) -> list[layers.Layer]:
