@@ -8,6 +8,7 @@ The public Python API, imported when it is first used:
     automl_cv.comparison(storage, study)    retrained trials beside one another, with verdicts
     automl_cv.importance(storage, study)    which searched parameters mattered
     automl_cv.Classifier.load(folder)       a saved classifier: predict, predict_proba, classes
+    automl_cv.AutoClassifier(study).fit(X, y)  search and fit, with scikit-learn's methods
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from automl_cv.classifier import Classifier
+    from automl_cv.estimator import AutoClassifier
     from automl_cv.store.importance import importance
     from automl_cv.store.leaderboard import epochs, leaderboard, unfinished
     from automl_cv.store.pairs import comparison
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AutoClassifier",
     "Classifier",
     "__version__",
     "comparison",
@@ -36,6 +39,7 @@ __all__ = [
 # Name to the module that defines it. Importing automl_cv alone must stay cheap: neither
 # pandas nor Optuna is needed for `--help`.
 _PUBLIC = {
+    "AutoClassifier": "automl_cv.estimator",
     "Classifier": "automl_cv.classifier",
     "comparison": "automl_cv.store.pairs",
     "epochs": "automl_cv.store.leaderboard",

@@ -38,6 +38,7 @@ ROOMS = [
     "evaluation",
     "search",
     "cli",
+    "estimator",
 ]
 
 # Packages that load slowly, and the rooms that may import them when they themselves load.
@@ -46,7 +47,7 @@ HEAVY = {
     "keras": {"engine"},
     "optuna": {"store", "search"},
     "pandas": {"data", "store", "report"},
-    "sklearn": {"data"},
+    "sklearn": {"data", "estimator"},
     "typer": {"cli"},
     "rich": {"cli", "report"},
 }
