@@ -30,7 +30,7 @@ trials = 1
 epochs = 1
 [[stage]]
 name = "scratch"
-network = { name = "ResNet18", stem = "small", width = 0.0625, stochastic_depth = 0.2 }
+network = { name = "ResNet18", stem = "small", width = 0.25, stochastic_depth = 0.2 }
 retrain = { stages = "coarse", top = 1, repeats = 1 }
 epochs = 3
 pruner = "none"
@@ -48,7 +48,7 @@ learning_rate = { low = 0.01, high = 0.1 }
 momentum = 0.9
 network = ["ResNet18"]
 block = ["original", "full_preactivation"]
-width = [0.0625]
+width = [0.25]
 """
 
 
@@ -101,5 +101,5 @@ def check_parameters(run) -> None:
         assert trial.get("dropout") is None
         assert trial["epochs"] == 3
     searched = json.loads(run("report", "--stage", "architectures", "--format", "json").stdout)
-    assert {trial["width"] for trial in searched["trials"]} == {0.0625}
+    assert {trial["width"] for trial in searched["trials"]} == {0.25}
     assert "network" not in searched["trials"][0]
