@@ -24,12 +24,15 @@ import tensorflow as tf
 from automl_cv.engine import checkpoints
 from automl_cv.engine.checkpoints import Checkpoint
 from automl_cv.engine.images import in_order
+from automl_cv.engine.losses import cross_entropies, weighted
 from automl_cv.engine.runtime import versions
 from automl_cv.engine.training import (
     OnEpoch,
     TrainingResult,
     TrainingTask,
+    class_weights_of,
     epoch_order,
+    loss_of,
     new_optimizer,
     optimizer_config,
     schedule_of,
@@ -61,7 +64,7 @@ class NetworkData:
 
     Args:
         training_batch: see `TrainingBatch`.
-        training_images: how many.
+        training_labels: class indices of all training images, int32, shape (images,).
         validation_batch: see `ValidationBatch`.
         validation_images: how many.
         classes: number of classes.
@@ -69,11 +72,16 @@ class NetworkData:
     """
 
     training_batch: TrainingBatch
-    training_images: int
+    training_labels: np.ndarray
     validation_batch: ValidationBatch
     validation_images: int
     classes: int
     fingerprint: str
+
+    @property
+    def training_images(self) -> int:
+        """How many images train."""
+        return len(self.training_labels)
 
 
 class NetworkTrainer:
@@ -112,7 +120,8 @@ class NetworkTrainer:
         """
         started = time.perf_counter()
         keras.utils.set_random_seed(task.seed)
-        steps = _Steps(self._build(task), task, self._shards)
+        class_weights = class_weights_of(task, self._data.training_labels, self._data.classes)
+        steps = _Steps(self._build(task), task, self._shards, class_weights)
         schedule = schedule_of(task, self._data.training_images)
         fingerprint = self._fingerprint(task)
         kept = None if checkpoint is None else checkpoints.load(checkpoint, fingerprint)
@@ -193,8 +202,16 @@ class NetworkTrainer:
 class _Steps:
     """A network, its optimizer, and their steps, traced for batches of any size."""
 
-    def __init__(self, network: keras.Model, task: TrainingTask, shards: int) -> None:
+    def __init__(
+        self,
+        network: keras.Model,
+        task: TrainingTask,
+        shards: int,
+        class_weights: np.ndarray | None,
+    ) -> None:
         self._network = network
+        self._loss = loss_of(task)
+        self._class_weights = class_weights
         self._shards = shards
         self._smoothing = float(task.head_parameters.get("label_smoothing", 0.0))
         self._optimizer = new_optimizer(task)
@@ -262,7 +279,7 @@ class _Steps:
         parts = []
         for own_inputs, own_labels in _divided(inputs, labels, shards):
             logits = self._network(own_inputs, training=False)
-            parts.append(_sums(_cross_entropy(own_labels, logits), own_labels, logits))
+            parts.append(_sums(cross_entropies(own_labels, logits), own_labels, logits))
         return tf.add_n(parts)
 
     def _losses(self, labels, logits):
@@ -271,7 +288,10 @@ class _Steps:
         if self._smoothing:
             # As Keras does it.
             smoothed = labels * (1 - self._smoothing) + self._smoothing / labels.shape[-1]
-        return _cross_entropy(smoothed, logits)
+        losses = self._loss.of_labels(smoothed, logits)
+        if self._class_weights is None:
+            return losses
+        return weighted(losses, labels, self._class_weights)
 
 
 def _trace(step: Callable[..., tf.Tensor], given: list[Any]) -> Callable[..., tf.Tensor]:
@@ -291,11 +311,6 @@ def _divided(inputs, labels, shards):
         start, end = images * shard // shards, images * (shard + 1) // shards
         own = [one[start:end] for one in floats]
         yield own[0] if len(own) == 1 else own, labels[start:end]
-
-
-def _cross_entropy(labels, logits):
-    """Return each image's cross-entropy with its shares of classes, shape (batch,)."""
-    return tf.nn.softmax_cross_entropy_with_logits(labels=labels, logits=logits)
 
 
 def _sums(losses, labels, logits):

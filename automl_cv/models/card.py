@@ -99,6 +99,10 @@ def _settings(manifest: Manifest) -> dict[str, Any]:
     stages = {stage["name"]: stage for stage in manifest.study.get("stage", ())}
     stage = stages.get(manifest.winner.stage, {})
     own = {name: _named(stage[name]) for name in ("head", "schedule") if name in stage}
+    if (loss := stage.get("loss", {})).get("name", "cross_entropy") != "cross_entropy":
+        own["loss"] = _named(loss)
+    if stage.get("class_weight"):
+        own["class_weight"] = str(stage["class_weight"])
     if stage.get("augmentation"):
         own["augmentation"] = f"{_pairs(stage['augmentation'])} ({stage['views']} views)"
     return {**own, **manifest.winner.parameters}

@@ -71,7 +71,7 @@ class Networks:
         )
         data = NetworkData(
             training_batch=pictures.training_batch,
-            training_images=len(train),
+            training_labels=images.labels[train],
             validation_batch=pictures.validation_batch,
             validation_images=len(validation),
             classes=len(images.classes),

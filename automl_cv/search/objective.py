@@ -19,7 +19,8 @@ def task_of(stage: Stage, parameters: Mapping[str, Value], seed: int) -> Trainin
     """Return what a trial of `stage` trains.
 
     Args:
-        stage: gives epochs, head or network, and schedule, and what is set of their parameters.
+        stage: gives epochs, head or network, schedule, loss and class weights, and what is set of
+            their parameters.
         parameters: drawn from the stage's space, which was checked to hold what is needed;
             they win over what the stage sets.
         seed: of weights, order and dropout.
@@ -46,6 +47,9 @@ def task_of(stage: Stage, parameters: Mapping[str, Value], seed: int) -> Trainin
             SCHEDULES[schedule.name].parameters, schedule.parameters, parameters
         ),
         mixing=stage.augmentation_of(parameters).of_level("features"),
+        loss=stage.loss.name,
+        loss_parameters=stage.loss.parameters,
+        class_weight=stage.class_weight,
     )
 
 
