@@ -170,6 +170,15 @@ class Loop:
         """Return a copy of the head's weights."""
         return tuple(variable.numpy() for variable in self._model.weights)
 
+    def probabilities(self, features: tf.Tensor) -> np.ndarray:
+        """Return those of the validation images, float32 (m, classes).
+
+        Args:
+            features: of all images as they are, float32, shape (images, features).
+        """
+        logits = self._model(tf.gather(features, self._validation), training=False)
+        return np.asarray(tf.nn.softmax(logits).numpy())
+
     def _run(self, training_features, features, order, labels, batch_size, rates, shares=None):
         """Run one epoch and validate.
 

@@ -21,11 +21,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from automl_cv.catalog.metrics import METRICS
 from automl_cv.engine import checkpoints
 from automl_cv.engine.checkpoints import Checkpoint
 from automl_cv.engine.images import in_order
 from automl_cv.engine.losses import cross_entropies, weighted
 from automl_cv.engine.runtime import versions
+from automl_cv.engine.scores import scored
 from automl_cv.engine.training import (
     OnEpoch,
     TrainingResult,
@@ -46,6 +48,9 @@ Inputs = tuple[np.ndarray, ...]
 Batch = tuple[Inputs, np.ndarray]
 """The network's inputs, uint8 or float32, first axis images; and labels, either class
 indices, int32 (images,), or shares of classes, float32 (images, classes), rows of sum 1."""
+
+Seen = tuple[np.ndarray, np.ndarray]
+"""Labels of a batch, shares of classes, and its logits; both float32 (images, classes)."""
 
 TrainingBatch = Callable[[np.ndarray, int, int], Batch]
 """Is given positions among the training images, int64 (batch,), number of the epoch, from 1,
@@ -141,7 +146,7 @@ class NetworkTrainer:
             if not epoch.is_finite:
                 stop, error = "diverged", f"the loss is not finite in epoch {epoch.epoch}"
                 break
-            if best is None or epoch.val_accuracy > best.val_accuracy:
+            if best is None or epoch.merit > best.merit:
                 weights = steps.weights()
             if checkpoint is not None:
                 held = Checkpoint(tuple(epochs), steps.state(), weights)
@@ -165,12 +170,14 @@ class NetworkTrainer:
             ),
             rates,
         )
+        seen: list[Seen] | None = [] if METRICS[task.metric].of_epoch is None else None
         val_loss, val_accuracy = steps.run(
             self._batches(
                 np.arange(data.validation_images), VALIDATION_BATCH_SIZE, data.validation_batch
-            )
+            ),
+            seen=seen,
         )
-        return Epoch(
+        epoch = Epoch(
             epoch=number,
             accuracy=accuracy,
             val_accuracy=val_accuracy,
@@ -178,6 +185,12 @@ class NetworkTrainer:
             val_loss=val_loss,
             learning_rate=float(rates[-1]),
             seconds=time.perf_counter() - started,
+        )
+        if seen is None:
+            return scored(epoch, task.metric, np.empty(0), lambda: np.empty(0))
+        labels, logits = (np.concatenate(parts) for parts in zip(*seen, strict=True))
+        return scored(
+            epoch, task.metric, labels.argmax(axis=1), lambda: tf.nn.softmax(logits).numpy()
         )
 
     def _batches(
@@ -218,8 +231,19 @@ class _Steps:
         self._optimizer.build(network.trainable_variables)
         self._traced: dict[tuple[bool, int], Callable[..., tf.Tensor]] = {}
 
-    def run(self, batches: Iterator[Batch], rates: np.ndarray | None = None) -> tuple[float, float]:
-        """Train on batches at these rates, or without rates validate; return loss and accuracy."""
+    def run(
+        self,
+        batches: Iterator[Batch],
+        rates: np.ndarray | None = None,
+        seen: list[Seen] | None = None,
+    ) -> tuple[float, float]:
+        """Train on batches at these rates, or without rates validate; return loss and accuracy.
+
+        Args:
+            batches: with shares of classes as labels.
+            rates: one a batch.
+            seen: is given each batch's labels and logits; None where nobody asks for them.
+        """
         sums, images = [], 0
         for number, (inputs, labels) in enumerate(batches):
             images += len(labels)
@@ -229,9 +253,15 @@ class _Steps:
             # oneDNN takes no empty part, as of a last batch of one image.
             kind = (rates is not None, min(self._shards, len(labels)))
             if kind not in self._traced:
-                step = self._validation_step if rates is None else self._training_step
+                step: Callable[..., Any] = self._training_step
+                if rates is None:
+                    step = self._validation_step if seen is None else self._seen_step
                 self._traced[kind] = _trace(partial(step, kind[1]), given)
-            sums.append(self._traced[kind](*given))
+            found = self._traced[kind](*given)
+            if seen is not None:
+                found, logits = found
+                seen.append((labels, logits.numpy()))
+            sums.append(found)
         # Read at the end: before, the reading would wait for each step of a GPU.
         totals = np.asarray([pair.numpy() for pair in sums], np.float64).sum(axis=0)
         # In the loop of the heads, TensorFlow makes a multiplication of the division by the
@@ -276,11 +306,16 @@ class _Steps:
 
     def _validation_step(self, shards, inputs, labels):
         """Return the sums of losses and of images classified right, float32 (2,)."""
-        parts = []
+        return self._seen_step(shards, inputs, labels)[0]
+
+    def _seen_step(self, shards, inputs, labels):
+        """Return what `_validation_step` does, and the logits, float32 (batch, classes)."""
+        parts, seen = [], []
         for own_inputs, own_labels in _divided(inputs, labels, shards):
             logits = self._network(own_inputs, training=False)
             parts.append(_sums(cross_entropies(own_labels, logits), own_labels, logits))
-        return tf.add_n(parts)
+            seen.append(logits)
+        return tf.add_n(parts), tf.concat(seen, axis=0)
 
     def _losses(self, labels, logits):
         """Return what training minimises for each image, shape (batch,)."""

@@ -14,6 +14,7 @@ import tensorflow as tf
 from automl_cv.catalog.augmentations import Augmentation
 from automl_cv.catalog.heads import HEADS
 from automl_cv.catalog.losses import LOSSES
+from automl_cv.catalog.metrics import ACCURACY
 from automl_cv.catalog.optimizers import OPTIMIZERS
 from automl_cv.catalog.schedules import SCHEDULES
 from automl_cv.engine.head import describe
@@ -21,6 +22,7 @@ from automl_cv.engine.loop import Loop, kind_of
 from automl_cv.engine.losses import Loss, balanced_weights
 from automl_cv.engine.runtime import as_tensor
 from automl_cv.engine.schedules import Plan, Schedule
+from automl_cv.engine.scores import scored
 from automl_cv.engine.views import Shown, Views
 from automl_cv.features import view_name
 from automl_cv.history import Epoch, History, StopReason
@@ -70,6 +72,7 @@ class TrainingTask:
         loss_parameters: parameters of the loss, by name; defaults hold for the rest.
         class_weight: "balanced" multiplies each image's training loss by a weight of its
             class, the higher the fewer images it has; None by nothing.
+        metric: an entry of the table of metrics: what says which epoch is the best.
     """
 
     optimizer: str
@@ -86,6 +89,7 @@ class TrainingTask:
     loss: str = "cross_entropy"
     loss_parameters: Mapping[str, Any] = field(default_factory=dict)
     class_weight: Literal["balanced"] | None = None
+    metric: str = ACCURACY
 
 
 @dataclass(frozen=True)
@@ -159,7 +163,7 @@ class HeadTrainer:
             if not epoch.is_finite:
                 stop, error = "diverged", f"the loss is not finite in epoch {number}"
                 break
-            if replay or best is None or epoch.val_accuracy > best.val_accuracy:
+            if replay or best is None or epoch.merit > best.merit:
                 best, weights = epoch, loop.weights()
             stop = on_epoch(epoch)
             if stop is not None:
@@ -191,7 +195,7 @@ class HeadTrainer:
             tf.constant(rates),
             *map(tf.constant, shares),
         ).numpy()
-        return Epoch(
+        epoch = Epoch(
             epoch=number,
             accuracy=float(accuracy),
             val_accuracy=float(val_accuracy),
@@ -200,6 +204,8 @@ class HeadTrainer:
             learning_rate=float(rates[-1]),
             seconds=time.perf_counter() - started,
         )
+        known = self._data.validation_labels
+        return scored(epoch, task.metric, known, lambda: loop.probabilities(self._features))
 
     def _targets(
         self, loop: Loop, task: TrainingTask, shown: Shown, order: np.ndarray, epoch: int

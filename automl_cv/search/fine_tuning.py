@@ -32,14 +32,14 @@ def fine_tune(trainers: Trainers, order: messages.Train, on_epoch: OnEpoch) -> T
     assert order.stage.fine_tune is not None and order.head_stage is not None
     started = time.perf_counter()
     head = trainers.trainer(order.stage, order.parameters, order.fold).train(
-        task_of(order.head_stage, order.parameters, order.seed),
+        task_of(order.head_stage, order.parameters, order.seed, trainers.metric),
         plateau(order.head_stage),
         trainers.views(order.head_stage, order.parameters),
     )
     if not head.weights:
         error = "the head that fine-tuning begins with: " + str(head.history.error)
         return replace(head, history=replace(head.history, epochs=(), error=error))
-    task = task_of(order.stage, order.parameters, order.seed)
+    task = task_of(order.stage, order.parameters, order.seed, trainers.metric)
     rate = task.learning_rate * order.stage.fine_tune.rate_factor
     result = (
         trainers.tuner(order.stage, order.parameters, order.fold)
@@ -66,7 +66,7 @@ def plateau(stage: Stage) -> OnEpoch:
     trial = study.ask()
 
     def on_epoch(epoch: Epoch) -> StopReason | None:
-        trial.report(epoch.val_accuracy, epoch.epoch)
+        trial.report(epoch.merit, epoch.epoch)
         return "plateau" if trial.should_prune() else None
 
     return on_epoch

@@ -78,7 +78,7 @@ class Networks:
             fingerprint=pictures.fingerprint,
         )
         shape = (self._image_size, self._image_size, 3)
-        task = task_of(stage, order.parameters, order.seed)
+        task = task_of(stage, order.parameters, order.seed, self._given.metric)
         own = {k: value for k, value in task.head_parameters.items() if k not in REGULARISATION}
         network = NETWORKS[task.head].load()
         trainer = NetworkTrainer(data, lambda _: network(shape, data.classes, **own))

@@ -46,12 +46,14 @@ class Prepare:
         backbone: the study's own; trials that draw another one need PrepareFeatures.
         cache_dir: where they are kept.
         seed: the study's; views and folds derive from it.
+        metric: the study's, an entry of the table of metrics.
     """
 
     images: Images
     backbone: Backbone
     cache_dir: Path
     seed: int
+    metric: str
 
 
 @dataclass(frozen=True)

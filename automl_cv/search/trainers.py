@@ -48,6 +48,7 @@ class Trainers:
         tell: Callable[[messages.SpaceNeeded], None],
     ) -> None:
         self._given = given
+        self.metric = given.metric
         self._report = report
         self._tell = tell
         self._cache = FeatureCache(given.cache_dir)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median_high
+from statistics import mean, median_high
 from typing import Any
 
+from automl_cv.catalog.metrics import ACCURACY
 from automl_cv.data.ledger import counted
 from automl_cv.errors import AutomlError, UserError
 from automl_cv.history import Epoch
@@ -73,8 +74,8 @@ def choose(storage: str, study: str, trial: str | None = None) -> tuple[RunTrial
         why = f"the one trained again in stage {last.stage}"
         if others:
             why = (
-                f"the first of {len(last.finalists)} by the mean validation accuracy over "
-                f"{_over(last, first)} in stage {last.stage}"
+                f"the first of {len(last.finalists)} by the mean validation "
+                f"{read.facts.metric.about} over {_over(last, first)} in stage {last.stage}"
             )
         return read, _repeated(read, last, first, why)
     if not read.ranked:
@@ -82,7 +83,8 @@ def choose(storage: str, study: str, trial: str | None = None) -> tuple[RunTrial
             f"{read.run.name} has no trial with a result; `automl-cv report {read.run.name}` "
             "says why"
         )
-    why = f"the first of {len(read.ranked)} trials by validation accuracy at their best epochs"
+    name = read.facts.metric.about
+    why = f"the first of {len(read.ranked)} trials by validation {name} at their best epochs"
     return read, _single(read, read.ranked[0], why)
 
 
@@ -115,12 +117,11 @@ def _single(read: RunTrials, record: TrialRecord, why: str) -> Winner:
 
 def _repeated(read: RunTrials, again: Retrained, one: Finalist, why: str) -> Winner:
     """Return a trial with all its repeats in a stage."""
-    low, high, over = _of_images(read, one.accuracy.mean)
-    if math.isfinite(one.accuracy.low):
-        low, high, over = one.accuracy.low, one.accuracy.high, _over(again, one)
-    validation = Validation(
-        accuracy=one.accuracy.mean, low=low, high=high, loss=one.val_loss, over=over
-    )
+    accuracy = mean(one.accuracies.values())
+    low, high, over = _of_images(read, accuracy)
+    if read.facts.metric.name == ACCURACY and math.isfinite(one.merit.low):
+        low, high, over = one.merit.low, one.merit.high, _over(again, one)
+    validation = Validation(accuracy=accuracy, low=low, high=high, loss=one.val_loss, over=over)
     own = [
         record
         for record in read.repeated
