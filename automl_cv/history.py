@@ -24,6 +24,8 @@ class Epoch:
         val_loss: cross-entropy on the validation images after the epoch.
         learning_rate: the rate in force at the epoch's end.
         seconds: wall-clock time of the epoch, validation included.
+        score: the study's metric on the validation images, turned so that higher is better;
+            None where that is accuracy.
     """
 
     epoch: int
@@ -33,6 +35,12 @@ class Epoch:
     val_loss: float
     learning_rate: float
     seconds: float
+    score: float | None = None
+
+    @property
+    def merit(self) -> float:
+        """What epochs and trials are ordered by; higher is better."""
+        return self.val_accuracy if self.score is None else self.score
 
     @property
     def is_finite(self) -> bool:
@@ -58,13 +66,13 @@ class History:
 
     @property
     def best(self) -> Epoch | None:
-        """The first epoch of the highest validation accuracy; None before the first epoch.
+        """The first epoch of the highest merit; None before the first epoch.
 
         The first, as `keras.callbacks.EarlyStopping(restore_best_weights=True)` keeps it:
         a tie is no improvement.
         """
         finite = [epoch for epoch in self.epochs if epoch.is_finite]
-        return max(finite, key=lambda epoch: epoch.val_accuracy, default=None)
+        return max(finite, key=lambda epoch: epoch.merit, default=None)
 
     def to_json(self) -> dict[str, Any]:
         """Return the history as plain dicts and lists, one list a column to keep it short."""
@@ -72,6 +80,8 @@ class History:
             name: [getattr(epoch, name) for epoch in self.epochs]
             for name in Epoch.__dataclass_fields__
         }
+        if all(score is None for score in columns["score"]):
+            del columns["score"]
         return {
             "epochs": columns,
             "stop_reason": self.stop_reason,

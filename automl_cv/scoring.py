@@ -6,24 +6,17 @@ once: calling scikit-learn for each takes a hundred times as long.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_cv.catalog.metrics import METRICS
+
 Labels = NDArray[np.intp]
 Probabilities = NDArray[np.float32]
 Weights = NDArray[np.uint16]
-
-METRICS = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro F1",
-    "auroc": "AUROC, one class against the rest, mean",
-    "log_loss": "log loss",
-}
-"""What is measured, by name, in the words of a report. Log loss is better low, the rest high."""
 
 CONFIDENCE = 0.95
 # Ends of a percentile interval from 1,000 resamples vary by about a thirtieth of its width.
@@ -93,7 +86,8 @@ class Scores:
     """All that is measured.
 
     Args:
-        metrics: by the names of METRICS; None for one that the images do not determine.
+        metrics: by the names of the table of metrics; None for one that the images do not
+            determine.
         classes: of each class, in order.
         confusion: images by (true class, predicted class), shape (classes, classes).
         calibration_error: expected calibration error: mean over images of the distance between
@@ -138,7 +132,7 @@ def score(
     values = measure(np.ones((1, len(labels)), np.uint16))
     drawn = measure(_resample(labels, resamples, seed))
     metrics: dict[str, Measured | None] = {}
-    for name in METRICS:
+    for name in METRICS.names:
         if name not in values:
             metrics[name] = None
             continue
@@ -161,6 +155,19 @@ def score(
         resamples=resamples,
         seed=seed,
     )
+
+
+def figure(name: str, labels: Labels, probabilities: Probabilities) -> float | None:
+    """Return one metric without an interval; None where the images do not determine it.
+
+    Args:
+        name: of an entry of the table of metrics that is measured here.
+        labels: as in `score`.
+        probabilities: as in `score`.
+    """
+    weights = np.ones((1, len(labels)), np.uint16)
+    values = _Measure(labels, probabilities)(weights, (name,))
+    return float(values[name][0]) if name in values else None
 
 
 def most_confidently_wrong(labels: Labels, probabilities: Probabilities, count: int) -> list[int]:
@@ -189,10 +196,12 @@ class _Measure:
         own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
         self._losses = -np.log(np.clip(own, LEAST_PROBABILITY, 1.0))
 
-    def __call__(self, weights: Weights) -> dict[str, NDArray[np.float64]]:
-        """Return each metric for each row of weights: how often each image counts."""
+    def __call__(
+        self, weights: Weights, names: Collection[str] = METRICS.names
+    ) -> dict[str, NDArray[np.float64]]:
+        """Return metrics for each row of weights: how often each image counts."""
         total = weights.sum(axis=1, dtype=np.float64)
-        found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in METRICS}
+        found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in METRICS.names}
         for block in _blocks(weights):
             found["accuracy"].append(block @ self.correct)
             found["log_loss"].append(block @ self._losses)
@@ -202,12 +211,12 @@ class _Measure:
                 predicted = self._per_class(self.predicted, row)
                 found["balanced_accuracy"].append(np.array([np.mean(hits / images)]))
                 found["macro_f1"].append(np.array([np.mean(2 * hits / (images + predicted))]))
-        if len(self._present) > 1:
+        if "auroc" in names and len(self._present) > 1:
             found["auroc"].append(self._auroc(weights))
         values = {name: np.concatenate(parts) for name, parts in found.items() if parts}
         values["accuracy"] /= total
         values["log_loss"] /= total
-        return values
+        return {name: value for name, value in values.items() if name in names}
 
     def _per_class(
         self, classes: NDArray[np.intp], weights: NDArray[np.float64]

@@ -16,6 +16,7 @@ from pydantic import (
 
 from automl_cv.catalog.augmentations import Augmentation, augmentation, drawn_augmentation
 from automl_cv.catalog.heads import HEADS
+from automl_cv.catalog.losses import LOSSES
 from automl_cv.catalog.networks import NETWORKS
 from automl_cv.catalog.pruners import PRUNERS
 from automl_cv.catalog.samplers import SAMPLERS
@@ -36,7 +37,16 @@ S = TypeVar("S", bound=SettableEntry)
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 # What a stage that retrains takes from the first stage it names, unless it sets its own.
-INHERITED = ("epochs", "pruner", "head", "schedule", "augmentation", "views")
+INHERITED = (
+    "epochs",
+    "pruner",
+    "head",
+    "schedule",
+    "loss",
+    "class_weight",
+    "augmentation",
+    "views",
+)
 ONLINE = "online"
 MOST_VIEWS = 1000
 
@@ -161,12 +171,16 @@ class Stage(Section):
         pruner: an entry of the table of pruners; the only thing that stops a trial early.
         head: an entry of the table of heads.
         schedule: an entry of the table of schedules: how the learning rate changes.
+        loss: an entry of the table of losses: what training minimises.
+        class_weight: "balanced" makes up for classes of few images; None counts each image
+            alike.
         network: an entry of the table of networks, trained from scratch on pixels in place of
             a head on features.
         narrow_from: the stage whose best trials give the space.
         retrain: the trials that are trained again, in place of a search. Such a stage takes
-            epochs, pruner, head, schedule, augmentation and views from the first stage it
-            names, and its number of trials from `retrain`, unless it sets its own.
+            epochs, pruner, head, schedule, loss, class_weight, augmentation and views from
+            the first stage it names, and its number of trials from `retrain`, unless it sets
+            its own.
         fine_tune: how much of the backbone is trained on, once the head is trained.
         views: altered views of each training image, of which each epoch draws one; "online"
             makes them anew in each epoch, for which the backbone runs on all of them.
@@ -183,6 +197,8 @@ class Stage(Section):
     pruner: Named = Named(name="none")
     head: Named = Named(name="linear")
     schedule: Named = Named(name="constant")
+    loss: Named = Named(name="cross_entropy")
+    class_weight: Literal["balanced"] | None = None
     network: Named | None = None
     narrow_from: NarrowFrom | None = None
     retrain: Retrain | None = None
@@ -210,6 +226,11 @@ class Stage(Section):
     @classmethod
     def _check_schedule(cls, schedule: Named) -> Named:
         return _checked(SCHEDULES, schedule)
+
+    @field_validator("loss")
+    @classmethod
+    def _check_loss(cls, loss: Named) -> Named:
+        return _checked(LOSSES, loss)
 
     @field_validator("network")
     @classmethod

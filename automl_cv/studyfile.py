@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from automl_cv.catalog.backbones import BACKBONES
+from automl_cv.catalog.metrics import ACCURACY, METRICS
 from automl_cv.catalog.presets import PRESETS
 from automl_cv.errors import UserError, suggest
 from automl_cv.mistakes import explain
@@ -113,6 +114,7 @@ class StudyFile(Section):
         name: what `search`, `report` and the storage call it.
         about: one line for people.
         seed: every random number of the study derives from it.
+        metric: an entry of the table of metrics: what says which epochs and trials are best.
         data: where the images are.
         backbone: what makes features of them.
         stages: searches, in order.
@@ -121,9 +123,15 @@ class StudyFile(Section):
     name: str = Field(pattern=NAME_PATTERN)
     about: str = ""
     seed: int = Field(0, ge=0, lt=2**31)
+    metric: str = ACCURACY
     data: Data = Data()
     backbone: Backbone = Backbone()
     stages: tuple[Stage, ...] = Field(alias="stage")
+
+    @field_validator("metric")
+    @classmethod
+    def _check_metric(cls, metric: str) -> str:
+        return known_name(METRICS, metric)
 
     @model_validator(mode="before")
     @classmethod

@@ -15,6 +15,7 @@ from automl_cv.catalog.augmentations import AUGMENTATIONS
 from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.catalog.datasets import DATASETS
 from automl_cv.catalog.heads import HEADS
+from automl_cv.catalog.losses import LOSSES
 from automl_cv.catalog.networks import NETWORKS
 from automl_cv.catalog.optimizers import OPTIMIZERS
 from automl_cv.catalog.pruners import PRUNERS
@@ -103,10 +104,10 @@ def test_the_reference_names_every_key_and_every_entry():
     for model, name in ((studyfile.Data, "data"), (studyfile.Backbone, "backbone")):
         for key in model.model_fields:
             assert f"`{name}.{key}`" in text, f"{name}.{key}"
-    for table in (AUGMENTATIONS, HEADS, OPTIMIZERS, PRUNERS, SAMPLERS, SCHEDULES):
+    for table in (AUGMENTATIONS, HEADS, LOSSES, OPTIMIZERS, PRUNERS, SAMPLERS, SCHEDULES):
         for entry in table:
             assert f"`{entry.name}`" in text, entry.name
-    for table in (AUGMENTATIONS, HEADS, OPTIMIZERS, SCHEDULES):
+    for table in (AUGMENTATIONS, HEADS, LOSSES, OPTIMIZERS, SCHEDULES):
         for entry in table:
             for name in entry.parameters:
                 assert f"`{name}`" in text, f"{entry.name}.{name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from automl_cv.history import Epoch, History
 
@@ -30,3 +31,13 @@ def test_round_trip():
     assert History.from_json(history.to_json()) == history
     failed = History((), "failed", "out of memory", 0.1)
     assert History.from_json(failed.to_json()) == failed
+
+
+def test_a_score_comes_before_accuracy_and_is_stored_where_there_is_one():
+    plain = epochs((0.5, 1.0), (0.9, 0.9))
+    scored = tuple(replace(one, score=-one.val_accuracy) for one in plain)
+    assert History(plain).best.epoch == 2
+    assert History(scored).best.epoch == 1
+    assert [one.merit for one in plain] == [0.5, 0.9]
+    assert "score" not in History(plain).to_json()["epochs"], "as older versions wrote it"
+    assert History.from_json(History(scored).to_json()) == History(scored)

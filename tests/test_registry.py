@@ -7,6 +7,7 @@ import pytest
 from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.catalog.datasets import DATASETS
 from automl_cv.catalog.heads import HEADS
+from automl_cv.catalog.losses import LOSSES
 from automl_cv.catalog.optimizers import OPTIMIZERS
 from automl_cv.catalog.pruners import PRUNERS
 from automl_cv.catalog.samplers import SAMPLERS
@@ -14,7 +15,7 @@ from automl_cv.catalog.schedules import SCHEDULES
 from automl_cv.errors import UserError, suggest
 from automl_cv.registry import Entry, Table
 
-TABLES = [BACKBONES, DATASETS, HEADS, OPTIMIZERS, PRUNERS, SAMPLERS, SCHEDULES]
+TABLES = [BACKBONES, DATASETS, HEADS, LOSSES, OPTIMIZERS, PRUNERS, SAMPLERS, SCHEDULES]
 
 
 def entry(name: str) -> Entry:

@@ -7,7 +7,8 @@ import pytest
 from sklearn import metrics
 
 from automl_cv import scoring
-from automl_cv.scoring import METRICS, most_confidently_wrong, score
+from automl_cv.catalog.metrics import METRICS
+from automl_cv.scoring import figure, most_confidently_wrong, score
 
 
 def drawn(n_images: int, n_classes: int, seed: int = 0, digits: int | None = None):
@@ -70,7 +71,7 @@ def test_intervals_hold_the_figure_and_narrow_with_more_images():
     for n_images in (60, 2400):
         found = score(*drawn(n_images, 4), seed=1)
         assert found.resamples == 1000
-        for name in METRICS:
+        for name in METRICS.names:
             one = found.metrics[name]
             assert one.low < one.value < one.high, name
         widths.append(found.metrics["accuracy"].high - found.metrics["accuracy"].low)
@@ -156,3 +157,11 @@ def test_more_work_takes_fewer_resamples(monkeypatch):
     assert score(labels, probabilities).resamples == 300
     monkeypatch.setattr(scoring, "WORK", 1)
     assert score(labels, probabilities).resamples == scoring.FEWEST_RESAMPLES
+
+
+def test_one_figure_is_that_of_all():
+    labels, probabilities = drawn(60, 4)
+    found = score(labels, probabilities).metrics
+    for name in METRICS.names:
+        assert figure(name, labels, probabilities) == found[name].value, name
+    assert figure("auroc", np.zeros(3, int), np.full((3, 2), 0.5, np.float32)) is None

@@ -120,7 +120,7 @@ class FineTuner:
         return NetworkTrainer(
             NetworkData(
                 training_batch=self._training_batch,
-                training_images=len(data.train),
+                training_labels=data.train_labels,
                 validation_batch=self._validation_batch,
                 validation_images=len(data.validation),
                 classes=data.classes,

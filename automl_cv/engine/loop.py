@@ -18,6 +18,7 @@ from automl_cv.catalog.heads import HEADS, shape_of
 from automl_cv.catalog.optimizers import OPTIMIZERS
 from automl_cv.engine import mixing
 from automl_cv.engine.head import HeadInput
+from automl_cv.engine.losses import Loss, cross_entropies, cross_entropy, weighted
 
 # Parameters of heads that a loop reads anew in every step. A loop for trials without them
 # (0, or not declared) leaves them out, and is as fast as if they did not exist.
@@ -77,6 +78,9 @@ class Loop:
         validation_labels: their class indices, int32, shape (m,).
         mixings: how often each batch is mixed with itself; None where every image has one
             class, which is faster than labels of several.
+        loss: what training minimises; None for cross-entropy.
+        class_weights: what the loss of each class's images is multiplied by, float32
+            (classes,); None for nothing.
     """
 
     def __init__(
@@ -88,8 +92,12 @@ class Loop:
         validation: np.ndarray,
         validation_labels: np.ndarray,
         mixings: int | None = None,
+        loss: Loss | None = None,
+        class_weights: np.ndarray | None = None,
     ) -> None:
         self._head_input = head_input
+        self._loss = loss or cross_entropy()
+        self._class_weights = class_weights
         self.mixings = mixings
         self._validation, self._validation_labels = validation, validation_labels
         self._build_head = HEADS[head].load()
@@ -161,6 +169,15 @@ class Loop:
         """Return a copy of the head's weights."""
         return tuple(variable.numpy() for variable in self._model.weights)
 
+    def probabilities(self, features: tf.Tensor) -> np.ndarray:
+        """Return those of the validation images, float32 (m, classes).
+
+        Args:
+            features: of all images as they are, float32, shape (images, features).
+        """
+        logits = self._model(tf.gather(features, self._validation), training=False)
+        return np.asarray(tf.nn.softmax(logits).numpy())
+
     def _run(self, training_features, features, order, labels, batch_size, rates, shares=None):
         """Run one epoch and validate.
 
@@ -200,7 +217,7 @@ class Loop:
             right += _count_right(targets, logits)
         logits = self._model(tf.gather(features, self._validation), training=False)
         targets = tf.constant(self._validation_labels)
-        val_losses = _cross_entropy(targets, logits)
+        val_losses = cross_entropies(targets, logits)
         images = tf.cast(count, tf.float32)
         return tf.stack(
             [
@@ -213,20 +230,15 @@ class Loop:
 
     def _losses(self, labels, logits):
         """Return what training minimises for each image, shape (batch,)."""
-        losses = _cross_entropy(labels, logits)
-        if self._smoothing is None:
+        losses = self._loss.of_labels(labels, logits)
+        if self._smoothing is not None:
+            # Keras smooths the labels: 1 - s + s / classes for the right one, s / classes for
+            # the others. That is a mean, weighted by s, with the loss of labels all alike.
+            alike = self._loss.of_even_shares(logits)
+            losses = losses + self._smoothing.value * (alike - losses)
+        if self._class_weights is None:
             return losses
-        # Keras smooths the labels: 1 - s + s / classes for the right one, s / classes for the
-        # others. That is a mean, weighted by s, with the cross-entropy of labels all alike.
-        alike = tf.reduce_logsumexp(logits, axis=-1) - tf.reduce_mean(logits, axis=-1)
-        return losses + self._smoothing.value * (alike - losses)
-
-
-def _cross_entropy(labels, logits):
-    """Return each image's cross-entropy with its class, or its shares of classes, (batch,)."""
-    if labels.dtype == tf.float32:
-        return tf.nn.softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+        return weighted(losses, labels, self._class_weights)
 
 
 def _count_right(labels, logits):

@@ -21,15 +21,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from automl_cv.catalog.metrics import METRICS
 from automl_cv.engine import checkpoints
 from automl_cv.engine.checkpoints import Checkpoint
 from automl_cv.engine.images import in_order
+from automl_cv.engine.losses import cross_entropies, weighted
 from automl_cv.engine.runtime import versions
+from automl_cv.engine.scores import scored
 from automl_cv.engine.training import (
     OnEpoch,
     TrainingResult,
     TrainingTask,
+    class_weights_of,
     epoch_order,
+    loss_of,
     new_optimizer,
     optimizer_config,
     schedule_of,
@@ -43,6 +48,9 @@ Inputs = tuple[np.ndarray, ...]
 Batch = tuple[Inputs, np.ndarray]
 """The network's inputs, uint8 or float32, first axis images; and labels, either class
 indices, int32 (images,), or shares of classes, float32 (images, classes), rows of sum 1."""
+
+Seen = tuple[np.ndarray, np.ndarray]
+"""Labels of a batch, shares of classes, and its logits; both float32 (images, classes)."""
 
 TrainingBatch = Callable[[np.ndarray, int, int], Batch]
 """Is given positions among the training images, int64 (batch,), number of the epoch, from 1,
@@ -61,7 +69,7 @@ class NetworkData:
 
     Args:
         training_batch: see `TrainingBatch`.
-        training_images: how many.
+        training_labels: class indices of all training images, int32, shape (images,).
         validation_batch: see `ValidationBatch`.
         validation_images: how many.
         classes: number of classes.
@@ -69,11 +77,16 @@ class NetworkData:
     """
 
     training_batch: TrainingBatch
-    training_images: int
+    training_labels: np.ndarray
     validation_batch: ValidationBatch
     validation_images: int
     classes: int
     fingerprint: str
+
+    @property
+    def training_images(self) -> int:
+        """How many images train."""
+        return len(self.training_labels)
 
 
 class NetworkTrainer:
@@ -117,7 +130,8 @@ class NetworkTrainer:
         """
         started = time.perf_counter()
         keras.utils.set_random_seed(task.seed)
-        steps = _Steps(self._build(task), task, self._shards)
+        class_weights = class_weights_of(task, self._data.training_labels, self._data.classes)
+        steps = _Steps(self._build(task), task, self._shards, class_weights)
         schedule = schedule_of(task, self._data.training_images)
         fingerprint = self._fingerprint(task)
         kept = None if checkpoint is None else checkpoints.load(checkpoint, fingerprint)
@@ -138,7 +152,7 @@ class NetworkTrainer:
             if not epoch.is_finite:
                 stop, error = "diverged", f"the loss is not finite in epoch {epoch.epoch}"
                 break
-            if replay or best is None or epoch.val_accuracy > best.val_accuracy:
+            if replay or best is None or epoch.merit > best.merit:
                 weights = steps.weights()
             if checkpoint is not None:
                 held = Checkpoint(tuple(epochs), steps.state(), weights)
@@ -162,12 +176,14 @@ class NetworkTrainer:
             ),
             rates,
         )
+        seen: list[Seen] | None = [] if METRICS[task.metric].of_epoch is None else None
         val_loss, val_accuracy = steps.run(
             self._batches(
                 np.arange(data.validation_images), VALIDATION_BATCH_SIZE, data.validation_batch
-            )
+            ),
+            seen=seen,
         )
-        return Epoch(
+        epoch = Epoch(
             epoch=number,
             accuracy=accuracy,
             val_accuracy=val_accuracy,
@@ -175,6 +191,12 @@ class NetworkTrainer:
             val_loss=val_loss,
             learning_rate=float(rates[-1]),
             seconds=time.perf_counter() - started,
+        )
+        if seen is None:
+            return scored(epoch, task.metric, np.empty(0), lambda: np.empty(0))
+        labels, logits = (np.concatenate(parts) for parts in zip(*seen, strict=True))
+        return scored(
+            epoch, task.metric, labels.argmax(axis=1), lambda: tf.nn.softmax(logits).numpy()
         )
 
     def _batches(
@@ -199,16 +221,35 @@ class NetworkTrainer:
 class _Steps:
     """A network, its optimizer, and their steps, traced for batches of any size."""
 
-    def __init__(self, network: keras.Model, task: TrainingTask, shards: int) -> None:
+    def __init__(
+        self,
+        network: keras.Model,
+        task: TrainingTask,
+        shards: int,
+        class_weights: np.ndarray | None,
+    ) -> None:
         self._network = network
+        self._loss = loss_of(task)
+        self._class_weights = class_weights
         self._shards = shards
         self._smoothing = float(task.head_parameters.get("label_smoothing", 0.0))
         self._optimizer = new_optimizer(task)
         self._optimizer.build(network.trainable_variables)
         self._traced: dict[tuple[bool, int], Callable[..., tf.Tensor]] = {}
 
-    def run(self, batches: Iterator[Batch], rates: np.ndarray | None = None) -> tuple[float, float]:
-        """Train on batches at these rates, or without rates validate; return loss and accuracy."""
+    def run(
+        self,
+        batches: Iterator[Batch],
+        rates: np.ndarray | None = None,
+        seen: list[Seen] | None = None,
+    ) -> tuple[float, float]:
+        """Train on batches at these rates, or without rates validate; return loss and accuracy.
+
+        Args:
+            batches: with shares of classes as labels.
+            rates: one a batch.
+            seen: is given each batch's labels and logits; None where nobody asks for them.
+        """
         sums, images = [], 0
         for number, (inputs, labels) in enumerate(batches):
             images += len(labels)
@@ -218,9 +259,15 @@ class _Steps:
             # oneDNN takes no empty part, as of a last batch of one image.
             kind = (rates is not None, min(self._shards, len(labels)))
             if kind not in self._traced:
-                step = self._validation_step if rates is None else self._training_step
+                step: Callable[..., Any] = self._training_step
+                if rates is None:
+                    step = self._validation_step if seen is None else self._seen_step
                 self._traced[kind] = _trace(partial(step, kind[1]), given)
-            sums.append(self._traced[kind](*given))
+            found = self._traced[kind](*given)
+            if seen is not None:
+                found, logits = found
+                seen.append((labels, logits.numpy()))
+            sums.append(found)
         # Read at the end: before, the reading would wait for each step of a GPU.
         totals = np.asarray([pair.numpy() for pair in sums], np.float64).sum(axis=0)
         # In the loop of the heads, TensorFlow makes a multiplication of the division by the
@@ -265,11 +312,16 @@ class _Steps:
 
     def _validation_step(self, shards, inputs, labels):
         """Return the sums of losses and of images classified right, float32 (2,)."""
-        parts = []
+        return self._seen_step(shards, inputs, labels)[0]
+
+    def _seen_step(self, shards, inputs, labels):
+        """Return what `_validation_step` does, and the logits, float32 (batch, classes)."""
+        parts, seen = [], []
         for own_inputs, own_labels in _divided(inputs, labels, shards):
             logits = self._network(own_inputs, training=False)
-            parts.append(_sums(_cross_entropy(own_labels, logits), own_labels, logits))
-        return tf.add_n(parts)
+            parts.append(_sums(cross_entropies(own_labels, logits), own_labels, logits))
+            seen.append(logits)
+        return tf.add_n(parts), tf.concat(seen, axis=0)
 
     def _losses(self, labels, logits):
         """Return what training minimises for each image, shape (batch,)."""
@@ -277,7 +329,10 @@ class _Steps:
         if self._smoothing:
             # As Keras does it.
             smoothed = labels * (1 - self._smoothing) + self._smoothing / labels.shape[-1]
-        return _cross_entropy(smoothed, logits)
+        losses = self._loss.of_labels(smoothed, logits)
+        if self._class_weights is None:
+            return losses
+        return weighted(losses, labels, self._class_weights)
 
 
 def _trace(step: Callable[..., tf.Tensor], given: list[Any]) -> Callable[..., tf.Tensor]:
@@ -297,11 +352,6 @@ def _divided(inputs, labels, shards):
         start, end = images * shard // shards, images * (shard + 1) // shards
         own = [one[start:end] for one in floats]
         yield own[0] if len(own) == 1 else own, labels[start:end]
-
-
-def _cross_entropy(labels, logits):
-    """Return each image's cross-entropy with its shares of classes, shape (batch,)."""
-    return tf.nn.softmax_cross_entropy_with_logits(labels=labels, logits=logits)
 
 
 def _sums(losses, labels, logits):

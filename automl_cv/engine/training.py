@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -13,12 +13,16 @@ import tensorflow as tf
 
 from automl_cv.catalog.augmentations import Augmentation
 from automl_cv.catalog.heads import HEADS
+from automl_cv.catalog.losses import LOSSES
+from automl_cv.catalog.metrics import ACCURACY
 from automl_cv.catalog.optimizers import OPTIMIZERS
 from automl_cv.catalog.schedules import SCHEDULES
 from automl_cv.engine.head import describe
 from automl_cv.engine.loop import Loop, kind_of
+from automl_cv.engine.losses import Loss, balanced_weights
 from automl_cv.engine.runtime import as_tensor
 from automl_cv.engine.schedules import Plan, Schedule
+from automl_cv.engine.scores import scored
 from automl_cv.engine.views import Shown, Views
 from automl_cv.features import view_name
 from automl_cv.history import Epoch, History, StopReason
@@ -64,6 +68,11 @@ class TrainingTask:
         schedule: an entry of the table of schedules.
         schedule_parameters: parameters of the schedule, by name; likewise.
         mixing: operations of level "features", which mix the images of a batch.
+        loss: an entry of the table of losses.
+        loss_parameters: parameters of the loss, by name; defaults hold for the rest.
+        class_weight: "balanced" multiplies each image's training loss by a weight of its
+            class, the higher the fewer images it has; None by nothing.
+        metric: an entry of the table of metrics: what says which epoch is the best.
     """
 
     optimizer: str
@@ -77,6 +86,10 @@ class TrainingTask:
     schedule: str = "constant"
     schedule_parameters: Mapping[str, Any] = field(default_factory=dict)
     mixing: Augmentation = Augmentation()
+    loss: str = "cross_entropy"
+    loss_parameters: Mapping[str, Any] = field(default_factory=dict)
+    class_weight: Literal["balanced"] | None = None
+    metric: str = ACCURACY
 
 
 @dataclass(frozen=True)
@@ -150,7 +163,7 @@ class HeadTrainer:
             if not epoch.is_finite:
                 stop, error = "diverged", f"the loss is not finite in epoch {number}"
                 break
-            if replay or best is None or epoch.val_accuracy > best.val_accuracy:
+            if replay or best is None or epoch.merit > best.merit:
                 best, weights = epoch, loop.weights()
             stop = on_epoch(epoch)
             if stop is not None:
@@ -182,7 +195,7 @@ class HeadTrainer:
             tf.constant(rates),
             *map(tf.constant, shares),
         ).numpy()
-        return Epoch(
+        epoch = Epoch(
             epoch=number,
             accuracy=float(accuracy),
             val_accuracy=float(val_accuracy),
@@ -191,6 +204,8 @@ class HeadTrainer:
             learning_rate=float(rates[-1]),
             seconds=time.perf_counter() - started,
         )
+        known = self._data.validation_labels
+        return scored(epoch, task.metric, known, lambda: loop.probabilities(self._features))
 
     def _targets(
         self, loop: Loop, task: TrainingTask, shown: Shown, order: np.ndarray, epoch: int
@@ -212,7 +227,12 @@ class HeadTrainer:
     def _loop(self, task: TrainingTask, mixings: int | None) -> Loop:
         """Return the loop of the task's kind, set back to the task's first state."""
         head_parameters = HEADS[task.head].completed(task.head_parameters)
-        kind = kind_of(task.optimizer, task.head, head_parameters, mixings)
+        loss_parameters = LOSSES[task.loss].completed(task.loss_parameters)
+        kind = (
+            *kind_of(task.optimizer, task.head, head_parameters, mixings),
+            ("loss", task.loss, *sorted(loss_parameters.items())),
+            ("class_weight", task.class_weight),
+        )
         if kind not in self._loops:
             self._loops[kind] = Loop(
                 task.optimizer,
@@ -222,6 +242,8 @@ class HeadTrainer:
                 self._data.validation,
                 self._data.validation_labels,
                 mixings,
+                loss_of(task),
+                class_weights_of(task, self._data.train_labels, self._data.classes),
             )
         loop = self._loops[kind]
         own = OPTIMIZERS[task.optimizer].completed(task.optimizer_parameters)
@@ -242,6 +264,24 @@ def schedule_of(task: TrainingTask, images: int) -> Schedule:
         **entry.completed(task.schedule_parameters),
     )
     return schedule
+
+
+def loss_of(task: TrainingTask) -> Loss:
+    """Return what a task minimises."""
+    entry = LOSSES[task.loss]
+    loss: Loss = entry.load()(**entry.completed(task.loss_parameters))
+    return loss
+
+
+def class_weights_of(task: TrainingTask, labels: np.ndarray, classes: int) -> np.ndarray | None:
+    """Return what a task multiplies the loss of each class's images by; None for nothing.
+
+    Args:
+        task: says whether there are weights.
+        labels: class indices of the training images, int32.
+        classes: number of classes.
+    """
+    return None if task.class_weight is None else balanced_weights(labels, classes)
 
 
 def new_optimizer(task: TrainingTask) -> keras.Optimizer:

@@ -127,6 +127,10 @@ def _settings(manifest: Manifest) -> dict[str, Any]:
     own = {name: _named(stage[name]) for name in (trained, "schedule") if name in stage}
     if stage.get("fine_tune"):
         own["fine_tune"] = _pairs(stage["fine_tune"])
+    if (loss := stage.get("loss", {})).get("name", "cross_entropy") != "cross_entropy":
+        own["loss"] = _named(loss)
+    if stage.get("class_weight"):
+        own["class_weight"] = str(stage["class_weight"])
     if stage.get("augmentation"):
         views = f"{stage['views']} views"
         if manifest.kind == "network" or stage["views"] == "online":

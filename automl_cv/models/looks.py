@@ -32,7 +32,7 @@ class Look(BaseModel):
         part: which of the source's images.
         images: how many.
         network: hash of the evaluated network.
-        metrics: what was measured, by the names of `scoring.METRICS`.
+        metrics: what was measured, by the names of the table of metrics.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")

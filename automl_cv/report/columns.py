@@ -113,7 +113,9 @@ def of_parameter(name: str) -> Column:
 COLUMNS: Table[Column] = Table(
     "column",
     [
-        Column(name="rank", about="place by validation accuracy", heading="#"),
+        Column(
+            name="rank", about="place by validation accuracy, or by the study's metric", heading="#"
+        ),
         Column(
             name="tie",
             about="whether chance explains the distance to the first",
@@ -132,7 +134,7 @@ COLUMNS: Table[Column] = Table(
         Column(name="epochs", about="passes over the training images", heading="epochs", drop=1),
         Column(
             name="best_epoch",
-            about="epoch of the highest validation accuracy; all figures are of it",
+            about="epoch of the best validation accuracy or metric; all figures are of it",
             heading="best",
             drop=4,
         ),

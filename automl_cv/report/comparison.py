@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from automl_cv.catalog.metrics import ACCURACY, MetricEntry
 from automl_cv.registry import Table
 from automl_cv.report.columns import Column, accuracy, ends, signed
 from automl_cv.report.document import Report, grid_of, printable, title_of
@@ -101,7 +102,7 @@ PAIR_COLUMNS: Table[Column] = Table(
         ),
         Column(
             name="difference",
-            about="of the validation accuracies",
+            about="of the validation accuracies, or of the study's metric",
             heading="difference",
             format=signed,
         ),
@@ -145,20 +146,35 @@ def compose_comparison(read: RunTrials, *, stage: str | None = None) -> Report:
         UserError: there is no such stage.
     """
     pairs = pairs_of(read, stage)
-    frame = pairs_frame(pairs)
+    metric = read.facts.metric
+    frame = pairs_frame(pairs, metric)
     own = [column for column in PAIR_COLUMNS if column.in_data and column.name not in frame]
     frame = frame.assign(**{one.name: one.load()(one.name, frame, pairs) for one in own})
     shown = [column for column in PAIR_COLUMNS if column.drop is not None]
+    if metric.name != ACCURACY:
+        shown.insert(2, _both_column(metric))
     return Report(
         title=f"{title_of(read, stage)} · retrained trials compared",
         warnings=tuple(map(printable, read.facts.warnings)),
         table=grid_of(shown, frame, pairs),
-        footnotes=tuple(_footnotes(pairs)),
+        footnotes=tuple(_footnotes(pairs, metric)),
         sections=(),
         notes=(),
         frames={"comparisons": frame},
         facts=read.facts,
         run=read.run.name,
+    )
+
+
+def _both_column(metric: MetricEntry) -> Column:
+    """Return the column of a metric that is not accuracy."""
+    return Column(
+        name=f"{metric.name}_of_both",
+        about=f"mean {metric.about} on validation images, of one and of the other",
+        heading=metric.heading,
+        target=f"{HERE}:both",
+        folds=True,
+        in_data=False,
     )
 
 
@@ -177,13 +193,16 @@ def _stage_of(source: str) -> str:
     return source.rpartition("/")[0]
 
 
-def _footnotes(pairs: Sequence[Pair]) -> list[str]:
+def _footnotes(pairs: Sequence[Pair], metric: MetricEntry) -> list[str]:
     if not pairs:
         return [NOTHING]
     lines = [
         "figures are means over the repeats at their best epochs, of one / the other; a verdict "
         "is 95 % sure at most, and each row has a chance of its own to be wrong"
     ]
+    if metric.name != ACCURACY:
+        better = "more" if metric.direction == "maximize" else "less"
+        lines.append(f"differences and verdicts are of {metric.about}; {better} is better")
     methods = {pair.method for pair in pairs}
     if "paired t" in methods:
         lines.append(

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from automl_cv.catalog.metrics import METRICS
 from automl_cv.data.ledger import counted
 from automl_cv.models.evaluation import ALL, Evaluation
 from automl_cv.models.looks import Look
@@ -18,7 +19,7 @@ from automl_cv.report.columns import MISSING, Column
 from automl_cv.report.document import Document, Grid, Section, free_text, printable
 from automl_cv.report.layout import lay_out
 from automl_cv.report.markdown import as_markdown
-from automl_cv.scoring import BINS, CONFIDENCE, METRICS, Measured
+from automl_cv.scoring import BINS, CONFIDENCE, Measured
 
 WRONG_LISTED = 10  # of the most confidently wrong images, in the tables
 MATRIX_WIDTH = 100  # characters; a wider confusion matrix gives way to its largest entries
@@ -122,7 +123,7 @@ def compose(evaluation: Evaluation) -> Document:
     figures = Grid(
         (_text("metric"), _number("value"), _number("95 % interval")),
         tuple(
-            (METRICS[name], MISSING, MISSING) if one is None else (METRICS[name], *_figures(one))
+            (METRICS[name].about, *((MISSING, MISSING) if one is None else _figures(one)))
             for name, one in scores.metrics.items()
         ),
     )

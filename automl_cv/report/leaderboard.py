@@ -9,9 +9,10 @@ from typing import Any
 
 import pandas as pd
 
+from automl_cv.catalog.metrics import ACCURACY, MetricEntry
 from automl_cv.data.ledger import counted
 from automl_cv.errors import UserError, suggest
-from automl_cv.report.columns import COLUMNS, MISSING, TIE, Column, of_parameter, text
+from automl_cv.report.columns import COLUMNS, MISSING, TIE, Column, accuracy, of_parameter, text
 from automl_cv.report.document import (
     Grid,
     Report,
@@ -48,7 +49,7 @@ def compose(
     """
     board = _with_own_columns(ranked_frame(read), read.ranked)
     if sort is not None:
-        board = _sorted(board, sort)
+        board = _sorted(board, sort, read.facts.metric)
     n_ranked, board = len(board), board if top is None else board.head(top)
     records = [read.ranked[index] for index in board.index]
     board = board.reset_index(drop=True)
@@ -57,7 +58,7 @@ def compose(
     return Report(
         title=title_of(read, stage),
         warnings=tuple(map(printable, facts.warnings)),
-        table=_leaderboard(board, records, facts, read.ranked[0].value if read.ranked else None),
+        table=_leaderboard(board, records, facts, _best_accuracy(read)),
         footnotes=tuple(_footnotes(board, n_ranked, facts)),
         sections=(
             Section("trials without a result", _unfinished(rest, read.unranked)),
@@ -65,13 +66,33 @@ def compose(
         ),
         notes=(
             *_narrowing_lines(facts.narrowed),
-            *map(printable, finalist_lines(compare(read.repeated, facts))),
+            *map(printable, finalist_lines(compare(read.repeated, facts), facts.metric)),
             *map(printable, facts.notes),
             *_ledger_lines(facts.ledger),
         ),
         frames={"trials": board, "unfinished": rest},
         facts=facts,
         run=read.run.name,
+    )
+
+
+def _best_accuracy(read: RunTrials) -> float | None:
+    """Return the first trial's accuracy where trials are ranked by it."""
+    if not read.ranked or read.facts.metric.name != ACCURACY:
+        return None
+    return read.ranked[0].value
+
+
+def _metric_column(metric: MetricEntry) -> Column:
+    """Return the column of a metric; of accuracy, the table's own."""
+    if metric.name == ACCURACY:
+        return COLUMNS["val_accuracy"]
+    return Column(
+        name=metric.name,
+        about=f"{metric.about} on validation images",
+        heading=metric.heading,
+        format=accuracy,
+        largest_first=metric.direction == "maximize",
     )
 
 
@@ -83,10 +104,11 @@ def _with_own_columns(board: pd.DataFrame, records: Sequence[TrialRecord]) -> pd
     )
 
 
-def _sorted(board: pd.DataFrame, name: str) -> pd.DataFrame:
+def _sorted(board: pd.DataFrame, name: str, metric: MetricEntry) -> pd.DataFrame:
     if name not in board:
         raise UserError(f"--sort: unknown column {name!r}: {suggest(name, board.columns)}")
-    largest_first = name in COLUMNS and COLUMNS[name].largest_first
+    columns = {column.name: column for column in (*COLUMNS, _metric_column(metric))}
+    largest_first = name in columns and columns[name].largest_first
     return board.sort_values(name, ascending=not largest_first, kind="stable", na_position="last")
 
 
@@ -94,15 +116,19 @@ def _leaderboard(
     board: pd.DataFrame, records: Sequence[TrialRecord], facts: StudyFacts, best: float | None
 ) -> Grid:
     pruned = frozenset(index for index, record in enumerate(records) if record.state == "pruned")
-    grid = grid_of(_shown_columns(board), board, records, pruned)
+    grid = grid_of(_shown_columns(board, facts.metric), board, records, pruned)
     foot = _reference_cells(grid.columns, facts, best) if facts.reference else None
     return replace(grid, foot=foot)
 
 
-def _shown_columns(board: pd.DataFrame) -> list[Column]:
+def _shown_columns(board: pd.DataFrame, metric: MetricEntry) -> list[Column]:
     """Return the columns of a table for people; further parameters follow on momentum."""
     shown = [column for column in COLUMNS if column.drop is not None]
-    further = [of_parameter(name) for name in board.columns if name not in COLUMNS]
+    own = _metric_column(metric)
+    if own not in shown:
+        shown.insert(shown.index(COLUMNS["val_accuracy"]), own)
+    known = {*COLUMNS.names, own.name}
+    further = [of_parameter(name) for name in board.columns if name not in known]
     place = next(i for i, column in enumerate(shown) if column.name == "momentum") + 1
     return [*shown[:place], *further, *shown[place:]]
 
@@ -130,9 +156,17 @@ def _footnotes(board: pd.DataFrame, n_ranked: int, facts: StudyFacts) -> list[st
     lines = []
     if len(board) < n_ranked:
         lines.append(f"{len(board)} of {counted(n_ranked, 'trial')} shown")
-    lines.append("figures are of each trial's epoch of highest validation accuracy")
+    metric = facts.metric
+    extreme = "highest" if metric.direction == "maximize" else "lowest"
+    lines.append(f"figures are of each trial's epoch of {extreme} validation {metric.about}")
     if facts.n_validation:
         lines.append(f"{COLUMNS['interval'].heading}: interval of val acc (Wilson 1927)")
+    if metric.name != ACCURACY:
+        lines.append(
+            f"trials are ranked by {metric.about}; no ties are shown, as the interval that tells "
+            "them (Newcombe 1998) holds for accuracy alone"
+        )
+    elif facts.n_validation:
         lines.append(
             f"{TIE} can't be told apart from the first: the 95 % interval of the difference on "
             f"{counted(facts.n_validation, 'validation image')} holds 0 (Newcombe 1998)"

@@ -34,14 +34,14 @@ def fine_tune(trainers: Trainers, order: messages.Train, on_epoch: OnEpoch) -> T
     assert order.stage.fine_tune is not None and order.head_stage is not None
     started = time.perf_counter()
     head = trainers.trainer(order.stage, order.parameters, order.fold).train(
-        task_of(order.head_stage, order.parameters, order.seed),
+        task_of(order.head_stage, order.parameters, order.seed, trainers.metric),
         plateau(order.head_stage),
         trainers.views(order.head_stage, order.parameters),
     )
     if not head.weights:
         error = "the head that fine-tuning begins with: " + str(head.history.error)
         return replace(head, history=replace(head.history, epochs=(), error=error))
-    task = tuning_task(order.stage, order.parameters, order.seed)
+    task = tuning_task(order.stage, order.parameters, order.seed, trainers.metric)
     result = (
         trainers.tuner(order.stage, order.parameters, order.fold)
         .trainer(head.weights)
@@ -51,10 +51,12 @@ def fine_tune(trainers: Trainers, order: messages.Train, on_epoch: OnEpoch) -> T
     return replace(result, history=replace(result.history, seconds=seconds))
 
 
-def tuning_task(stage: Stage, parameters: Mapping[str, Value], seed: int) -> TrainingTask:
+def tuning_task(
+    stage: Stage, parameters: Mapping[str, Value], seed: int, metric: str
+) -> TrainingTask:
     """Return what a trial fine-tunes, at its lowered rate; see `objective.task_of`."""
     assert stage.fine_tune is not None
-    task = task_of(stage, parameters, seed)
+    task = task_of(stage, parameters, seed, metric)
     return replace(task, learning_rate=task.learning_rate * stage.fine_tune.rate_factor)
 
 
@@ -74,7 +76,7 @@ def plateau(stage: Stage) -> OnEpoch:
     trial = study.ask()
 
     def on_epoch(epoch: Epoch) -> StopReason | None:
-        trial.report(epoch.val_accuracy, epoch.epoch)
+        trial.report(epoch.merit, epoch.epoch)
         return "plateau" if trial.should_prune() else None
 
     return on_epoch

@@ -139,7 +139,7 @@ def _fine_tuned(
     networks, histories, logits = [], [], []
     for seed in order.seeds:
         head = _head(order, seed, searched, whole)
-        task = tuning_task(order.stage, order.parameters, seed)
+        task = tuning_task(order.stage, order.parameters, seed, order.metric)
         trained = tuner.trainer(head.weights).train(task, on_epoch, replay=order.replay)
         result = finished(trained)
         tuned = tuner.network(task, head.weights)
@@ -161,7 +161,7 @@ def _head(order: messages.Fit, seed: int, searched: Trainers, whole: Trainers) -
     """
     stage = order.head_stage
     assert stage is not None
-    task = task_of(stage, order.parameters, seed)
+    task = task_of(stage, order.parameters, seed, order.metric)
     found = searched.trainer(stage, order.parameters, None).train(
         task, plateau(stage), searched.views(stage, order.parameters)
     )
@@ -179,7 +179,7 @@ def _trainers(order: messages.Fit, report: Progress, *, whole: bool) -> Trainers
 
 
 def _prepare(order: messages.Fit) -> messages.Prepare:
-    return messages.Prepare(order.images, order.backbone, order.cache_dir, order.seed)
+    return messages.Prepare(order.images, order.backbone, order.cache_dir, order.seed, order.metric)
 
 
 def _difference(path: Path, files: list[Path], expected: np.ndarray) -> float:

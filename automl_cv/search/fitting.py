@@ -96,6 +96,7 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
                     seeds=seeds,
                     replay=winner.replay,
                     path=temporary.absolute() / folder.NETWORK,
+                    metric=study.metric,
                     head_stage=head_stage(
                         stage, {one.name: one for one in study.stages}, winner.searched[0]
                     ),

@@ -65,7 +65,7 @@ class Networks:
         folds = stage.retrain.folds if stage.retrain is not None else None
         rows = division(self._given.images, self._given.seed, folds, order.fold)
         trainer = self.trainer(stage.augmentation_of(order.parameters), *rows)
-        task = task_of(stage, order.parameters, order.seed)
+        task = task_of(stage, order.parameters, order.seed, self._given.metric)
         return trainer.train(task, on_epoch, order.checkpoint)
 
     def trainer(
@@ -90,7 +90,7 @@ class Networks:
         )
         data = NetworkData(
             training_batch=pictures.training_batch,
-            training_images=len(train),
+            training_labels=images.labels[train],
             validation_batch=pictures.validation_batch,
             validation_images=len(validation),
             classes=len(images.classes),

@@ -91,7 +91,7 @@ class StageMemory:
                 value=value,
                 params=dict(parameters),
                 distributions=self.distributions_of(parameters),
-                intermediate_values={e.epoch: e.val_accuracy for e in history.epochs},
+                intermediate_values={e.epoch: e.merit for e in history.epochs},
                 system_attrs=dict(system_attributes),
             )
         )
@@ -154,7 +154,7 @@ class StageMemory:
     def after(self, trial: int, epoch: Epoch) -> StopReason | None:
         """Report an epoch of a running trial; return why it should stop, or None to go on."""
         running = self._running[trial]
-        running.report(epoch.val_accuracy, epoch.epoch)
+        running.report(epoch.merit, epoch.epoch)
         return self._stop if running.should_prune() else None
 
     def finish(self, trial: int, history: History) -> None:

@@ -46,12 +46,14 @@ class Prepare:
         backbone: the study's own; trials that draw another one need PrepareFeatures.
         cache_dir: where they are kept.
         seed: the study's; views and folds derive from it.
+        metric: the study's, an entry of the table of metrics.
     """
 
     images: Images
     backbone: Backbone
     cache_dir: Path
     seed: int
+    metric: str
 
 
 @dataclass(frozen=True)
@@ -216,6 +218,7 @@ class Fit:
         seeds: of the trainings whose logits are averaged.
         replay: the epochs of the search to go by, the last of them the best.
         path: the file of the network.
+        metric: the study's; where a head's best epoch has to be found again, it goes by it.
         head_stage: see `Train`.
     """
 
@@ -228,6 +231,7 @@ class Fit:
     seeds: tuple[int, ...]
     replay: tuple[Epoch, ...]
     path: Path
+    metric: str
     head_stage: Stage | None = None
 
 

@@ -30,9 +30,9 @@ Held = tuple[int, Any]  # number of a trial, and its value of the parameter at h
 def best_trials(trials: Sequence[TrialRecord], top: int) -> list[TrialRecord]:
     """Return the best trials that have a result, best first.
 
-    Highest validation accuracy at the best epoch, then lowest validation loss there, then
-    the earlier trial. Pruned trials follow on the complete ones, whatever their accuracy:
-    nobody knows what they would have reached.
+    Highest merit at the best epoch (validation accuracy, or the study's metric), then lowest
+    validation loss there, then the earlier trial. Pruned trials follow on the complete ones,
+    whatever their merit: nobody knows what they would have reached.
 
     Args:
         trials: of one stage.
@@ -46,7 +46,7 @@ def _merit(record: TrialRecord) -> tuple[bool, float, float, int]:
     assert record.best is not None, "ranked trials have a best epoch"
     return (
         record.state != "complete",
-        -record.best.val_accuracy,
+        -record.best.merit,
         record.best.val_loss,
         record.trial,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from automl_cv.catalog.heads import HEADS
+from automl_cv.catalog.metrics import ACCURACY
 from automl_cv.catalog.networks import NETWORKS
 from automl_cv.catalog.optimizers import OPTIMIZERS
 from automl_cv.catalog.schedules import SCHEDULES
@@ -15,14 +16,18 @@ from automl_cv.space import Value
 from automl_cv.stage import Stage
 
 
-def task_of(stage: Stage, parameters: Mapping[str, Value], seed: int) -> TrainingTask:
+def task_of(
+    stage: Stage, parameters: Mapping[str, Value], seed: int, metric: str = ACCURACY
+) -> TrainingTask:
     """Return what a trial of `stage` trains.
 
     Args:
-        stage: gives epochs, head or network, and schedule, and what is set of their parameters.
+        stage: gives epochs, head or network, schedule, loss and class weights, and what is set of
+            their parameters.
         parameters: drawn from the stage's space, which was checked to hold what is needed;
             they win over what the stage sets.
         seed: of weights, order and dropout.
+        metric: the study's, an entry of the table of metrics.
     """
     optimizer = str(parameters["optimizer"])
     schedule = stage.schedule
@@ -46,6 +51,10 @@ def task_of(stage: Stage, parameters: Mapping[str, Value], seed: int) -> Trainin
             SCHEDULES[schedule.name].parameters, schedule.parameters, parameters
         ),
         mixing=stage.augmentation_of(parameters).of_level("features"),
+        loss=stage.loss.name,
+        loss_parameters=stage.loss.parameters,
+        class_weight=stage.class_weight,
+        metric=metric,
     )
 
 
@@ -56,6 +65,7 @@ def run_trial(
     seed: int,
     on_epoch: OnEpoch,
     views: Views | None = None,
+    metric: str = ACCURACY,
 ) -> TrainingResult:
     """Train one trial; `on_epoch` is told each epoch and may stop it."""
-    return trainer.train(task_of(stage, parameters, seed), on_epoch, views)
+    return trainer.train(task_of(stage, parameters, seed, metric), on_epoch, views)

@@ -167,6 +167,7 @@ def _prepare(
             classes=images.classes,
         ),
         backbone=study.backbone,
+        metric=study.metric,
         cache_dir=options.cache_dir,
         seed=study.seed,
     )

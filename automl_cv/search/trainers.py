@@ -52,6 +52,7 @@ class Trainers:
         whole: bool = False,
     ) -> None:
         self._given = given
+        self.metric = given.metric
         self._report = report
         self._tell = tell
         self._whole = whole

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median_high
+from statistics import mean, median_high
 from typing import Any
 
+from automl_cv.catalog.metrics import ACCURACY
 from automl_cv.data.ledger import counted
 from automl_cv.errors import AutomlError, UserError
 from automl_cv.history import Epoch
@@ -73,13 +74,14 @@ def choose(storage: str, study: str, trial: str | None = None) -> tuple[RunTrial
         why = f"the one trained again in stage {best.stage}"
         if len(best.finalists) > 1:
             why = (
-                f"the first of {len(best.finalists)} by the mean validation accuracy over "
-                f"{_over(best, first)} in stage {best.stage}"
+                f"the first of {len(best.finalists)} by the mean validation "
+                f"{read.facts.metric.about} over {_over(best, first)} in stage {best.stage}"
             )
         if others:
-            means = (f"{one.stage} {one.finalists[0].accuracy.mean:.4f}" for one in others)
+            value = read.facts.metric.score
+            means = (f"{one.stage} {value(one.finalists[0].merit.mean):.4f}" for one in others)
             why += (
-                f", whose best mean, {first.accuracy.mean:.4f}, is the highest of the stages that "
+                f", whose best mean, {value(first.merit.mean):.4f}, is the best of the stages that "
                 f"train again ({', '.join(means)})"
             )
         return read, _repeated(read, best, first, why)
@@ -88,7 +90,8 @@ def choose(storage: str, study: str, trial: str | None = None) -> tuple[RunTrial
             f"{read.run.name} has no trial with a result; `automl-cv report {read.run.name}` "
             "says why"
         )
-    why = f"the first of {len(read.ranked)} trials by validation accuracy at their best epochs"
+    name = read.facts.metric.about
+    why = f"the first of {len(read.ranked)} trials by validation {name} at their best epochs"
     return read, _single(read, read.ranked[0], why)
 
 
@@ -121,12 +124,11 @@ def _single(read: RunTrials, record: TrialRecord, why: str) -> Winner:
 
 def _repeated(read: RunTrials, again: Retrained, one: Finalist, why: str) -> Winner:
     """Return a trial with all its repeats in a stage."""
-    low, high, over = _of_images(read, one.accuracy.mean)
-    if math.isfinite(one.accuracy.low):
-        low, high, over = one.accuracy.low, one.accuracy.high, _over(again, one)
-    validation = Validation(
-        accuracy=one.accuracy.mean, low=low, high=high, loss=one.val_loss, over=over
-    )
+    accuracy = mean(one.accuracies.values())
+    low, high, over = _of_images(read, accuracy)
+    if read.facts.metric.name == ACCURACY and math.isfinite(one.merit.low):
+        low, high, over = one.merit.low, one.merit.high, _over(again, one)
+    validation = Validation(accuracy=accuracy, low=low, high=high, loss=one.val_loss, over=over)
     own = [
         record
         for record in read.repeated
@@ -165,9 +167,9 @@ def _of_images(read: RunTrials, accuracy: float) -> tuple[float | None, float | 
 
 
 def _merit(again: Retrained) -> tuple[float, float]:
-    """Return what stages are ordered by: of their first, the highest accuracy, the lowest loss."""
+    """Return what stages are ordered by: of their first, the highest merit, the lowest loss."""
     first = again.finalists[0]
-    return -first.accuracy.mean, first.val_loss
+    return -first.merit.mean, first.val_loss
 
 
 def _over(again: Retrained, one: Finalist) -> str:

@@ -82,7 +82,9 @@ class _Worker:
             return messages.Trained(result.history, result.optimizer_config)
         trainer = self._trainers.trainer(order.stage, order.parameters, order.fold)
         views = self._trainers.views(order.stage, order.parameters, order.fold)
-        result = run_trial(trainer, order.stage, order.parameters, order.seed, ask, views)
+        result = run_trial(
+            trainer, order.stage, order.parameters, order.seed, ask, views, self._trainers.metric
+        )
         return messages.Trained(result.history, result.optimizer_config)
 
 

@@ -12,6 +12,7 @@ from itertools import combinations
 from statistics import mean
 from typing import Any, Literal
 
+from automl_cv.catalog.metrics import ACCURACY
 from automl_cv.store.records import StudyFacts, TrialRecord
 from automl_cv.store.repeats import (
     Interval,
@@ -36,9 +37,11 @@ class Finalist:
     Args:
         source: stage and number of the trial that was retrained.
         parameters: its parameters, `source` and `repeat` left out.
-        values: validation accuracy at the best epoch, by repeat.
+        values: merit of the best epoch, by repeat: validation accuracy, or the study's metric
+            turned so that higher is better.
+        accuracies: validation accuracy there, by repeat.
         losses: validation loss there, by repeat.
-        accuracy: validation accuracy over the repeats.
+        merit: over the repeats.
         behind_first: how far it lies behind the first one; None for the first itself and
             where they have no fold in common.
     """
@@ -46,8 +49,9 @@ class Finalist:
     source: str
     parameters: Mapping[str, Any]
     values: Mapping[int, float]
+    accuracies: Mapping[int, float]
     losses: Mapping[int, float]
-    accuracy: Interval
+    merit: Interval
     behind_first: Interval | None = None
 
     @property
@@ -69,7 +73,8 @@ class Retrained:
         stage: its name.
         head: what learned from the features; empty where it is not known.
         folds: number of cross-validation folds the repeats stand for; None for seeds.
-        n_images: images that validate one repeat; None where it is not known.
+        n_images: images that validate one repeat; None where it is not known, and where the
+            metric is not accuracy, which alone is a whole number of images.
         finalists: its trials, best first.
     """
 
@@ -88,7 +93,8 @@ class Side:
         stage: the stage that trained the trial again.
         source: the trial.
         head: what learned from the features.
-        val_accuracy: mean over the repeats that count, at the best epochs.
+        merit: mean over the repeats that count, at the best epochs.
+        val_accuracy: likewise.
         val_loss: likewise.
         n_repeats: how many repeats that are.
     """
@@ -96,6 +102,7 @@ class Side:
     stage: str
     source: str
     head: str
+    merit: float
     val_accuracy: float
     val_loss: float
     n_repeats: int
@@ -111,7 +118,7 @@ class Pair:
             searched stage and the best from another; "places": its first and its second.
         left: the one that may be better.
         right: the one it is compared with.
-        difference: left's validation accuracy less right's.
+        difference: left's merit less right's.
         over: what the repeats are.
         method: how the interval was made.
     """
@@ -178,7 +185,7 @@ def compare(repeated: Sequence[TrialRecord], facts: StudyFacts) -> Comparison:
 def finalists(
     records: Sequence[TrialRecord], *, folds: int | None, n_images: int | None = None
 ) -> list[Finalist]:
-    """Return the retrained trials by mean validation accuracy, then by mean validation loss.
+    """Return the retrained trials by mean merit, then by mean validation loss.
 
     Args:
         records: trials of one stage that retrains.
@@ -191,7 +198,7 @@ def finalists(
             of_source = groups.setdefault(str(record.parameters[SOURCE]), {})
             of_source[int(record.parameters[REPEAT])] = record
     found = [_finalist(source, group, folds, n_images) for source, group in groups.items()]
-    found.sort(key=lambda one: (-one.accuracy.mean, one.val_loss))
+    found.sort(key=lambda one: (-one.merit.mean, one.val_loss))
     return [
         replace(one, behind_first=_apart(found[0], one, folds, n_images)) if place else one
         for place, one in enumerate(found)
@@ -202,7 +209,7 @@ def _retrained(
     name: str, records: Sequence[TrialRecord], declared: Mapping[str, Any], facts: StudyFacts
 ) -> Retrained:
     folds = (declared.get("retrain") or {}).get("folds")
-    n_images = facts.n_validation
+    n_images = facts.n_validation if facts.metric.name == ACCURACY else None
     if folds and n_images:
         n_images = (n_images + facts.split_sizes.get("train", 0)) // folds
     return Retrained(
@@ -218,14 +225,15 @@ def _finalist(
     source: str, group: Mapping[int, TrialRecord], folds: int | None, n_images: int | None
 ) -> Finalist:
     best = {repeat: record.best for repeat, record in group.items()}
-    values = {repeat: epoch.val_accuracy for repeat, epoch in best.items() if epoch}
+    values = {repeat: epoch.merit for repeat, epoch in best.items() if epoch}
     own = next(iter(group.values())).parameters
     return Finalist(
         source=source,
         parameters={k: v for k, v in own.items() if k not in (SOURCE, REPEAT)},
         values=values,
+        accuracies={repeat: epoch.val_accuracy for repeat, epoch in best.items() if epoch},
         losses={repeat: epoch.val_loss for repeat, epoch in best.items() if epoch},
-        accuracy=interval(list(values.values()), folds=folds, least_variance=rounding(n_images)),
+        merit=interval(list(values.values()), folds=folds, least_variance=rounding(n_images)),
     )
 
 
@@ -300,7 +308,8 @@ def _side(stage: Retrained, one: Finalist, repeats: set[int] | None) -> Side:
         stage=stage.stage,
         source=one.source,
         head=stage.head,
-        val_accuracy=mean(one.values[repeat] for repeat in counted),
+        merit=mean(one.values[repeat] for repeat in counted),
+        val_accuracy=mean(one.accuracies[repeat] for repeat in counted),
         val_loss=mean(one.losses[repeat] for repeat in counted),
         n_repeats=len(counted),
     )

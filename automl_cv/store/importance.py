@@ -183,7 +183,7 @@ def _evaluated(
     }
     axes = {name: axis for name, axis in axes.items() if not axis.distribution.single()}
     if len({record.value for record in records}) == 1:
-        return replace(group, reason="all trials have the same validation accuracy")
+        return replace(group, reason="all trials have the same result")
     if len(axes) == 1:
         return replace(group, reason="no other parameter varies")
     return replace(group, evaluation=evaluate(axes, records))

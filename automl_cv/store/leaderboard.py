@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 from optuna.storages import RDBStorage
 
+from automl_cv.catalog.metrics import ACCURACY
 from automl_cv.history import Epoch
 from automl_cv.store.comparison import SOURCE
 from automl_cv.store.course import course_lines, outdone_lines
@@ -121,9 +122,11 @@ def leaderboard(
     Returns:
         One row a trial. rank; stage, trial (the slot), model; a column for each parameter,
         missing where a trial has none; epochs (run), best_epoch; at the best epoch
-        accuracy, val_accuracy, its 95 % interval val_accuracy_low and _high (Wilson), loss,
+        accuracy, the study's metric under its name where it is not accuracy, val_accuracy, its
+        95 % interval val_accuracy_low and _high (Wilson), loss,
         val_loss; tied_with_first: whether its val_accuracy can't be told from the first
-        one's (`automl_cv.store.intervals.differs`); stop_reason; seconds; state.
+        one's (`automl_cv.store.intervals.differs`), missing where trials are ranked by another
+        metric; stop_reason; seconds; state.
 
     Raises:
         UserError: no such database, study or stage.
@@ -167,7 +170,8 @@ def epochs(
 
     Returns:
         One row an epoch: stage, trial, state, epoch (from 1), accuracy, val_accuracy, loss,
-        val_loss, learning_rate, seconds; by stage, trial and epoch.
+        val_loss, learning_rate, seconds, the study's metric where it is not accuracy; by stage,
+        trial and epoch.
 
     Raises:
         UserError: no such database, study or stage.
@@ -193,7 +197,12 @@ def epochs(
             "trial": _series((record.trial for record, _ in rows), "Int64"),
             "state": _series((record.state for record, _ in rows), "str"),
             "epoch": of_epoch("epoch", "Int64"),
-            **{name: of_epoch(name) for name in Epoch.__dataclass_fields__ if name != "epoch"},
+            **{
+                name: of_epoch(name)
+                for name in Epoch.__dataclass_fields__
+                if name not in ("epoch", "score")
+            },
+            **_metric_column(read.facts, [epoch for _, epoch in rows]),
         }
     )
 
@@ -211,12 +220,13 @@ def ranked_frame(read: RunTrials) -> pd.DataFrame:
             "epochs": _series((len(record.history.epochs) for record in records), "Int64"),
             "best_epoch": _series((epoch.epoch for epoch in best), "Int64"),
             "accuracy": _series((epoch.accuracy for epoch in best), "float64"),
+            **_metric_column(read.facts, best),
             "val_accuracy": _series((epoch.val_accuracy for epoch in best), "float64"),
             "val_accuracy_low": _series((low for low, _ in intervals), "float64"),
             "val_accuracy_high": _series((high for _, high in intervals), "float64"),
             "loss": _series((epoch.loss for epoch in best), "float64"),
             "val_loss": _series((epoch.val_loss for epoch in best), "float64"),
-            "tied_with_first": _series(_ties(best, read.facts.n_validation), "boolean"),
+            "tied_with_first": _series(_ties(best, read.facts), "boolean"),
             "stop_reason": _series((record.history.stop_reason for record in records), "str"),
             "seconds": _series((record.history.seconds for record in records), "float64"),
             "state": _series((record.state for record in records), "str"),
@@ -233,7 +243,9 @@ def unranked_frame(read: RunTrials) -> pd.DataFrame:
             "state": _series((record.state for record in records), "str"),
             **_parameters(records),
             "epochs": _series((len(record.history.epochs) for record in records), "Int64"),
-            "val_accuracy": _series((record.value for record in records), "float64"),
+            "val_accuracy": _series(
+                (record.best and record.best.val_accuracy for record in records), "float64"
+            ),
             "seconds": _series((record.history.seconds for record in records), "float64"),
             "reason": _series((record.reason for record in records), "str"),
         }
@@ -242,7 +254,7 @@ def unranked_frame(read: RunTrials) -> pd.DataFrame:
 
 def _merit(record: TrialRecord) -> tuple[float, float]:
     best = _best(record)
-    return -best.val_accuracy, best.val_loss
+    return -best.merit, best.val_loss
 
 
 def _best(record: TrialRecord) -> Epoch:
@@ -254,8 +266,18 @@ def _interval(val_accuracy: float, n_images: int | None) -> tuple[float | None, 
     return wilson(val_accuracy, n_images) if n_images else (None, None)
 
 
-def _ties(best: Sequence[Epoch], n_images: int | None) -> list[bool | None]:
-    if not n_images:
+def _metric_column(facts: StudyFacts, epochs: Sequence[Epoch]) -> dict[str, pd.Series[Any]]:
+    """Return the metric of epochs, under its name; nothing where it is accuracy."""
+    metric = facts.metric
+    if metric.name == ACCURACY:
+        return {}
+    values = (None if one.score is None else metric.score(one.score) for one in epochs)
+    return {metric.name: _series(values, "float64")}
+
+
+def _ties(best: Sequence[Epoch], facts: StudyFacts) -> list[bool | None]:
+    n_images = facts.n_validation
+    if not n_images or facts.metric.name != ACCURACY:
         return [None for _ in best]
     return [not differs(best[0].val_accuracy, epoch.val_accuracy, n_images) for epoch in best]
 

@@ -97,7 +97,7 @@ def read_trials(
 
 
 def write_curve(storage: RDBStorage, trial_id: int, epochs: Sequence[Epoch]) -> None:
-    """Store validation accuracy by epoch as intermediate values, in one transaction.
+    """Store the epochs' merits as intermediate values, in one transaction.
 
     Args:
         storage: the database.
@@ -107,7 +107,7 @@ def write_curve(storage: RDBStorage, trial_id: int, epochs: Sequence[Epoch]) -> 
     value_model = models.TrialIntermediateValueModel
     rows = []
     for epoch in epochs:
-        value, kind = value_model.intermediate_value_to_stored_repr(epoch.val_accuracy)
+        value, kind = value_model.intermediate_value_to_stored_repr(epoch.merit)
         rows.append(
             {
                 "trial_id": trial_id,

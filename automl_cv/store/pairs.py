@@ -9,8 +9,10 @@ from typing import Any
 import pandas as pd
 from optuna.storages import RDBStorage
 
+from automl_cv.catalog.metrics import ACCURACY, MetricEntry
 from automl_cv.store.comparison import Pair, compare
 from automl_cv.store.leaderboard import RunTrials, read_run
+from automl_cv.store.repeats import in_own_units
 
 _TYPES = {
     "kind": "str",
@@ -55,14 +57,16 @@ def comparison(
         (`automl_cv.store.comparison.Pair`); stage, source and head of the one that may be
         better, against_stage, against_source and against_head of the other; val_accuracy,
         val_loss and the same of the other: means over the repeats, at their best epochs;
-        difference of the accuracies with its 95 % interval difference_low and _high, missing
+        difference of the accuracies, or of the study's metric, which then stands before the
+        accuracy under its name, with its 95 % interval difference_low and _high, missing
         for a single repeat; over: "seeds" or "folds"; repeats and against_repeats: their
         numbers; method; verdict: "better", "worse" or "can't be told apart".
 
     Raises:
         UserError: no such database, study or stage.
     """
-    return pairs_frame(pairs_of(read_run(storage, study), stage))
+    read = read_run(storage, study)
+    return pairs_frame(pairs_of(read, stage), read.facts.metric)
 
 
 def pairs_of(read: RunTrials, stage: str | None = None) -> list[Pair]:
@@ -77,16 +81,32 @@ def pairs_of(read: RunTrials, stage: str | None = None) -> list[Pair]:
     return [pair for pair in pairs if stage in (None, pair.left.stage, pair.right.stage)]
 
 
-def pairs_frame(pairs: Sequence[Pair]) -> pd.DataFrame:
+def pairs_frame(pairs: Sequence[Pair], metric: MetricEntry) -> pd.DataFrame:
     """Return pairs as a table; see `comparison`."""
-    rows = [_row(pair) for pair in pairs]
-    return pd.DataFrame(
-        {name: pd.Series([row[name] for row in rows], dtype=kind) for name, kind in _TYPES.items()}
-    )
+    rows = [_row(pair, metric) for pair in pairs]
+    own = {} if metric.name == ACCURACY else _metric_columns(pairs, metric)
+    frame = {
+        name: pd.Series([row[name] for row in rows], dtype=kind) for name, kind in _TYPES.items()
+    }
+    names = list(frame)
+    place = names.index("val_accuracy")
+    return pd.DataFrame({**frame, **own})[[*names[:place], *own, *names[place:]]]
 
 
-def _row(pair: Pair) -> dict[str, Any]:
-    left, right, difference = pair.left, pair.right, pair.difference
+def _metric_columns(pairs: Sequence[Pair], metric: MetricEntry) -> dict[str, pd.Series[Any]]:
+    sides = {
+        metric.name: [pair.left.merit for pair in pairs],
+        f"against_{metric.name}": [pair.right.merit for pair in pairs],
+    }
+    return {
+        name: pd.Series(list(map(metric.score, merits)), dtype="float64")
+        for name, merits in sides.items()
+    }
+
+
+def _row(pair: Pair, metric: MetricEntry) -> dict[str, Any]:
+    left, right = pair.left, pair.right
+    difference = in_own_units(pair.difference, metric)
     return {
         "kind": pair.kind,
         "stage": left.stage,

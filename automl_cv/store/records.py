@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from automl_cv.catalog.metrics import ACCURACY, METRICS, MetricEntry
 from automl_cv.history import Epoch, History
 from automl_cv.space import Space
 from automl_cv.store.course import Course
@@ -133,6 +134,11 @@ class StudyFacts:
         """Number of validation images; None where it is not known."""
         return self.split_sizes.get("validation")
 
+    @property
+    def metric(self) -> MetricEntry:
+        """What trials are ranked by."""
+        return METRICS[self.study.get("metric", ACCURACY)]
+
     def counts(self, record: TrialRecord) -> bool:
         """Tell whether a trial counts: not one that was trained again and is outdone since."""
         contenders = self.contenders.get(record.stage)
@@ -198,8 +204,8 @@ class TrialRecord:
 
     @property
     def value(self) -> float | None:
-        """Validation accuracy of the best epoch; None where no epoch has finite losses."""
-        return None if self.best is None else self.best.val_accuracy
+        """Merit of the best epoch; None where no epoch has finite losses."""
+        return None if self.best is None else self.best.merit
 
     @property
     def is_ranked(self) -> bool:

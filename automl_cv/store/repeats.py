@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, variance
 
+from automl_cv.catalog.metrics import MetricEntry
+
 CONFIDENCE = 0.95
 
 
@@ -30,6 +32,13 @@ class Interval:
     def holds_zero(self) -> bool:
         """Whether a difference with this interval can't be told from none."""
         return self.low <= 0.0 <= self.high
+
+
+def in_own_units(merits: Interval, metric: MetricEntry) -> Interval:
+    """Return an interval of merits, or of their difference, as one of the metric itself."""
+    if metric.direction == "maximize":
+        return merits
+    return Interval(-merits.mean, -merits.high, -merits.low, merits.n_repeats)
 
 
 def paired_difference(

@@ -313,10 +313,10 @@ def outcome(history: History) -> tuple[TrialState, float | None]:
     """
     match history.stop_reason:
         case "epochs" | "plateau" if history.best is not None:
-            return TrialState.COMPLETE, history.best.val_accuracy
+            return TrialState.COMPLETE, history.best.merit
         case "pruned":
             # As Optuna itself does it: a pruned trial's value is the last one reported.
-            return TrialState.PRUNED, history.epochs[-1].val_accuracy
+            return TrialState.PRUNED, history.epochs[-1].merit
         case None:
             raise ValueError("a finished trial needs a stop reason")
     return TrialState.FAIL, None

@@ -7,6 +7,7 @@ from itertools import combinations
 import pytest
 
 from automl_cv.catalog.heads import HEADS
+from automl_cv.catalog.losses import LOSSES
 from automl_cv.catalog.optimizers import OPTIMIZERS
 from automl_cv.catalog.pruners import PRUNERS
 from automl_cv.catalog.samplers import SAMPLERS
@@ -14,7 +15,7 @@ from automl_cv.catalog.schedules import SCHEDULES
 from automl_cv.catalog.settings import SettableEntry, Setting
 from automl_cv.parameters import REQUIRED_PARAMETERS
 
-TABLES = [HEADS, OPTIMIZERS, PRUNERS, SAMPLERS, SCHEDULES]
+TABLES = [HEADS, LOSSES, OPTIMIZERS, PRUNERS, SAMPLERS, SCHEDULES]
 NAN = float("nan")
 
 

@@ -51,7 +51,7 @@ def data(*, soft: bool = False, fingerprint: str = "pictures") -> NetworkData:
     shares = np.eye(CLASSES, dtype=np.float32)[labels] if soft else labels
     return NetworkData(
         training_batch=lambda rows, epoch, seed: ((train[rows],), shares[rows]),
-        training_images=IMAGES,
+        training_labels=labels,
         validation_batch=lambda rows: ((validation[rows],), known[rows]),
         validation_images=VALIDATION,
         classes=CLASSES,

@@ -16,7 +16,7 @@ from automl_cv.catalog.heads import HEADS, REGULARISATION
 from automl_cv.engine import checkpoints, runtime
 from automl_cv.engine.head import describe
 from automl_cv.engine.network import NetworkData, NetworkTrainer
-from automl_cv.engine.training import HeadTrainer, epoch_order
+from automl_cv.engine.training import HeadTrainer, TrainingData, epoch_order
 from tests.engine import small_network
 from tests.engine.small_network import IMAGES, TASK, figures
 from tests.engine.test_training import blobs, go_on, task
@@ -24,15 +24,14 @@ from tests.engine.test_training import blobs, go_on, task
 keras = runtime.keras
 
 
-def on_blobs() -> tuple[NetworkData, HeadTrainer, dict]:
-    """Return the data of a head's tests, as a network takes it."""
-    given = blobs()
-    data = NetworkData(
+def network_data(given: TrainingData) -> NetworkData:
+    """Return the data of a head, as a network takes it."""
+    return NetworkData(
         training_batch=lambda rows, epoch, seed: (
             (given.features[given.train[rows]],),
             given.train_labels[rows],
         ),
-        training_images=len(given.train),
+        training_labels=given.train_labels,
         validation_batch=lambda rows: (
             (given.features[given.validation[rows]],),
             given.validation_labels[rows],
@@ -41,6 +40,12 @@ def on_blobs() -> tuple[NetworkData, HeadTrainer, dict]:
         classes=given.classes,
         fingerprint="blobs",
     )
+
+
+def on_blobs() -> tuple[NetworkData, HeadTrainer, dict]:
+    """Return the data of a head's tests, as a network takes it."""
+    given = blobs()
+    data = network_data(given)
     return data, HeadTrainer(given), {"given": describe(given.features, given.train, 3)}
 
 
@@ -51,6 +56,7 @@ def on_blobs() -> tuple[NetworkData, HeadTrainer, dict]:
         {"schedule": "cosine"},
         {"head_parameters": {"label_smoothing": 0.2, "weight_decay": 0.05}},
         {"batch_size": 33},  # a last batch of one image
+        {"loss": "focal", "class_weight": "balanced", "head_parameters": {"label_smoothing": 0.2}},
     ],
 )
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])

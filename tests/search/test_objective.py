@@ -12,6 +12,8 @@ STAGE = Stage.model_validate(
         "epochs": 7,
         "head": {"name": "mlp", "width": 8, "dropout": 0.5},
         "schedule": {"name": "step", "drops": 4},
+        "loss": {"name": "focal", "gamma": 3},
+        "class_weight": "balanced",
         "space": {
             "optimizer": ["SGD", "Adam"],
             "batch_size": 32,
@@ -41,5 +43,7 @@ def test_each_parameter_reaches_its_place_and_the_space_wins():
     )  # fmt: skip
     assert task.schedule == "step"
     assert task.schedule_parameters == {"drops": 4, "drop_factor": 0.2}
+    assert (task.loss, task.loss_parameters) == ("focal", {"gamma": 3.0})
+    assert task.class_weight == "balanced"
     other = task_of(STAGE, {**drawn, "optimizer": "Adam"}, seed=4)
     assert other.optimizer_parameters == {}

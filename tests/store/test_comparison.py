@@ -67,7 +67,7 @@ def test_folds_tell_apart_what_means_alone_do_not():
     assert best.behind_first is None
     assert not behind.behind_first.holds_zero
     assert behind.behind_first.mean == pytest.approx(0.0115)
-    assert best.accuracy.low < behind.accuracy.high, "unpaired intervals overlap"
+    assert best.merit.low < behind.merit.high, "unpaired intervals overlap"
 
 
 def test_seeds_of_different_trials_are_not_paired():
@@ -80,7 +80,7 @@ def test_seeds_of_different_trials_are_not_paired():
 def test_failed_repeats_are_left_out():
     broken = TrialRecord("r", "f", 9, "failed", {"source": "a/0", "repeat": 1})
     (only,) = finalists([record("a/0", 0, 0.9), broken], folds=None)
-    assert only.accuracy.n_repeats == 1
+    assert only.merit.n_repeats == 1
 
 
 def test_the_same_trial_in_two_stages_is_paired_by_seed():

@@ -124,7 +124,7 @@ def test_a_range_of_decades_is_seen_as_it_was_drawn():
 
 def test_equal_results_tell_nothing(tmp_path):
     table = automl_cv.importance(drawn(tmp_path, LEAST_TRIALS, accuracy=1.0))
-    assert of(table, "optimizer")["reason"] == "all trials have the same validation accuracy"
+    assert of(table, "optimizer")["reason"] == "all trials have the same result"
     assert table[FIGURES].isna().all(axis=None)
 
 

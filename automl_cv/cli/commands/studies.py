@@ -82,7 +82,7 @@ def show(study: StudyArgument, debug: options.Debug = False) -> None:
         table.title = escape(
             f"{stage.name}: {stage.trials} trials of at most {stage.epochs} epochs, "
             f"sampler {_named(stage.sampler)}, pruner {_named(stage.pruner)}, "
-            f"{_trained(stage)}, schedule {_named(stage.schedule)}{rule}"
+            f"{_trained(stage)}, schedule {_named(stage.schedule)}{_loss(stage)}{rule}"
         )
         for name, values, condition, is_open in _rows(chosen, stage):
             shown = f"within {values}" if is_open else str(values)
@@ -137,6 +137,12 @@ def _trained(stage: Stage) -> str:
     if stage.network is not None:
         return f"network {_named(stage.network)}"
     return f"head {_named(stage.head)}"
+
+
+def _loss(stage: Stage) -> str:
+    """Return what training minimises, where it is not plain cross-entropy."""
+    text = "" if stage.loss.name == "cross_entropy" else f", loss {_named(stage.loss)}"
+    return f"{text}, class weights {stage.class_weight}" if stage.class_weight else text
 
 
 def _named(named: object) -> str:
