@@ -70,7 +70,7 @@ def test_whole_numbers_become_floats_where_a_parameter_is_a_float():
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"sed": 1}, "sed: unknown key; did you mean 'seed'? known: name, about, seed, data, "
+        ({"sed": 1}, "sed: unknown key; did you mean 'seed'? known: name, about, seed, metric, data, "
                      "backbone, stage, extends"),
         ({"seed": "x"}, "seed: got 'x'; Input should be a valid integer, unable to parse string "
                         "as an integer"),
