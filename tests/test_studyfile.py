@@ -70,8 +70,8 @@ def test_whole_numbers_become_floats_where_a_parameter_is_a_float():
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"sed": 1}, "sed: unknown key; did you mean 'seed'? known: name, about, seed, data, "
-                     "backbone, stage, extends"),
+        ({"sed": 1}, "sed: unknown key; did you mean 'seed'? known: name, about, seed, metric, "
+                     "data, backbone, stage, extends"),
         ({"seed": "x"}, "seed: got 'x'; Input should be a valid integer, unable to parse string "
                         "as an integer"),
         ({"seed": -1}, "seed: got -1; Input should be greater than or equal to 0"),

@@ -39,7 +39,7 @@ PRUNERS: Table[PrunerEntry] = Table(
         ),
         PrunerEntry(
             name="early_stopping",
-            about="stops where validation accuracy has not improved for `patience` epochs",
+            about="stops where the metric has not improved for `patience` epochs",
             target="automl_cv.search.pruning:EarlyStoppingPruner",
             stop_means="finish",
             parameters={"patience": Setting(10, lowest=0), "min_delta": Setting(0.0, lowest=0)},

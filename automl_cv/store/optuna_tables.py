@@ -97,7 +97,7 @@ def read_trials(
 
 
 def write_curve(storage: RDBStorage, trial_id: int, epochs: Sequence[Epoch]) -> None:
-    """Store the epochs' merits as intermediate values, in one transaction.
+    """Store epochs' merits as intermediate values, in one transaction.
 
     Args:
         storage: the database.
