@@ -74,7 +74,7 @@ def test_networks_from_scratch_and_fine_tuned_ones_are_fitted(run, tmp_path, cac
 
     labels = predicted(run, "scratch", files)
     assert len(set(labels)) > 2
-    order = messages.Prepare(given, study.backbone, cache_dir, study.seed)
+    order = messages.Prepare(given, study.backbone, cache_dir, study.seed, study.metric)
     check_from_scratch(tmp_path, study, order, tested, labels)
     run("maps", "scratch", files[0], "--out", "maps")
     assert list((tmp_path / "maps").rglob("*.png"))

@@ -16,7 +16,7 @@ from PIL import Image
 from automl_cv.classifier import Classifier
 from automl_cv.engine import backbone as backbones
 from automl_cv.engine import bundle, images
-from automl_cv.engine.fitting import probabilities
+from automl_cv.engine.fitting import logits_of, probabilities
 from automl_cv.engine.head import HeadInput, linear
 from automl_cv.engine.prediction import Predictor
 from automl_cv.errors import UserError
@@ -74,7 +74,8 @@ def pixels() -> list[np.ndarray]:
 def expected(frozen, heads, pixels) -> np.ndarray:
     """Return probabilities by way of features, as training made them."""
     blocks = backbones.compile_calls(frozen, 16)(images.resize_all(pixels, SIZE))
-    return probabilities(heads, np.concatenate(blocks, axis=1))
+    features = np.concatenate(blocks, axis=1)
+    return probabilities([logits_of(head, features) for head in heads])
 
 
 def test_one_graph_from_raw_images_of_any_size(model, pixels, expected):

@@ -82,7 +82,7 @@ def test_the_best_mean_of_the_stages_that_retrain_decides(tmp_path):
     assert validation.over == "3 folds"
     assert validation.low < validation.accuracy < validation.high
     assert winner.facts.why == (
-        "the one trained again in stage folded, whose best mean, 0.9543, is the highest of the "
+        "the one trained again in stage folded, whose best mean, 0.9543, is the best of the "
         "stages that train again (finalists 0.9333)"
     )
 
