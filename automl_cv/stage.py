@@ -50,6 +50,16 @@ INHERITED = (
 ONLINE = "online"
 MOST_VIEWS = 1000
 
+# The tables whose entries a stage names, by key.
+TABLES: dict[str, Table[Any]] = {
+    "sampler": SAMPLERS,
+    "pruner": PRUNERS,
+    "head": HEADS,
+    "schedule": SCHEDULES,
+    "loss": LOSSES,
+    "network": NETWORKS,
+}
+
 
 class Section(BaseModel):
     """A table of a study file: frozen, and no key that it does not know."""
@@ -207,35 +217,10 @@ class Stage(Section):
     augmentation: dict[str, Any] = {}
     space: Space = Space(parameters={})
 
-    @field_validator("sampler")
+    @field_validator(*TABLES)
     @classmethod
-    def _check_sampler(cls, sampler: Named) -> Named:
-        return _checked(SAMPLERS, sampler)
-
-    @field_validator("pruner")
-    @classmethod
-    def _check_pruner(cls, pruner: Named) -> Named:
-        return _checked(PRUNERS, pruner)
-
-    @field_validator("head")
-    @classmethod
-    def _check_head(cls, head: Named) -> Named:
-        return _checked(HEADS, head)
-
-    @field_validator("schedule")
-    @classmethod
-    def _check_schedule(cls, schedule: Named) -> Named:
-        return _checked(SCHEDULES, schedule)
-
-    @field_validator("loss")
-    @classmethod
-    def _check_loss(cls, loss: Named) -> Named:
-        return _checked(LOSSES, loss)
-
-    @field_validator("network")
-    @classmethod
-    def _check_network(cls, network: Named | None) -> Named | None:
-        return network and _checked(NETWORKS, network)
+    def _check_entry(cls, named: Named | None, info: ValidationInfo) -> Named | None:
+        return named and _checked(TABLES[str(info.field_name)], named)
 
     @field_validator("views", mode="before")
     @classmethod

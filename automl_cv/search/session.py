@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-
 from automl_cv import __version__, studyfile
 from automl_cv.data import dataset, overlap
 from automl_cv.data.dataset import Dataset
@@ -17,6 +15,7 @@ from automl_cv.errors import UserError
 from automl_cv.search import events, messages
 from automl_cv.search.budget import Budget
 from automl_cv.search.draws import check_sampler
+from automl_cv.search.preparation import images_of
 from automl_cv.search.sequence import StageSequence
 from automl_cv.search.settled import is_settled, tell_settled
 from automl_cv.search.spaces import check_sources
@@ -156,16 +155,8 @@ def _prepare(
     images: Dataset,
     listen: events.Listener,
 ) -> messages.Prepared:
-    table = images.images
     order = messages.Prepare(
-        images=messages.Images(
-            paths=tuple(table["path"]),
-            content_hashes=tuple(table["content_hash"]),
-            labels=np.searchsorted(np.asarray(images.classes), table["label"]).astype(np.int32),
-            splits=table["split"].to_numpy(dtype=str),
-            groups=tuple(table["group"].astype(object).where(table["group"].notna(), None)),
-            classes=images.classes,
-        ),
+        images=images_of(images),
         backbone=study.backbone,
         metric=study.metric,
         cache_dir=options.cache_dir,
