@@ -175,7 +175,16 @@ def test_overrides():
 
 
 @pytest.mark.parametrize(
-    "name", ["quickstart", "slides", "slides-digits", "slides-fashion", "few-digits", "heads"]
+    "name",
+    [
+        "quickstart",
+        "slides",
+        "slides-digits",
+        "slides-fashion",
+        "few-digits",
+        "few-fashion",
+        "heads",
+    ],
 )
 def test_shipped_studies_read(name):
     study = library.load(name)
