@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -150,6 +151,7 @@ def test_one_image_that_was_trained_on(model, cache_dir, run, tmp_path):
         "first look at these images",
     ):
         assert wanted in done.stdout, wanted
+    assert re.search(r"^accuracy +[01]\.0000 +–$", done.stdout, re.MULTILINE)
 
 
 def test_what_cannot_be_evaluated_is_one_line_and_no_look(model, digits, run, tmp_path):

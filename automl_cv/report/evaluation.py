@@ -242,7 +242,9 @@ def _wrong(evaluation: Evaluation) -> Section:
 
 
 def _figures(one: Measured) -> tuple[str, str]:
-    return f"{one.value:.4f}", f"{one.low:.4f}–{one.high:.4f}"
+    # Where resamples never vary, the ends only repeat the value; the notes say what is known.
+    interval = MISSING if one.low == one.high else f"{one.low:.4f}–{one.high:.4f}"
+    return f"{one.value:.4f}", interval
 
 
 def _accuracy(look: Look) -> str:
