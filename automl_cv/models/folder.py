@@ -183,7 +183,8 @@ def complete(folder: Path, manifest: Manifest, classes: tuple[str, ...], card: s
 
 
 def _sync(folder: Path) -> None:
-    for path in (*folder.iterdir(), folder):
+    # Folders within, too: a SavedModel is one.
+    for path in (*folder.rglob("*"), folder):
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)

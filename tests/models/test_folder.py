@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -95,6 +96,18 @@ def test_an_older_model_is_replaced_and_nothing_else(tmp_path):
         folder.check_target(out)
     with pytest.raises(UserError, match="does not exist"):
         folder.check_target(tmp_path / "absent" / "model")
+
+
+def test_files_of_folders_within_reach_the_disk_before_it_takes_its_place(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(
+        folder.os, "fsync", lambda file: synced.append(Path(os.readlink(f"/proc/self/fd/{file}")))
+    )
+    with folder.replacing(tmp_path / "model") as temporary:
+        (temporary / "saved_model" / "variables").mkdir(parents=True)
+        (temporary / "saved_model" / "variables" / "variables.index").write_bytes(b"")
+        written = {temporary, *temporary.rglob("*")}
+    assert set(synced) == written and len(written) == 4
 
 
 def test_a_failure_keeps_the_older_model(tmp_path):
