@@ -29,8 +29,9 @@ def accuracy(value: float) -> str:
 
 
 def signed(value: float) -> str:
-    """Write a difference of shares with its sign and four decimals: +0.0028."""
-    return f"{value:+.4f}".replace("-", MINUS)
+    """Write a difference with its sign and four decimals: +0.0028; 0.0000 has no sign."""
+    shown = f"{value:+.4f}"
+    return shown.replace("-", MINUS) if float(shown) else shown[1:]
 
 
 def seconds(value: float) -> str:

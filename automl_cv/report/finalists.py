@@ -6,6 +6,7 @@ import math
 
 from automl_cv.catalog.metrics import MetricEntry
 from automl_cv.data.ledger import counted
+from automl_cv.report import columns
 from automl_cv.store.comparison import Comparison, Pair, Retrained
 from automl_cv.store.repeats import Interval, in_own_units
 
@@ -48,7 +49,7 @@ def _pair_line(pair: Pair, metric: MetricEntry) -> str:
 
 
 def _verdict(difference: Interval, where: str, *, signed: bool = False) -> str:
-    shown = f"{difference.mean:+.4f}" if signed else f"{difference.mean:.4f}"
+    shown = columns.signed(difference.mean) if signed else f"{difference.mean:z.4f}"
     told = "can't be told apart" if difference.holds_zero else "a difference"
     return f"{shown} {where}{_ends(difference)}: {told}"
 
@@ -56,4 +57,4 @@ def _verdict(difference: Interval, where: str, *, signed: bool = False) -> str:
 def _ends(interval: Interval, *, highest: float = math.inf) -> str:
     if interval.n_repeats < 2:
         return ""
-    return f" (95 %: {interval.low:.4f} to {min(interval.high, highest):.4f})"
+    return f" (95 %: {interval.low:z.4f} to {min(interval.high, highest):z.4f})"

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from automl_cv.report.columns import COLUMNS, Column, accuracy, of_parameter, text
+from automl_cv.report.columns import COLUMNS, Column, accuracy, of_parameter, signed, text
 from automl_cv.report.data import as_csv, as_json
 from automl_cv.report.terminal import as_text
 from tests.report.conftest import Built
@@ -30,6 +30,20 @@ def test_text(value, shown):
 def test_accuracy():
     assert accuracy(1.0) == "1.0000"
     assert accuracy(0.93417) == "0.9342"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.00276, "+0.0028"),
+        (-0.00276, "−0.0028"),
+        (-4e-5, "0.0000"),
+        (4e-5, "0.0000"),
+        (-0.0, "0.0000"),
+    ],
+)
+def test_a_difference_that_rounds_to_none_has_no_sign(value, shown):
+    assert signed(value) == shown
 
 
 def test_a_missing_value_is_a_dash():
