@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from automl_cv.catalog.augmentations import drawn_augmentation
 from automl_cv.data.ledger import Ledger, listed
 from automl_cv.history import Epoch, History
 from automl_cv.models.manifest import Manifest
@@ -131,12 +132,14 @@ def _settings(manifest: Manifest) -> dict[str, Any]:
         own["loss"] = _named(loss)
     if stage.get("class_weight"):
         own["class_weight"] = str(stage["class_weight"])
-    if stage.get("augmentation"):
-        views = f"{stage['views']} views"
+    drawn = manifest.winner.parameters
+    if altered := drawn_augmentation(stage.get("augmentation", {}), drawn):
         if manifest.kind == "network" or stage["views"] == "online":
-            views = "anew in each epoch"
-        own["augmentation"] = f"{_pairs(stage['augmentation'])} ({views})"
-    return {**own, **manifest.winner.parameters}
+            times = "anew in each epoch: "
+        else:
+            times = f"{stage['views']} views: " if altered.of_level("image", "batch") else ""
+        own["augmentation"] = f"{times}{altered}"
+    return {**own, **drawn}
 
 
 def _named(entry: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from automl_cv.models.manifest import Data, Fitting, Manifest, Validation, Winne
 
 MANIFEST = Manifest(
     image_size=8,
-    backbone={"name": "compact"},
+    backbone={"name": "compact", "features": "all"},
     weights_licence="MIT",
     data=Data(source="digits", fingerprint="f" * 32, split_sizes={"train": 6}, ledger={}),
     study={"name": "quickstart"},

@@ -1,0 +1,50 @@
+"""card.md, from a manifest made by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from automl_cv.history import Epoch, History
+from automl_cv.models import card
+from tests.models.saved import MANIFEST
+
+
+def composed(*, stage: dict[str, Any] | None = None, **winner: Any) -> str:
+    """Compose the card of a winner, of a stage with these settings."""
+    epochs = (Epoch(1, 0.5, 0.6, 0.7, 0.8, 0.1, 1.0), Epoch(2, 0.6, 0.9, 0.5, 0.4, 0.1, 1.0))
+    declared = {"name": "coarse", "views": 8, **(stage or {})}
+    manifest = MANIFEST.model_copy(
+        update={
+            "study": {"name": "quickstart", "stage": [declared]},
+            "winner": MANIFEST.winner.model_copy(update=winner),
+        }
+    )
+    return card.compose(
+        manifest,
+        ("cat", "dog"),
+        folder="model",
+        searched=epochs,
+        fitted=[History(epochs)],
+        weights=10,
+    )
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "drawn", "shown"),
+    [
+        ({"zoom": {"fraction": 0.1}}, {}, "8 views: zoom 0.1"),
+        (
+            {"horizontal_flip": {"probability": 0.5}, "rand_augment": {"magnitude": 5.0}},
+            {"zoom": 0.2, "width_shift": 0},
+            "8 views: horizontal_flip 0.5, zoom 0.2, rand_augment 5",
+        ),
+        ({"rand_augment": {"operations": 3}}, {}, "8 views: rand_augment 9 (operations 3)"),
+        ({"mixup": {"alpha": 0.2}}, {}, "mixup 0.2"),
+    ],
+)
+def test_an_augmentation_reads_as_in_the_report(augmentation, drawn, shown):
+    text = composed(stage={"augmentation": augmentation}, parameters={"optimizer": "SGD", **drawn})
+    assert f"| augmentation | {shown} |" in text
+    assert "{" not in text
