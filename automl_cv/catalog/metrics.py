@@ -53,7 +53,7 @@ METRICS: Table[MetricEntry] = Table(
         MetricEntry(name="macro_f1", about="macro F1", heading="val F1", direction="maximize"),
         MetricEntry(
             name="auroc",
-            about="AUROC, one class against the rest, mean",
+            about="AUROC",
             heading="val AUROC",
             direction="maximize",
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 import sys
 import time
@@ -18,6 +19,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from automl_cv.catalog.metrics import ACCURACY, METRICS, MetricEntry
 from automl_cv.cli.console import caution, messages, say
 from automl_cv.data.ledger import counted
 from automl_cv.history import History
@@ -54,7 +56,8 @@ class PlainLines:
     """Writes one line for each thing that is done; for files, pipes and CI."""
 
     def __init__(self) -> None:
-        self._best = 0.0
+        self._metric = METRICS[ACCURACY]
+        self._best = -math.inf
         self._trials = 0
 
     def __call__(self, event: events.Event) -> None:
@@ -76,16 +79,18 @@ class PlainLines:
             case events.SpaceExhausted() | events.StageWaits() | events.TrialRedrawn():
                 (caution if isinstance(event, events.SpaceExhausted) else say)(aside(event))
             case events.StageStarted():
-                self._best = max(event.best.values(), default=0.0)
+                self._metric = METRICS[event.metric]
+                self._best = max(map(self._metric.score, event.best.values()), default=-math.inf)
                 self._trials = event.trials
                 say(stage_line(event))
             case events.TrialEnded():
                 best = event.history.best
-                self._best = max(self._best, best.val_accuracy if best else 0.0)
+                self._best = max(self._best, best.merit if best else -math.inf)
                 say(
                     f"{event.stage} {event.finished}/{self._trials}: trial {event.trial}: "
-                    f"{parameters_text(event.parameters)}: {outcome_text(event.history)}; "
-                    f"best so far {self._best:.4f}"
+                    f"{parameters_text(event.parameters)}: "
+                    f"{outcome_text(event.history, self._metric)}; "
+                    f"best so far {figure(self._best, self._metric)}"
                 )
             case events.StageEnded():
                 say(ended_line(event))
@@ -110,6 +115,7 @@ class LivePanel:
         self._finished = 0
         self._began = time.monotonic()
         self._began_with = 0
+        self._metric = METRICS[ACCURACY]
         self._best: dict[str, float] = {}
         self._running: dict[int, _Row] = {}
 
@@ -161,21 +167,23 @@ class LivePanel:
                 self._stage = event
                 self._finished = self._began_with = event.finished
                 self._began = time.monotonic()
-                self._best = dict(event.best)
+                self._metric = METRICS[event.metric]
+                self._best = {name: self._metric.score(best) for name, best in event.best.items()}
             case events.TrialStarted():
                 self._running[event.trial] = _Row(event.parameters)
             case events.EpochEnded():
                 row = self._running[event.trial]
                 row.epoch, row.epochs = event.epoch.epoch, event.epochs
-                row.accuracy = event.epoch.val_accuracy
-                row.best = max(row.best, event.epoch.val_accuracy)
+                row.merit = event.epoch.merit
+                row.best = max(row.best, event.epoch.merit)
             case events.TrialEnded():
                 self._running.pop(event.trial, None)
                 self._finished = event.finished
                 best = event.history.best
                 if best is not None:
                     optimizer = str(event.parameters.get("optimizer"))
-                    self._best[optimizer] = max(self._best.get(optimizer, 0.0), best.val_accuracy)
+                    before = self._best.get(optimizer, -math.inf)
+                    self._best[optimizer] = max(before, best.merit)
 
     def _warn(self, lines: tuple[str, ...]) -> None:
         for line in lines:
@@ -199,18 +207,18 @@ class LivePanel:
             self._time_left(),
         )
         rows = Table(box=None, pad_edge=False, padding=(0, 2), header_style="dim")
-        for heading in ("trial", "parameters", "epoch", "val accuracy", "best"):
+        for heading in ("trial", "parameters", "epoch", f"val {self._metric.about}", "best"):
             rows.add_column(heading, justify="left" if heading == "parameters" else "right")
         for trial, row in sorted(self._running.items()):
             rows.add_row(
                 str(trial),
                 escape(parameters_text(row.parameters)),
                 f"{row.epoch}/{row.epochs}" if row.epochs else "",
-                f"{row.accuracy:.4f}" if row.epochs else "",
-                f"{row.best:.4f}" if row.epochs else "",
+                figure(row.merit, self._metric) if row.epochs else "",
+                figure(row.best, self._metric) if row.epochs else "",
             )
         ranked = sorted(self._best.items(), key=lambda item: -item[1])
-        best = "   ".join(f"{name} {value:.4f}" for name, value in ranked)
+        best = "   ".join(f"{name} {figure(merit, self._metric)}" for name, merit in ranked)
         return Group(head, rows, Text(f"best  {best or 'none yet'}", style="green"))
 
     def _time_left(self) -> str:
@@ -229,8 +237,8 @@ class _Row:
     parameters: Mapping[str, Any]
     epoch: int = 0
     epochs: int = 0
-    accuracy: float = 0.0
-    best: float = 0.0
+    merit: float = -math.inf
+    best: float = -math.inf
 
 
 def data_line(event: events.DataRead) -> str:
@@ -336,7 +344,12 @@ def parameters_text(parameters: Mapping[str, Any]) -> str:
     return ", ".join([str(parameters.get("optimizer", "")), *named])
 
 
-def outcome_text(history: History) -> str:
+def figure(merit: float, metric: MetricEntry) -> str:
+    """Return the metric's value of this merit; a dash for none yet."""
+    return f"{metric.score(merit):.4f}" if math.isfinite(merit) else "–"
+
+
+def outcome_text(history: History, metric: MetricEntry) -> str:
     """Return a trial's best epoch and why it stopped."""
     best = history.best
     if history.error is not None:
@@ -344,7 +357,8 @@ def outcome_text(history: History) -> str:
     if best is None:
         return "no epoch"
     return (
-        f"val accuracy {best.val_accuracy:.4f} at epoch {best.epoch} of {len(history.epochs)} "
+        f"val {metric.about} {figure(best.merit, metric)} at epoch {best.epoch} of "
+        f"{len(history.epochs)} "
         f"({history.stop_reason}, {history.seconds:.2f} s)"
     )
 

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from automl_cv.catalog.augmentations import drawn_augmentation
+from automl_cv.catalog.metrics import METRICS, MetricEntry
 from automl_cv.data.ledger import Ledger, listed
 from automl_cv.history import Epoch, History
-from automl_cv.models.manifest import Manifest
+from automl_cv.models.manifest import Manifest, Metric, Validation
 
 SHOWN_EPOCHS = 8  # rows of a curve
 SHOWN_CLASSES = 50
@@ -37,7 +38,6 @@ def compose(
         weights: numbers that the network holds.
     """
     winner, fitting = manifest.winner, manifest.fitting
-    validation = winner.validation
     parts = [
         f"# {winner.run}: {len(classes)} classes",
         f"{_network(manifest)} Any picture in, a probability for each class out. "
@@ -45,16 +45,15 @@ def compose(
         f"{manifest.versions.get('automl-cv', '')}.",
         f"```sh\nautoml-cv predict {folder} PICTURES\n```",
         "## Figures",
-        f"Validation accuracy {validation.accuracy:.4f}{_interval(manifest)}, loss "
-        f"{validation.loss:.4f}: measured in the search, before the validation images were "
-        "trained on as well. The winner was chosen by this figure, which flatters it. The test "
-        "images played no part.",
+        f"Validation {_figures(winner.validation)}: measured in the search, before the validation "
+        "images were trained on as well. The winner was chosen by the first figure, which "
+        "flatters it. The test images played no part.",
         "## How it was chosen",
         f"{winner.trial} of run {winner.run}: {winner.why}.",
         _table(("parameter", "value"), sorted(_settings(manifest).items())),
         "## Training",
         _training(manifest),
-        _curve(searched, fitted),
+        _curve(searched, fitted, METRICS[winner.validation.chosen_by.name]),
         "## Data",
         _data(manifest, classes),
         "## Network",
@@ -99,12 +98,22 @@ def _weights(manifest: Manifest) -> tuple[str, str]:
     return "weights of the backbone", manifest.weights_licence or "not stated"
 
 
-def _interval(manifest: Manifest) -> str:
-    validation = manifest.winner.validation
-    if validation.low is None or validation.high is None:
-        return f" ({validation.over})"
-    ends = f"{validation.low:.4f} to {validation.high:.4f}"
-    return f" (95 % interval {ends}, over {validation.over})"
+def _figures(validation: Validation) -> str:
+    """Return what the winner was chosen by, then accuracy and loss where that is another."""
+    chosen = validation.chosen_by
+    entry = METRICS[chosen.name]
+    figures = [f"{entry.about} {chosen.value:.4f}{_interval(chosen)}"]
+    if entry.of_epoch != "val_accuracy":
+        figures.append(f"accuracy {validation.accuracy:.4f}{_interval(validation)}")
+    if entry.of_epoch != "val_loss":
+        figures.append(f"loss {validation.loss:.4f}")
+    return ", ".join(figures)
+
+
+def _interval(figure: Validation | Metric) -> str:
+    if figure.low is None or figure.high is None:
+        return f" ({figure.over})"
+    return f" (95 % interval {figure.low:.4f} to {figure.high:.4f}, over {figure.over})"
 
 
 def _stage(manifest: Manifest) -> Mapping[str, Any]:
@@ -165,13 +174,15 @@ def _training(manifest: Manifest) -> str:
     )
 
 
-def _curve(searched: Sequence[Epoch], fitted: Sequence[History]) -> str:
+def _curve(searched: Sequence[Epoch], fitted: Sequence[History], metric: MetricEntry) -> str:
     """Return a few epochs of the search beside the same of the first fit."""
+    own = metric.of_epoch is None  # else accuracy or loss, which are shown anyway
     step = max(1, -(-len(searched) // SHOWN_EPOCHS))
     rows = [
         (
             before.epoch,
             *(f"{value:.4f}" for value in (before.loss, before.val_loss, before.val_accuracy)),
+            *([f"{metric.score(before.merit):.4f}"] if own else []),
             *(f"{value:.4f}" for value in (now.loss, now.accuracy)),
             f"{now.learning_rate:.3g}",
         )
@@ -180,7 +191,8 @@ def _curve(searched: Sequence[Epoch], fitted: Sequence[History]) -> str:
         )
         if number % step == 0 or number in (1, len(searched))
     ]
-    titles = ("epoch", "search: loss", "val loss", "val accuracy")
+    titles = ["epoch", "search: loss", "val loss", "val accuracy"]
+    titles += [f"val {metric.about}"] if own else []
     return _table((*titles, "fit: loss", "accuracy", "learning rate"), rows)
 
 

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from automl_cv.catalog.metrics import ACCURACY
+
 FORMAT: Literal[1] = 1  # grows when an older automl-cv could no longer use what a newer one writes
 
 
@@ -37,6 +39,24 @@ class Data(Facts):
     licence: str | None = None
 
 
+class Metric(Facts):
+    """What the search went by, on validation images.
+
+    Args:
+        name: an entry of the table of metrics.
+        value: at the best epoch; over repeats their mean.
+        low: lower end of its 95 % interval; None where nothing repeats.
+        high: upper end.
+        over: what it is over: "5 seeds".
+    """
+
+    name: str
+    value: float
+    low: float | None
+    high: float | None
+    over: str
+
+
 class Validation(Facts):
     """What the search measured of the winner, before it was fitted on the validation images too.
 
@@ -47,6 +67,7 @@ class Validation(Facts):
         high: upper end.
         loss: cross-entropy there.
         over: what the interval is over: "1,797 images", "5 seeds", "3 folds".
+        metric: what the winner was chosen by; None where that is accuracy.
     """
 
     accuracy: float
@@ -54,6 +75,15 @@ class Validation(Facts):
     high: float | None
     loss: float
     over: str
+    metric: Metric | None = None
+
+    @property
+    def chosen_by(self) -> Metric:
+        """What the winner was chosen by, accuracy too."""
+        own = Metric(
+            name=ACCURACY, value=self.accuracy, low=self.low, high=self.high, over=self.over
+        )
+        return self.metric or own
 
 
 class Winner(Facts):

@@ -122,13 +122,15 @@ class StageStarted:
         stage: its name.
         trials: finished trials it wants.
         finished: those that earlier runs finished.
-        best: best validation accuracy so far, by optimizer.
+        best: best of the metric so far, by optimizer.
+        metric: the study's, an entry of the table of metrics.
     """
 
     stage: str
     trials: int
     finished: int
     best: Mapping[str, float]
+    metric: str
 
 
 @dataclass(frozen=True)

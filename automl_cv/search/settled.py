@@ -63,7 +63,7 @@ def tell_settled(
         )
         if course != before:
             trials.update_facts(courses={stage.name: course})
-        listen(events.StageStarted(stage.name, wanted, wanted, {}))
+        listen(events.StageStarted(stage.name, wanted, wanted, {}, study.metric))
 
 
 def _contenders(stage: Stage, facts: StudyFacts) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections import deque
@@ -9,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from automl_cv.catalog.metrics import MetricEntry
 from automl_cv.errors import SearchBroken
 from automl_cv.history import Epoch, History
 from automl_cv.search import events
@@ -96,12 +98,14 @@ class StageRun:
         pending = deque(n for n in slots if n not in finished)
         self._finished = len(slots) - len(pending)
         self._begin_course()
+        metric = self._trials.facts.metric
         self._listen(
             events.StageStarted(
                 self._stage.name,
                 len(slots),
                 self._finished,
-                best_by_optimizer(finished),
+                best_by_optimizer(finished, metric),
+                metric.name,
             )
         )
         try:
@@ -289,12 +293,12 @@ class StageRun:
             self._trials.interrupt(running.drawn.trial, History(tuple(running.epochs)))
 
 
-def best_by_optimizer(records: Mapping[int, TrialRecord]) -> dict[str, float]:
-    """Return the highest validation accuracy of each optimizer."""
+def best_by_optimizer(records: Mapping[int, TrialRecord], metric: MetricEntry) -> dict[str, float]:
+    """Return the best of a metric that each optimizer reached."""
     best: dict[str, float] = {}
     for record in records.values():
         epoch = record.history.best
         if epoch is not None:
             optimizer = str(record.parameters.get("optimizer"))
-            best[optimizer] = max(best.get(optimizer, 0.0), epoch.val_accuracy)
-    return best
+            best[optimizer] = max(best.get(optimizer, -math.inf), epoch.merit)
+    return {optimizer: metric.score(merit) for optimizer, merit in best.items()}

@@ -12,12 +12,13 @@ from automl_cv.catalog.metrics import ACCURACY
 from automl_cv.data.ledger import counted
 from automl_cv.errors import AutomlError, UserError
 from automl_cv.history import Epoch
-from automl_cv.models.manifest import Validation
+from automl_cv.models.manifest import Metric, Validation
 from automl_cv.models.manifest import Winner as WinnerFacts
 from automl_cv.store.comparison import REPEAT, SOURCE, Finalist, Retrained, compare
 from automl_cv.store.intervals import wilson
 from automl_cv.store.leaderboard import RunTrials, read_run
 from automl_cv.store.records import TrialRecord
+from automl_cv.store.repeats import Interval, in_own_units, interval
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,12 @@ def _single(read: RunTrials, record: TrialRecord, why: str) -> Winner:
     epoch = _best(record)
     low, high, over = _of_images(read, epoch.val_accuracy)
     validation = Validation(
-        accuracy=epoch.val_accuracy, low=low, high=high, loss=epoch.val_loss, over=over
+        accuracy=epoch.val_accuracy,
+        low=low,
+        high=high,
+        loss=epoch.val_loss,
+        over=over,
+        metric=_metric(read, interval([epoch.merit]), over),
     )
     return _winner(read, [record], why, f"{record.stage}/{record.trial}", validation)
 
@@ -128,7 +134,14 @@ def _repeated(read: RunTrials, again: Retrained, one: Finalist, why: str) -> Win
     low, high, over = _of_images(read, accuracy)
     if read.facts.metric.name == ACCURACY and math.isfinite(one.merit.low):
         low, high, over = one.merit.low, one.merit.high, _over(again, one)
-    validation = Validation(accuracy=accuracy, low=low, high=high, loss=one.val_loss, over=over)
+    validation = Validation(
+        accuracy=accuracy,
+        low=low,
+        high=high,
+        loss=one.val_loss,
+        over=over,
+        metric=_metric(read, one.merit, _over(again, one)),
+    )
     own = [
         record
         for record in read.repeated
@@ -157,6 +170,16 @@ def _winner(
     )
     stage, _, number = trial.rpartition("/")
     return Winner(facts, tuple(records), (stage, int(number)))
+
+
+def _metric(read: RunTrials, merit: Interval, over: str) -> Metric | None:
+    """Return what trials are ordered by, in its own units; None where that is accuracy."""
+    entry = read.facts.metric
+    if entry.name == ACCURACY:
+        return None
+    found = in_own_units(merit, entry)
+    low, high = (found.low, found.high) if math.isfinite(found.low) else (None, None)
+    return Metric(name=entry.name, value=found.mean, low=low, high=high, over=over)
 
 
 def _of_images(read: RunTrials, accuracy: float) -> tuple[float | None, float | None, str]:

@@ -8,12 +8,16 @@ import pytest
 
 from automl_cv.history import Epoch, History
 from automl_cv.models import card
+from automl_cv.models.manifest import Metric
 from tests.models.saved import MANIFEST
 
 
 def composed(*, stage: dict[str, Any] | None = None, **winner: Any) -> str:
     """Compose the card of a winner, of a stage with these settings."""
-    epochs = (Epoch(1, 0.5, 0.6, 0.7, 0.8, 0.1, 1.0), Epoch(2, 0.6, 0.9, 0.5, 0.4, 0.1, 1.0))
+    epochs = (
+        Epoch(1, 0.5, 0.6, 0.7, 0.8, 0.1, 1.0, -0.8),
+        Epoch(2, 0.6, 0.9, 0.5, 0.4, 0.1, 1.0, -0.4),
+    )
     declared = {"name": "coarse", "views": 8, **(stage or {})}
     manifest = MANIFEST.model_copy(
         update={
@@ -48,3 +52,32 @@ def test_an_augmentation_reads_as_in_the_report(augmentation, drawn, shown):
     text = composed(stage={"augmentation": augmentation}, parameters={"optimizer": "SGD", **drawn})
     assert f"| augmentation | {shown} |" in text
     assert "{" not in text
+
+
+@pytest.mark.parametrize(
+    ("metric", "figures", "titles"),
+    [
+        (None, "accuracy 0.9000 (95 % interval 0.8000 to 0.9500, over 6 images), loss 0.2000:", ""),
+        (
+            Metric(name="macro_f1", value=0.85, low=0.8, high=0.9, over="3 seeds"),
+            "macro F1 0.8500 (95 % interval 0.8000 to 0.9000, over 3 seeds), accuracy 0.9000 "
+            "(95 % interval 0.8000 to 0.9500, over 6 images), loss 0.2000:",
+            " val macro F1 |",
+        ),
+        (
+            Metric(name="log_loss", value=0.2, low=None, high=None, over="6 images"),
+            "log loss 0.2000 (6 images), accuracy 0.9000 (95 % interval 0.8000 to 0.9500, over "
+            "6 images):",
+            "",
+        ),
+    ],
+)
+def test_the_figure_that_chose_the_winner_stands_first(metric, figures, titles):
+    validation = MANIFEST.winner.validation.model_copy(update={"metric": metric})
+    text = composed(validation=validation)
+    assert f"\nValidation {figures} measured in the search" in text
+    assert f"| epoch | search: loss | val loss | val accuracy |{titles} fit: loss |" in text
+    kept = validation.model_validate_json(validation.model_dump_json())
+    assert kept == validation
+    older = validation.model_dump(exclude={"metric"})
+    assert validation.model_validate(older).chosen_by.name == "accuracy"

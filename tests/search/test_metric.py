@@ -84,6 +84,13 @@ def test_ranks_and_winner_go_by_the_metric(stored):
     assert winner.facts.trial == ("coarse/0" if metric == "accuracy" else "coarse/1")
     assert read.facts.metric.about in winner.facts.why
     assert winner.facts.validation.accuracy == pytest.approx(0.91 if metric == "accuracy" else 0.81)
+    chosen = winner.facts.validation.chosen_by
+    mean = {"accuracy": 0.91, "log_loss": 0.21, "macro_f1": 0.79}[metric]
+    assert (chosen.name, chosen.value) == (metric, pytest.approx(mean))
+    assert chosen.low < mean < chosen.high and chosen.over == "3 seeds"
+    single = choose(url, "made-up", "coarse/1")[1].facts.validation.chosen_by
+    assert single.value == pytest.approx(0.2 if metric == "log_loss" else 0.8)
+    assert single.over == "100 images" and (single.low is None) == (metric != "accuracy")
     best = best_trials(read_run(url, "made-up", "coarse").ranked, 1)
     assert best[0].trial == board["trial"][0]
     if metric == "accuracy":

@@ -50,6 +50,7 @@ def fit(
 
     Example: automl-cv fit quickstart --out model
     """
+    from automl_cv.catalog.metrics import METRICS
     from automl_cv.cli.console import say
     from automl_cv.cli.progress import progress
     from automl_cv.search import fitting
@@ -79,11 +80,12 @@ def fit(
     except KeyboardInterrupt:
         say("interrupted; nothing was replaced")
         raise
-    winner, validation = manifest.winner, manifest.winner.validation
+    winner, chosen = manifest.winner, manifest.winner.validation.chosen_by
     say(f"fitted {winner.trial} of {winner.run}: {winner.why}", quiet=quiet)
     say(
-        f"validation accuracy in the search {validation.accuracy:.4f} (over {validation.over}); "
-        f"trained on {manifest.fitting.images:,} images for {manifest.fitting.epochs} epochs",
+        f"validation {METRICS[chosen.name].about} in the search {chosen.value:.4f} (over "
+        f"{chosen.over}); trained on {manifest.fitting.images:,} images for "
+        f"{manifest.fitting.epochs} epochs",
         quiet=quiet,
     )
     say(f"wrote {out}; try: automl-cv predict {shlex.quote(str(out))} PICTURES", quiet=quiet)
