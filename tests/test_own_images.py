@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -62,10 +63,20 @@ def test_from_folder_to_report(photos, run):
     assert stored["trials"][0]["val_accuracy"] >= 0.8, "colours tell these classes apart"
 
 
-def test_strict_refuses_damaged_files(photos, run):
+def test_what_is_refused_before_anything_is_extracted(photos, run, tmp_path):
     done = run("search", "./mine.toml", "--strict", check=False)
     assert done.returncode == 2
     assert "train/owl/cut.png (truncated after 200 bytes)" in done.stderr
+
+    for label in ("dog [big]", "owl"):
+        shutil.rmtree(photos / "val" / label)
+    (tmp_path / "mine.toml").write_text(f'metric = "auroc"\n{STUDY}')
+    done = run("search", "./mine.toml", check=False)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: metric: 'auroc' can't be measured: photos has no validation images of "
+        "'dog [big]', 'owl'; add some, or choose another metric or another split\n"
+    )
 
 
 def test_a_changed_folder_is_refused_until_a_new_run(photos, run):

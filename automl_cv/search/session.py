@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
+
 from automl_cv import __version__, studyfile
+from automl_cv.catalog.metrics import METRICS
 from automl_cv.data import dataset, overlap
 from automl_cv.data.dataset import Dataset
+from automl_cv.data.ledger import listed
 from automl_cv.errors import UserError
 from automl_cv.search import events, messages
 from automl_cv.search.budget import Budget
@@ -73,7 +77,8 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
         listen: is told everything that happens.
 
     Raises:
-        UserError: the study, the data or the storage does not allow the search.
+        UserError: the study, the data or the storage does not allow the search, or the
+            validation images do not determine the metric.
         SearchBroken: trials fail one after the other.
         AutomlError: a stage has no trial with a result that the next one could narrow from.
     """
@@ -101,6 +106,7 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
         )
         if earlier is not None:
             _check_same_images(earlier, images)
+        _check_metric(study.metric, images)
         listen(_data_read(images))
         if earlier is not None and settled:
             tell_settled(study, stages, storage, earlier.name, listen)
@@ -145,6 +151,24 @@ def _check_same_images(earlier: StudyRun, images: Dataset) -> None:
         f"{images.source}: the images are not those that run {earlier.name!r} began with "
         f"({before:,} images then, {now:,} now, fingerprint {facts.data_fingerprint[:8]} then, "
         f"{images.fingerprint[:8]} now). Put them back to go on, or begin a new run with --new"
+    )
+
+
+def _check_metric(name: str, images: Dataset) -> None:
+    """Refuse a metric that the validation images are of too few classes for.
+
+    Folds need no check: each holds images of every class.
+    """
+    metric, n_classes = METRICS[name], len(images.classes)
+    present = np.unique(images.labels("validation"))
+    # One image a class tells, whatever the probabilities.
+    alike = np.full((len(present), n_classes), 1 / n_classes, np.float32)
+    if metric.of_epoch is not None or metric.load()(name, present, alike) is not None:
+        return
+    absent = [repr(label) for number, label in enumerate(images.classes) if number not in present]
+    raise UserError(
+        f"metric: {name!r} can't be measured: {images.source} has no validation images of "
+        f"{listed(absent)}; add some, or choose another metric or another split"
     )
 
 
