@@ -97,5 +97,10 @@ def test_missing_imagenet_weights_are_one_line_that_helps(photos, run, tmp_path,
     done = run("search", "slides", "--data", "photos", check=False)
     assert done.returncode == 2
     error = done.stderr.strip().splitlines()[-1]
-    for part in ("ImageNet weights of ResNet50", "resnet50_weights", "into", 'weights = "FILE"'):
+    for part in (
+        "ImageNet weights of ResNet50",
+        "resnet50_weights",
+        "into",
+        "with backbone.weights",
+    ):
         assert part in error

@@ -24,7 +24,7 @@ from automl_cv.studyfile import Backbone
 IMAGENET_MEANS = (103.939, 116.779, 123.68)
 
 
-def build(backbone: Backbone, image_size: int) -> keras.Model:
+def build(backbone: Backbone, image_size: int, weights_key: str = weightfile.KEY) -> keras.Model:
     """Build the network that makes features, weights loaded, nothing trainable.
 
     Preprocessing stands in the graph, in Keras's own layers and operations. BatchNorm
@@ -38,6 +38,7 @@ def build(backbone: Backbone, image_size: int) -> keras.Model:
     Args:
         backbone: the study's `[backbone]`.
         image_size: height and width of the images, in pixels.
+        weights_key: where the user names a file of weights.
 
     Returns:
         A model from float32 pixels in [0, 255], shape (batch, image_size, image_size, 3), to
@@ -47,16 +48,19 @@ def build(backbone: Backbone, image_size: int) -> keras.Model:
     Raises:
         UserError: weights or model can't be downloaded, read or used.
     """
-    blocks, preprocessing = load_blocks(backbone, image_size)
+    blocks, preprocessing = load_blocks(backbone, image_size, weights_key)
     return on_pixels(blocks, preprocessing, image_size, pool)
 
 
-def load_blocks(backbone: Backbone, image_size: int) -> tuple[keras.Model, Preprocessing]:
+def load_blocks(
+    backbone: Backbone, image_size: int, weights_key: str = weightfile.KEY
+) -> tuple[keras.Model, Preprocessing]:
     """Build the network alone: from preprocessed images to the outputs of its blocks, not pooled.
 
     Args:
         backbone: the study's `[backbone]`.
         image_size: height and width of the images, in pixels.
+        weights_key: see `build`.
 
     Returns:
         One functional graph, nothing trainable, and what its images must go through first.
@@ -64,14 +68,14 @@ def load_blocks(backbone: Backbone, image_size: int) -> tuple[keras.Model, Prepr
     Raises:
         UserError: see `build`.
     """
-    path = weightfile.path_of(backbone)
+    path = weightfile.path_of(backbone, weights_key)
     preprocessing: Preprocessing = "none"
     if weightfile.is_saved_model(backbone):
         blocks = _load_saved_model(path, image_size)
     else:
         entry = BACKBONES[backbone.name]
         if path == entry.weights.path and not entry.weights.embedded:
-            _download(entry)
+            _download(entry, weights_key)
         blocks, preprocessing = _load_entry(entry, path), entry.preprocessing
     blocks.trainable = False
     return blocks, preprocessing
@@ -169,7 +173,7 @@ def _load_entry(entry: BackboneEntry, path: Path) -> keras.Model:
     return keras.Model(network.input, outputs, name=entry.name)
 
 
-def _download(entry: BackboneEntry) -> None:
+def _download(entry: BackboneEntry, weights_key: str) -> None:
     """Have Keras fetch and check the weights it publishes, unless they are there already."""
     weights = entry.weights
     try:
@@ -186,8 +190,8 @@ def _download(entry: BackboneEntry) -> None:
         raise UserError(
             f"the ImageNet weights of {entry.name} are not at hand and can't be downloaded "
             f"({_first_line(error)}): put {weights.file_name} from {weights.url} into "
-            f'{weights.path.parent}, or name a file with `weights = "FILE"` in [backbone]; '
-            'the backbone "compact" needs no download'
+            f"{weights.path.parent}, or name a file with {weights_key}; the backbone 'compact' "
+            "needs no download"
         ) from None
 
 

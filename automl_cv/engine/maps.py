@@ -16,6 +16,7 @@ from automl_cv.engine import backbone as backbones
 from automl_cv.engine import bundle, images, recording
 from automl_cv.engine.recording import Step
 from automl_cv.errors import UserError
+from automl_cv.features import weightfile
 from automl_cv.models.folder import SavedClassifier
 from automl_cv.pictures.maps import FeatureMaps
 from automl_cv.studyfile import Backbone
@@ -49,13 +50,18 @@ class Network:
         return images.resize(pixels, self.image_size)
 
 
-def of_backbone(backbone: Backbone, image_size: int) -> Network:
+def of_backbone(backbone: Backbone, image_size: int, weights_key: str = weightfile.KEY) -> Network:
     """Return a backbone, with the preprocessing that training gives it.
+
+    Args:
+        backbone: its name and weights.
+        image_size: height and width of the images, in pixels.
+        weights_key: where the user names a file of weights.
 
     Raises:
         UserError: its weights can't be downloaded or read.
     """
-    return Network(backbone.name, backbones.build(backbone, image_size), image_size)
+    return Network(backbone.name, backbones.build(backbone, image_size, weights_key), image_size)
 
 
 def of_folder(saved: SavedClassifier) -> Network:

@@ -11,16 +11,23 @@ from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.errors import UserError
 from automl_cv.studyfile import Backbone
 
+KEY = "backbone.weights"
+"""Where a study names a file of weights."""
+
 
 def is_saved_model(backbone: Backbone) -> bool:
     """Tell whether a study's backbone is a saved `.keras` model rather than an entry."""
     return backbone.name.endswith(".keras")
 
 
-def path_of(backbone: Backbone) -> Path:
+def path_of(backbone: Backbone, key: str = KEY) -> Path:
     """Return the file that a study's backbone takes its weights from.
 
     It exists, unless it is one that Keras downloads.
+
+    Args:
+        backbone: the study's `[backbone]`.
+        key: where the user names another file.
 
     Raises:
         UserError: the file that the study names does not exist, or a `weights` that
@@ -28,18 +35,16 @@ def path_of(backbone: Backbone) -> Path:
     """
     if is_saved_model(backbone):
         if backbone.weights is not None:
-            raise UserError(
-                f"backbone.weights: {backbone.name} brings its own weights; leave the key out"
-            )
+            raise UserError(f"{key}: {backbone.name} brings its own weights; leave it out")
         return _existing(Path(backbone.name).expanduser(), "backbone.name")
     entry = BACKBONES[backbone.name]
     if backbone.weights == "imagenet" and entry.weights.embedded:
         raise UserError(
-            f"backbone.weights: there are no ImageNet weights of {entry.name!r}; leave the key "
-            "out for its own, or choose a ResNet"
+            f"{key}: there are no ImageNet weights of {entry.name!r}; leave it out for its own, "
+            "or choose a ResNet"
         )
     if backbone.weights not in (None, "imagenet"):
-        return _existing(Path(str(backbone.weights)).expanduser(), "backbone.weights")
+        return _existing(Path(str(backbone.weights)).expanduser(), key)
     if entry.weights.embedded:
         return _existing(entry.weights.path, f"the embedded weights of {entry.name!r}")
     return entry.weights.path

@@ -112,7 +112,8 @@ def test_what_is_refused(picture, tmp_path):
         (tmp_path, picture): "bundle.json: missing; expected a folder that `automl-cv fit` wrote",
         (pickled, picture): "no network that Keras saved",
         (pickled, picture, "--weights", "x"): "brings its own; leave the option out",
-        ("ResNet50", picture, "--weights", "none.h5"): "no such file: none.h5",
+        ("ResNet50", picture, "--weights", "none.h5"): "--weights: no such file: none.h5",
+        ("compact", picture, "--weights", "imagenet"): "--weights: there are no ImageNet weights",
         ("compact", picture, "--class", "cat"): "--class cat: compact does not end in scores",
     }.items():
         refused = refusal(*arguments, "--out", out)
@@ -127,6 +128,7 @@ def test_weights_that_are_not_at_hand(picture, tmp_path, monkeypatch):
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     message = refusal("ResNet50", picture, "--out", tmp_path / "maps")
     assert message.startswith("the ImageNet weights of ResNet50 are not at hand")
+    assert f"into {tmp_path / 'models'}, or name a file with --weights; " in message
 
 
 def test_a_wrong_call_loads_no_tensorflow(picture, tmp_path):

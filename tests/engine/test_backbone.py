@@ -183,8 +183,8 @@ def test_a_failed_download_says_what_to_do(server, tmp_path, monkeypatch, reacha
     message = str(caught.value)
     assert re.fullmatch(
         r"the ImageNet weights of published are not at hand and can't be downloaded \(.*\): put "
-        r"tiny.weights.h5 from http://.* into .*/keras/models, or name a file with `weights = "
-        r'"FILE"` in \[backbone\]; the backbone "compact" needs no download',
+        r"tiny.weights.h5 from http://.* into .*/keras/models, or name a file with "
+        r"backbone.weights; the backbone 'compact' needs no download",
         message,
     )
     assert ("hash" if reachable else "refused") in message

@@ -113,12 +113,12 @@ def test_a_saved_model_for_any_size_needs_one(tmp_path):
         (Backbone(name="gone.keras"), "backbone.name: no such file: gone.keras"),
         (
             Backbone(weights="imagenet"),
-            "backbone.weights: there are no ImageNet weights of 'compact'; leave the key out for "
+            "backbone.weights: there are no ImageNet weights of 'compact'; leave it out for "
             "its own, or choose a ResNet",
         ),
         (
             Backbone(name="mine.keras", weights="w.h5"),
-            "backbone.weights: mine.keras brings its own weights; leave the key out",
+            "backbone.weights: mine.keras brings its own weights; leave it out",
         ),
     ],
 )

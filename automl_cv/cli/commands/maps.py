@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     Found = Backbone | SavedClassifier | Path
 
+WEIGHTS = "--weights"
+
 
 def maps(
     model: Annotated[
@@ -75,7 +77,7 @@ def maps(
     weights: Annotated[
         str | None,
         typer.Option(
-            "--weights", metavar="FILE", help="Weights of a backbone.", show_default="its own"
+            WEIGHTS, metavar="FILE", help="Weights of a backbone.", show_default="its own"
         ),
     ] = None,
     quiet: Quiet = False,
@@ -137,10 +139,10 @@ def _find(model: str, image_size: int | None, weights: str | None) -> Found:
     if model in BACKBONES:
         size = image_size or BACKBONES[model].image_size
         backbone = Backbone(name=model, image_size=size, weights=weights)
-        weightfile.path_of(backbone)
+        weightfile.path_of(backbone, WEIGHTS)
         return backbone
     if weights is not None:
-        raise UserError(f"--weights: {model} brings its own; leave the option out")
+        raise UserError(f"{WEIGHTS}: {model} brings its own; leave the option out")
     path = Path(model).expanduser()
     if path.is_dir():
         saved = folder.read(path)
@@ -166,7 +168,7 @@ def _load(found: Found, image_size: int | None) -> Network:
         from automl_cv.engine import maps as engine
     if isinstance(found, Backbone):
         assert found.image_size is not None  # see `_find`
-        return engine.of_backbone(found, found.image_size)
+        return engine.of_backbone(found, found.image_size, WEIGHTS)
     if isinstance(found, Path):
         return engine.of_file(found, image_size)
     return engine.of_folder(found)
