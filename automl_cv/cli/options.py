@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from automl_cv.registry import Table
 
 DEFAULT_STORAGE = "sqlite:///automl-cv.db"
 
@@ -32,7 +34,26 @@ Debug = Annotated[
     bool,
     typer.Option("--debug", help="Show a traceback when something fails."),
 ]
+OutFile = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="Write to this file instead of printing."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but results and errors.")]
+
+
+def form_option(table: Table[Any], of: str) -> Any:
+    """Return the `--format` of a command that prints or writes, see `chosen_format`.
+
+    Args:
+        table: of its forms.
+        of: what is printed.
+    """
+    return typer.Option(
+        "--format",
+        metavar="|".join(table.names),
+        help=f"Form of the {of}.  [default: what --out's name ends with, else table]",
+        show_default=False,
+    )
 
 
 def cache_folder(chosen: Path | None) -> Path:

@@ -3,55 +3,70 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
+from automl_cv.errors import UserError
 from automl_cv.registry import Entry, Table
 
 
 @dataclass(frozen=True, kw_only=True)
 class Format(Entry):
-    """One form; its target is a function (report) -> text, or bytes where `is_binary`.
+    """One form; the table says what its target is.
 
     Args:
         suffix: how the name of such a file ends.
         is_binary: whether it can't be printed.
-        is_data: whether it holds rows alone, no words.
     """
 
     suffix: str
     is_binary: bool = False
+
+
+F = TypeVar("F", bound=Format)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportFormat(Format):
+    """One form of a report; its target is a function (report) -> text, or bytes if `is_binary`.
+
+    Args:
+        is_data: whether it holds rows alone, no words.
+    """
+
     is_data: bool = False
 
 
-FORMATS: Table[Format] = Table(
+FORMATS: Table[ReportFormat] = Table(
     "format",
     [
-        Format(
+        ReportFormat(
             name="table",
             about="for people",
             target="automl_cv.report.terminal:as_text",
             suffix=".txt",
         ),
-        Format(
+        ReportFormat(
             name="csv",
             about="the table, full precision",
             target="automl_cv.report.data:as_csv",
             suffix=".csv",
             is_data=True,
         ),
-        Format(
+        ReportFormat(
             name="json",
             about="everything, full precision",
             target="automl_cv.report.data:as_json",
             suffix=".json",
             is_data=True,
         ),
-        Format(
+        ReportFormat(
             name="markdown",
             about="for people, in Markdown",
             target="automl_cv.report.markdown:as_markdown",
             suffix=".md",
         ),
-        Format(
+        ReportFormat(
             name="parquet",
             about="the table, typed",
             target="automl_cv.report.data:as_parquet",
@@ -59,7 +74,7 @@ FORMATS: Table[Format] = Table(
             is_binary=True,
             is_data=True,
         ),
-        Format(
+        ReportFormat(
             name="html",
             about="for people, one page",
             target="automl_cv.report.page:as_page",
@@ -88,6 +103,19 @@ EVALUATION_FORMATS: Table[Entry] = Table(
 """Forms of an evaluation; the target is a function (evaluation) -> text."""
 
 
-def format_of_file(name: str) -> str:
-    """Return the format that a file's name asks for by its ending; "table" for any other."""
-    return next((form.name for form in FORMATS if name.casefold().endswith(form.suffix)), "table")
+def chosen_format(table: Table[F], name: str | None, out: Path | None) -> F:
+    """Return the form that `--format` names, else that of `--out`, else "table".
+
+    Args:
+        table: all forms.
+        name: what `--format` says.
+        out: the file, whose ending says it; None for stdout.
+
+    Raises:
+        UserError: there is no such form, or it can't be printed.
+    """
+    ending = "" if out is None else out.suffix.casefold()
+    chosen = table[name or next((one.name for one in table if one.suffix == ending), "table")]
+    if chosen.is_binary and out is None:
+        raise UserError(f"--format {chosen.name} is no text: name a file with --out FILE")
+    return chosen

@@ -5,55 +5,43 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import IO, Any
 
 from automl_cv.errors import UserError
 from automl_cv.models.prediction import Prediction
-from automl_cv.registry import Entry, Table
+from automl_cv.registry import Table
+from automl_cv.report.formats import Format
 
 PARQUET_ROWS = 10_000  # of a row group, the most that is held in memory
 
 
-@dataclass(frozen=True, kw_only=True)
-class PredictionFormat(Entry):
-    """One form; its target is a `Write`.
-
-    Args:
-        suffix: how the name of such a file ends.
-        is_binary: whether it is written to a binary file, and can't be printed.
-    """
-
-    suffix: str
-    is_binary: bool = False
-
-
 Write = Callable[[Iterable[Prediction], IO[Any], int, Sequence[str]], None]
-"""Is given predictions, an open file, how many classes each has at most, and all classes."""
+"""Is given predictions, an open file (a binary one if the form is binary), how many classes each
+has at most, and all classes."""
 
-PREDICTION_FORMATS: Table[PredictionFormat] = Table(
+PREDICTION_FORMATS: Table[Format] = Table(
     "format",
     [
-        PredictionFormat(
+        Format(
             name="table",
             about="for people",
             target="automl_cv.report.predictions:write_table",
             suffix=".txt",
         ),
-        PredictionFormat(
+        Format(
             name="csv",
             about="one row a file",
             target="automl_cv.report.predictions:write_csv",
             suffix=".csv",
         ),
-        PredictionFormat(
+        Format(
             name="jsonl",
             about="one object a line",
             target="automl_cv.report.predictions:write_json_lines",
             suffix=".jsonl",
         ),
-        PredictionFormat(
+        Format(
             name="parquet",
             about="the CSV's columns, typed",
             target="automl_cv.report.predictions:write_parquet",
@@ -62,12 +50,6 @@ PREDICTION_FORMATS: Table[PredictionFormat] = Table(
         ),
     ],
 )
-
-
-def format_of_file(name: str) -> str:
-    """Return the format that a file's name asks for by its ending; "table" for any other."""
-    found = (form.name for form in PREDICTION_FORMATS if name.casefold().endswith(form.suffix))
-    return next(found, "table")
 
 
 def write_table(

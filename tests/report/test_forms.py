@@ -10,7 +10,7 @@ import pytest
 from automl_cv.errors import UserError
 from automl_cv.report import data
 from automl_cv.report.data import as_csv, as_json, as_parquet
-from automl_cv.report.formats import FORMATS, format_of_file
+from automl_cv.report.formats import FORMATS, chosen_format
 from automl_cv.report.markdown import as_markdown
 from automl_cv.report.page import as_page
 from automl_cv.report.terminal import as_text
@@ -111,8 +111,9 @@ def test_the_page_is_whole_escaped_and_needs_nothing_else(built):
 def test_every_format_loads_and_is_told_by_its_suffix(built, form):
     content = form.load()(built.report())
     assert isinstance(content, bytes if form.is_binary else str)
-    assert format_of_file(f"Report{form.suffix.upper()}") == form.name
-    assert format_of_file("report") == "table"
+    assert chosen_format(FORMATS, None, Path(f"Report{form.suffix.upper()}")) == form
+    assert chosen_format(FORMATS, form.name, Path("report")) == form
+    assert chosen_format(FORMATS, None, Path("report")).name == "table"
     if not form.is_binary:
         assert content.endswith("\n")
         assert not re.search(r"[ \t]\n", content)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from automl_cv.models.prediction import Prediction
 from automl_cv.report import predictions
-from automl_cv.report.predictions import PREDICTION_FORMATS, format_of_file
+from automl_cv.report.formats import chosen_format
+from automl_cv.report.predictions import PREDICTION_FORMATS
 
 CLASSES = ["cat", "red panda", "dog"]
 ROWS = [
@@ -69,4 +71,5 @@ def test_json_lines():
 
 def test_a_file_name_says_its_form():
     names = ["x.CSV", "x.jsonl", "x.parquet", "x", "x.txt"]
-    assert [*map(format_of_file, names)] == ["csv", "jsonl", "parquet", "table", "table"]
+    found = [chosen_format(PREDICTION_FORMATS, None, Path(name)).name for name in names]
+    assert found == ["csv", "jsonl", "parquet", "table", "table"]

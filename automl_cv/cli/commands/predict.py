@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from automl_cv.cli.console import say, without_chatter
-from automl_cv.cli.options import Debug, Quiet
+from automl_cv.cli.options import Debug, OutFile, Quiet, form_option
 from automl_cv.errors import UserError
-from automl_cv.report.predictions import PREDICTION_FORMATS, format_of_file
+from automl_cv.report.formats import chosen_format
+from automl_cv.report.predictions import PREDICTION_FORMATS
 
 if TYPE_CHECKING:
     from automl_cv.models.prediction import Prediction
@@ -46,19 +47,8 @@ def predict(
         ),
     ],
     top: Annotated[int, typer.Option(min=1, help="Classes a file, the most probable first.")] = 1,
-    form: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            metavar="|".join(PREDICTION_FORMATS.names),
-            help="Form of the predictions.  [default: what --out's name ends with, else table]",
-            show_default=False,
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FILE", help="Write to this file instead of printing."),
-    ] = None,
+    form: Annotated[str | None, form_option(PREDICTION_FORMATS, "predictions")] = None,
+    out: OutFile = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -68,9 +58,7 @@ def predict(
 
     Example: automl-cv predict model photos/ --top 3 --out photos.csv
     """
-    chosen = PREDICTION_FORMATS[form or (format_of_file(out.name) if out else "table")]
-    if chosen.is_binary and out is None:
-        raise UserError(f"--format {chosen.name} is no text: name a file with --out FILE")
+    chosen = chosen_format(PREDICTION_FORMATS, form, out)
     if out is not None and not out.parent.is_dir():
         raise UserError(f"--out {out}: the folder {out.parent} does not exist; make it first")
 

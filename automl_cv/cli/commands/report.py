@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from automl_cv.cli.console import output, say, show
-from automl_cv.cli.options import DEFAULT_STORAGE, Debug, Storage
+from automl_cv.cli.options import DEFAULT_STORAGE, Debug, OutFile, Storage, form_option
 from automl_cv.errors import UserError
-from automl_cv.report.formats import FORMATS, Format, format_of_file
+from automl_cv.report.formats import FORMATS, ReportFormat, chosen_format
 
 if TYPE_CHECKING:
     from automl_cv.report.document import Report
@@ -49,19 +49,8 @@ def report(
         bool,
         typer.Option("--importance", help="Instead: which parameters mattered, by two evaluators."),
     ] = False,
-    form: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            metavar="|".join(FORMATS.names),
-            help="Form of the report.  [default: what --out's name ends with, else table]",
-            show_default=False,
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FILE", help="Write to this file instead of printing."),
-    ] = None,
+    form: Annotated[str | None, form_option(FORMATS, "report")] = None,
+    out: OutFile = None,
     storage: Storage = DEFAULT_STORAGE,
     debug: Debug = False,
 ) -> None:
@@ -70,9 +59,7 @@ def report(
     Trials that chance alone may have set apart from the first are marked. Can run while
     a search writes.
     """
-    chosen = FORMATS[form or (format_of_file(out.name) if out else "table")]
-    if chosen.is_binary and out is None:
-        raise UserError(f"--format {chosen.name} is no text: name a file with --out FILE")
+    chosen = chosen_format(FORMATS, form, out)
     _check_view(compare=compare, importance=importance, top=top, sort=sort)
 
     if compare:
@@ -128,7 +115,7 @@ def _importance(storage: str, study: str | None, stage: str | None) -> Report:
     return compose_importance(read_run(storage, study, stage), stage=stage)
 
 
-def _write(composed: Report, chosen: Format, out: Path) -> None:
+def _write(composed: Report, chosen: ReportFormat, out: Path) -> None:
     from automl_cv.report.files import write_whole
 
     content = chosen.load()(composed)
