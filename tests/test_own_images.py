@@ -49,6 +49,8 @@ def test_from_folder_to_report(photos, run):
     done = run("search", "./mine.toml", "--stage", "coarse")
     warning = "1 validation image of 19 is identical to one in train"
     assert warning in done.stderr
+    near = "1 validation image of 19 is nearly identical to one in train"
+    assert near not in done.stderr and done.stdout.count(near) == 1
     shown = run("report").stdout
     lines = shown.splitlines()
     assert warning in lines[0]

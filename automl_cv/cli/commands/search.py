@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -84,7 +85,7 @@ def search(
     from automl_cv import library, studyfile
     from automl_cv.cli.console import say
     from automl_cv.cli.views import watching
-    from automl_cv.search import session
+    from automl_cv.search import events, session
 
     seconds = parse_duration(timeout)
     chosen = studyfile.overridden(
@@ -101,7 +102,14 @@ def search(
     )
     try:
         with watching(quiet=quiet, json_lines=json_lines) as listen:
-            outcome = session.search(chosen, todo, listen)
+
+            def tell(event: events.Event) -> None:
+                if isinstance(event, events.Surveyed) and not json_lines:
+                    # The leaderboard, which follows at once, has them above it.
+                    event = replace(event, warnings=())
+                listen(event)
+
+            outcome = session.search(chosen, todo, tell)
     except KeyboardInterrupt:
         say("interrupted; everything finished is kept. The same command again goes on from there.")
         raise
