@@ -52,7 +52,8 @@ def locate(name_or_path: str) -> Path:
 def shipped() -> dict[str, Path]:
     """Return the study files that come with automl-cv, path by name, sorted."""
     folder = next((folder for folder in STUDY_FOLDERS if folder.is_dir()), None)
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))} if folder else {}
+    found = {path.stem: path for path in folder.glob("*.toml")} if folder else {}
+    return dict(sorted(found.items()))
 
 
 def _read(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:

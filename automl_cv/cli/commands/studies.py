@@ -31,12 +31,16 @@ def studies(context: typer.Context, debug: options.Debug = False) -> None:
     from automl_cv import library
     from automl_cv.cli.console import show as show_table
 
-    table = Table("study", "stages", "trials", "about", title="Studies", title_justify="left")
+    table = Table("study", title="Studies", title_justify="left")
+    # Their number: the names of ten stages would fill a screen. `show` gives them.
+    for heading in ("stages", "trials"):
+        table.add_column(heading, justify="right")
+    table.add_column("about")
     for name, path in library.shipped().items():
         study = library.load(str(path))
         table.add_row(
             escape(name),
-            escape(", ".join(stage.name for stage in study.stages)),
+            str(len(study.stages)),
             str(sum(stage.trials for stage in study.stages)),
             escape(study.about),
         )
@@ -48,10 +52,13 @@ def show(study: StudyArgument, debug: options.Debug = False) -> None:
     """Show what a study searches: data, backbone, and each stage's space as a table."""
     from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     from automl_cv import library
+    from automl_cv.catalog.metrics import METRICS
     from automl_cv.cli.console import output
     from automl_cv.cli.console import show as show_table
+    from automl_cv.data.ledger import counted
 
     chosen = library.load(study)
     backbone = chosen.backbone
@@ -64,14 +71,14 @@ def show(study: StudyArgument, debug: options.Debug = False) -> None:
         "split", f"{split.train:g} train, {split.validation:g} validation, {split.test:g} test"
     )
     size = f"{backbone.image_size} px" if backbone.image_size else "its own image size"
-    facts.add_row(
-        "backbone", escape(f"{backbone.name}, {size}, features of {backbone.features} blocks")
-    )
+    blocks = {"last": "the last block", "all": "all blocks"}[backbone.features]
+    facts.add_row("backbone", escape(f"{backbone.name}, {size}, features of {blocks}"))
+    facts.add_row("metric", METRICS[chosen.metric].about)
     facts.add_row("seed", str(chosen.seed))
     show_table(facts)
     for stage in chosen.stages:
         output().print()
-        table = Table("parameter", "values", "only when", title_justify="left")
+        table = Table("parameter", "values", "only when")
         rule = "".join(
             f"; {one}" for one in (stage.narrow_from, stage.retrain, stage.fine_tune) if one
         )
@@ -79,15 +86,20 @@ def show(study: StudyArgument, debug: options.Debug = False) -> None:
             on_pixels = stage.alteration.of_level("image", "batch")
             views = f"{stage.views} views: " if on_pixels and not stage.network else ""
             rule += f"; {views}{stage.alteration}"
-        table.title = escape(
-            f"{stage.name}: {stage.trials} trials of at most {stage.epochs} epochs, "
-            f"sampler {_named(stage.sampler)}, pruner {_named(stage.pruner)}, "
-            f"{_trained(stage)}, schedule {_named(stage.schedule)}{_loss(stage)}{rule}"
+        # No title of the table's: one of few columns would fold it into as few characters.
+        drawn = "" if stage.retrain else f"sampler {_named(stage.sampler)}, "
+        show_table(
+            Text(
+                f"{stage.name}: {counted(stage.trials, 'trial')} of at most {stage.epochs} epochs, "
+                f"{drawn}pruner {_named(stage.pruner)}, {_trained(stage)}, "
+                f"schedule {_named(stage.schedule)}{_loss(stage)}{rule}"
+            )
         )
         for name, values, condition, is_open in _rows(chosen, stage):
             shown = f"within {values}" if is_open else str(values)
             table.add_row(escape(name), escape(shown), escape(condition))
-        show_table(table if table.row_count else str(table.title))
+        if table.row_count:
+            show_table(table)
 
 
 @app.command()
