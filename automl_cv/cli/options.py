@@ -51,8 +51,8 @@ def form_option(table: Table[Any], of: str) -> Any:
     return typer.Option(
         "--format",
         metavar="|".join(table.names),
-        help=f"Form of the {of}.  [default: what --out's name ends with, else table]",
-        show_default=False,
+        help=f"Form of the {of}.",
+        show_default="what --out's name ends with, else table",
     )
 
 

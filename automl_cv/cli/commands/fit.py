@@ -15,8 +15,9 @@ def fit(
     study: Annotated[
         str,
         typer.Argument(
+            metavar="STUDY",
             help="Name of a searched study: its latest run; NAME@1 is its first. Or the path of "
-            "its file."
+            "its file.",
         ),
     ],
     out: Annotated[

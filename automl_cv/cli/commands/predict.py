@@ -42,9 +42,7 @@ def predict(
     ],
     paths: Annotated[
         list[str],
-        typer.Argument(
-            metavar="PATHS...", help="Files, folders, patterns, or - for a list on stdin."
-        ),
+        typer.Argument(metavar="PATHS", help="Files, folders, patterns, or - for a list on stdin."),
     ],
     top: Annotated[int, typer.Option(min=1, help="Classes a file, the most probable first.")] = 1,
     form: Annotated[str | None, form_option(PREDICTION_FORMATS, "predictions")] = None,

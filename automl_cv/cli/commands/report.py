@@ -21,10 +21,9 @@ def report(
     study: Annotated[
         str | None,
         typer.Argument(
-            metavar="[STUDY]",
-            help="Name of a study: its latest run; NAME@1 is its first.  "
-            "[default: the run that changed last]",
-            show_default=False,
+            metavar="STUDY",
+            help="Name of a study: its latest run; NAME@1 is its first.",
+            show_default="the run that changed last",
         ),
     ] = None,
     stage: Annotated[
@@ -36,7 +35,10 @@ def report(
     sort: Annotated[
         str | None,
         typer.Option(
-            "--sort", metavar="COLUMN", help="Sort by this column of the CSV.  [default: rank]"
+            "--sort",
+            metavar="COLUMN",
+            help="Sort by this column of the CSV.",
+            show_default="rank",
         ),
     ] = None,
     compare: Annotated[
@@ -54,7 +56,7 @@ def report(
     storage: Storage = DEFAULT_STORAGE,
     debug: Debug = False,
 ) -> None:
-    """Show the leaderboard of a study: trials by validation accuracy, at their best epochs.
+    """Show the leaderboard of a study: trials by its metric, at their best epochs.
 
     Trials that chance alone may have set apart from the first are marked. Can run while
     a search writes.

@@ -30,7 +30,10 @@ def parse_duration(text: str | None) -> float | None:
 
 def search(
     study: Annotated[
-        str, typer.Argument(help="Name of a study (see `automl-cv studies`), or path of its file.")
+        str,
+        typer.Argument(
+            metavar="STUDY", help="Name of a study (see `automl-cv studies`), or path of its file."
+        ),
     ],
     data: Annotated[
         str | None,

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(invoke_without_command=True, help="List studies; show or copy one.")
 
-StudyArgument = Annotated[str, typer.Argument(help="Name of a study, or path of its file.")]
+StudyArgument = Annotated[
+    str, typer.Argument(metavar="STUDY", help="Name of a study, or path of its file.")
+]
 
 
 @app.callback()
@@ -105,7 +107,9 @@ def show(study: StudyArgument, debug: options.Debug = False) -> None:
 @app.command()
 def export(
     study: StudyArgument,
-    folder: Annotated[Path, typer.Argument(help="Folder to copy the file to; made if need be.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder to copy the file to; made if need be.")
+    ],
     debug: options.Debug = False,
 ) -> None:
     """Copy a study's file, to change it: the copy is named by its path, `search ./NAME.toml`."""
