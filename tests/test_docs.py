@@ -79,9 +79,10 @@ def test_study_examples_read(page, tmp_path):
             path = tmp_path / f"{number}.toml"
             path.write_text(block)
             library.load(str(path))
-        elif "stage" in raw and isinstance(raw["stage"], dict):
-            stage = {"name": "x", "trials": 1, "epochs": 1, **raw["stage"]}
-            studyfile.parse({"name": "x", "stage": [stage]}, page.name)
+        else:
+            given = raw["stage"] if isinstance(raw["stage"], list) else [raw["stage"]]
+            stages = [{"name": "x", "trials": 1, "epochs": 1, **stage} for stage in given]
+            studyfile.parse({"name": "x", "stage": stages}, page.name)
 
 
 def test_the_readme_begins_with_the_line_that_runs_and_the_line_that_tests():
@@ -107,7 +108,7 @@ def test_the_reference_names_every_key_and_every_entry():
     for table in (AUGMENTATIONS, HEADS, LOSSES, OPTIMIZERS, PRUNERS, SAMPLERS, SCHEDULES):
         for entry in table:
             assert f"`{entry.name}`" in text, entry.name
-    for table in (AUGMENTATIONS, HEADS, LOSSES, OPTIMIZERS, SCHEDULES):
+    for table in (AUGMENTATIONS, HEADS, LOSSES, OPTIMIZERS, PRUNERS, SAMPLERS, SCHEDULES):
         for entry in table:
             for name in entry.parameters:
                 assert f"`{name}`" in text, f"{entry.name}.{name}"
