@@ -48,6 +48,7 @@ class AutoClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         preset: in place of `trials`: "quick", "balanced", "thorough".
         timeout: seconds after which the search ends with what it has; None for never.
         workers: processes that train side by side.
+        calibrate: divide the logits by a temperature, as `automl-cv fit --calibrate` does.
         random_state: seed; None for the study's own, so that the same call gives the same
             classifier; or a RandomState, which a seed is drawn from.
         folder: where images, features, database and model are kept; `fit` on the same images
@@ -67,6 +68,7 @@ class AutoClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         preset: str | None = None,
         timeout: float | None = None,
         workers: int = 1,
+        calibrate: bool = False,
         random_state: int | np.random.RandomState | None = None,
         folder: str | Path | None = None,
         quiet: bool = True,
@@ -76,6 +78,7 @@ class AutoClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.preset = preset
         self.timeout = timeout
         self.workers = workers
+        self.calibrate = calibrate
         self.random_state = random_state
         self.folder = folder
         self.quiet = quiet
@@ -182,6 +185,7 @@ class AutoClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             storage=storage,
             cache_dir=cache_dir,
             command=lambda run, trial: f"{call}  # in Python",
+            calibrate=self.calibrate,
         )
         with progress(quiet=self.quiet) as tell:
             fitting.fit(wanted, tell)

@@ -6,7 +6,7 @@ once: calling scikit-learn for each takes a hundred times as long.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -149,8 +149,7 @@ def score(
         metrics=metrics,
         classes=tuple(_class_score(confusion, number) for number in range(n_classes)),
         confusion=confusion,
-        calibration_error=sum(one.images * abs(one.probability - one.accuracy) for one in bins)
-        / len(labels),
+        calibration_error=_distance(bins),
         bins=bins,
         resamples=resamples,
         seed=seed,
@@ -168,6 +167,16 @@ def figure(name: str, labels: Labels, probabilities: Probabilities) -> float | N
     weights = np.ones((1, len(labels)), np.uint16)
     values = _Measure(labels, probabilities)(weights, (name,))
     return float(values[name][0]) if name in values else None
+
+
+def calibration_error(labels: Labels, probabilities: Probabilities) -> float:
+    """Return the expected calibration error alone; see `Scores`.
+
+    Args:
+        labels: as in `score`.
+        probabilities: as in `score`.
+    """
+    return _distance(_bins(probabilities, probabilities.argmax(axis=1) == labels))
 
 
 def most_confidently_wrong(labels: Labels, probabilities: Probabilities, count: int) -> list[int]:
@@ -297,3 +306,9 @@ def _bins(probabilities: Probabilities, correct: NDArray[np.bool_]) -> tuple[Bin
         )
         for place in range(BINS)
     )
+
+
+def _distance(bins: Sequence[Bin]) -> float:
+    """Return the mean over images of how far their bin's probability is from its accuracy."""
+    images = sum(one.images for one in bins)
+    return sum(one.images * abs(one.probability - one.accuracy) for one in bins) / images

@@ -128,7 +128,7 @@ def kept(tmp_path_factory):
 @pytest.fixture(scope="module")
 def fitted(digits, kept):
     images, numbers = digits
-    model = AutoClassifier(trials=1, folder=kept)
+    model = AutoClassifier(trials=1, folder=kept, calibrate=True)
     parameters = model.get_params()
     assert model.fit(images[:200], numbers[:200]) is model
     assert model.get_params() == parameters
@@ -150,7 +150,8 @@ def test_all_images_trained_or_validated(fitted):
     manifest = fitted.classifier.manifest
     assert manifest.fitting.images == 200
     assert manifest.data.split_sizes.get("test", 0) == 0
-    assert "AutoClassifier(" in manifest.fitting.command
+    assert "AutoClassifier(calibrate=True, " in manifest.fitting.command
+    assert manifest.calibration.images == manifest.data.split_sizes["validation"]
 
 
 def test_fitting_sets_what_ends_in_an_underscore(fitted):

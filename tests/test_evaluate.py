@@ -32,7 +32,7 @@ def fitted(tmp_path_factory, cache_dir) -> Path:
     made = tmp_path_factory.mktemp("fitted")
     for words in (
         ["search", "quickstart", "--stage", "coarse", "--trials", "1", "--quiet"],
-        ["fit", "quickstart", "--out", "model", "--quiet"],
+        ["fit", "quickstart", "--out", "model", "--calibrate", "--quiet"],
     ):
         command = [str(CONSOLE_SCRIPT), *words]
         subprocess.run(
@@ -61,6 +61,15 @@ def digits(cache_dir, fitted, tmp_path) -> Path:
 
 def shown(done) -> dict:
     return json.loads(done.stdout)
+
+
+def test_calibration_trained_the_search_s_own_trial_again(fitted):
+    manifest = folder.read(fitted).manifest
+    found, searched = manifest.calibration, manifest.winner.validation
+    assert found.images == manifest.data.split_sizes["validation"]
+    assert found.accuracy == pytest.approx(searched.accuracy, abs=1e-6)
+    assert found.before.log_loss == pytest.approx(searched.loss, rel=1e-4)
+    assert found.after.log_loss < found.before.log_loss
 
 
 def test_two_looks_at_the_held_out_images(model, run):

@@ -16,6 +16,7 @@ from PIL import Image
 from automl_cv.catalog.exports import EXPORTS
 from automl_cv.data import dataset
 from automl_cv.library import load
+from automl_cv.models import folder as models
 from tests.conftest import CONSOLE_SCRIPT, environment
 from tests.test_docs import ROOT, blocks
 
@@ -112,7 +113,8 @@ def fitted(tmp_path_factory, cache_dir) -> Path:
     made = tmp_path_factory.mktemp("fitted")
     (made / "small.toml").write_text(STUDY)
     run(made, cache_dir, CONSOLE_SCRIPT, "search", "./small.toml", "--quiet")
-    run(made, cache_dir, CONSOLE_SCRIPT, "fit", "small", "--out", "model", "--quiet")
+    run(made, cache_dir, CONSOLE_SCRIPT, "fit", "small", "--out", "model", "--calibrate", "--quiet")
+    assert models.read(made / "model").manifest.calibration.temperature != 1, "it is in the graph"
     study = load(str(made / "small.toml"))
     images = dataset.load("digits", split=study.data.split, seed=study.seed, cache_dir=cache_dir)
     (made / "photos").mkdir()

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from automl_cv.data import dataset
 from automl_cv.models import folder
@@ -59,8 +60,10 @@ learning_rate = 0.005
 def test_networks_from_scratch_and_fine_tuned_ones_are_fitted(run, tmp_path, cache_dir):
     (tmp_path / "kinds.toml").write_text(STUDY)
     run("search", "./kinds.toml", "--quiet")
-    assert "in stage tuned" in run("fit", "kinds", "--out", "tuned").stderr
-    run("fit", "kinds", "--trial", "scratch/0", "--out", "scratch")
+    assert "in stage tuned" in run("fit", "kinds", "--calibrate", "--out", "tuned").stderr
+    run("fit", "kinds", "--trial", "scratch/0", "--calibrate", "--out", "scratch")
+    for model in ("tuned", "scratch"):
+        check_calibrated(tmp_path / model)
     study = parse(folder.read(tmp_path / "tuned").manifest.study, "the manifest")
     images = dataset.load("digits", split=study.data.split, seed=study.seed, cache_dir=cache_dir)
     given = images_of(images)
@@ -84,6 +87,15 @@ def test_networks_from_scratch_and_fine_tuned_ones_are_fitted(run, tmp_path, cac
 def predicted(run, model: str, files: list[str]) -> list[str]:
     rows = run("predict", model, *files, "--format", "csv").stdout
     return [row["label"] for row in csv.DictReader(io.StringIO(rows))]
+
+
+def check_calibrated(out: Path) -> None:
+    """Trained on the training images alone it is the trial of the search again."""
+    manifest = folder.read(out).manifest
+    found, searched = manifest.calibration, manifest.winner.validation
+    assert found.accuracy == pytest.approx(searched.accuracy, abs=1e-6)
+    assert found.before.log_loss == pytest.approx(searched.loss, rel=1e-4)
+    assert found.after.log_loss < found.before.log_loss
 
 
 def check_fine_tuned(out: Path) -> None:

@@ -123,8 +123,13 @@ def weights_of(out: Path) -> list[np.ndarray]:
 
 def test_what_the_folder_says_of_itself_and_its_command_repeats_it(run, tmp_path):
     out = tmp_path / "model"
-    run("fit", "small", "--trial", "coarse/1", "--repeats", "2", "--out", out)
+    words = ["fit", "small", "--trial", "coarse/1", "--repeats", "2", "--calibrate", "--out", out]
+    said = run(*words).stderr
     manifest = folder.read(out).manifest
+    calibration = manifest.calibration
+    assert calibration.after.log_loss < calibration.before.log_loss
+    assert f"temperature {calibration.temperature:.4f}; on 360 validation images" in said
+    assert f"training: {manifest.fitting.epochs * 2 * 2:,}" in said, "the bar counts all four"
     assert manifest.winner.trial == "coarse/1"
     assert manifest.fitting.images == 1438
     assert manifest.data.split_sizes == {"train": 1078, "validation": 360, "test": 359}
@@ -138,6 +143,9 @@ def test_what_the_folder_says_of_itself_and_its_command_repeats_it(run, tmp_path
         "BSD-3-Clause",
         "| epoch | search: loss |",
         "2 times with other seeds",
+        f"divided by a temperature of {calibration.temperature:.4f}",
+        f"| log loss | {calibration.before.log_loss:.4f} | {calibration.after.log_loss:.4f} |",
+        "--calibrate",
         manifest.fitting.command,
     ):
         assert wanted in card

@@ -8,7 +8,7 @@ from sklearn import metrics
 
 from automl_cv import scoring
 from automl_cv.catalog.metrics import METRICS
-from automl_cv.scoring import figure, most_confidently_wrong, score
+from automl_cv.scoring import calibration_error, figure, most_confidently_wrong, score
 
 
 def drawn(n_images: int, n_classes: int, seed: int = 0, digits: int | None = None):
@@ -116,6 +116,7 @@ def test_calibration_worked_by_hand():
     found = score(labels, probabilities)
     error = (2 * abs(0.95 - 0.5) + abs(0.62 - 1) + abs(0.5 - 0)) / 4
     assert found.calibration_error == pytest.approx(error, abs=1e-6)
+    assert calibration_error(labels, probabilities) == found.calibration_error
     filled = {round(one.low * 15): (one.images, one.accuracy) for one in found.bins if one.images}
     assert filled == {14: (2, 0.5), 9: (1, 1.0), 7: (1, 0.0)}
     assert len(found.bins) == 15

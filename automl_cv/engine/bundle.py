@@ -4,6 +4,7 @@
     floats      the same as float32
     resized     float32 in [0, 255], (batch, image_size, image_size, 3)
     network     float32 logits, (batch, classes)
+    tempered    the same divided by a temperature; only in a calibrated classifier
     probabilities
 
 All are layers of Keras's own, so that the file loads in safe mode wherever Keras is installed.
@@ -26,13 +27,14 @@ from automl_cv.studyfile import Backbone
 RESIZED = "resized"
 
 
-def save(network: keras.Model, path: Path) -> None:
+def save(network: keras.Model, path: Path, temperature: float = 1.0) -> None:
     """Write a classifier's network as a `.keras` file.
 
     Args:
         network: from float32 pixels in [0, 255], shape (batch, size, size, 3), to float32
             logits, shape (batch, classes); of Keras's own layers.
         path: the file.
+        temperature: what the logits are divided by; 1 leaves them and the graph as they are.
     """
     _, height, width, _ = network.input_shape
     pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
@@ -43,6 +45,8 @@ def save(network: keras.Model, path: Path) -> None:
         height, width, "bilinear", antialias=True, dtype="float32", name=RESIZED
     )(floats)
     logits = network(resized, training=False)
+    if temperature != 1.0:
+        logits = layers.Rescaling(1 / temperature, dtype="float32", name="tempered")(logits)
     probabilities = layers.Softmax(dtype="float32", name="probabilities")(logits)
     keras.Model(pixels, probabilities, name="classifier").save(path)
 

@@ -1,4 +1,4 @@
-"""Trains on all images that a search may use, for as long as the search found best."""
+"""Trains a winner again for as long as the search found best; gathers logits and probabilities."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from automl_cv.catalog.heads import HEADS, shape_of
+from automl_cv.engine.network import VALIDATION_BATCH_SIZE
 from automl_cv.engine.training import HeadTrainer, TrainingResult, TrainingTask
 from automl_cv.engine.views import Views
 from automl_cv.errors import AutomlError
@@ -21,7 +22,8 @@ class FittedModel:
 
     Args:
         model: from features or pixels to logits.
-        history: its epochs. What they call validation is the training images after the epoch.
+        history: its epochs. Where nothing was held out, what they call validation is the
+            training images after the epoch.
     """
 
     model: keras.Model
@@ -35,10 +37,11 @@ def fit_head(
     views: Views | None,
     on_epoch: Callable[[Epoch], None],
 ) -> FittedModel:
-    """Train a head without anything held out.
+    """Train a head for as long as the search found best, whatever validates it.
 
     Args:
-        trainer: of all images that may train; they also stand in for those that validate.
+        trainer: of all images that may train, which then stand in for those that validate; or
+            of the search's own, to see how sure the winner was of those.
         task: the winner's; its schedule is as long as in the search.
         replay: epochs of the search to go by, the last of them the best.
         views: altered training images; None for the images as they are.
@@ -62,8 +65,8 @@ def finished(result: TrainingResult) -> TrainingResult:
     """
     if result.history.error is not None:
         raise AutomlError(
-            f"the winner diverged on train and validation images together: "
-            f"{result.history.error}; fit another trial with --trial"
+            f"the winner diverged when it was trained again: {result.history.error}; fit another "
+            "trial with --trial"
         )
     return result
 
@@ -78,10 +81,22 @@ def logits_of(model: keras.Model, inputs: np.ndarray) -> np.ndarray:
     return np.asarray(model(inputs, training=False))
 
 
-def probabilities(logits: Sequence[np.ndarray]) -> np.ndarray:
+def by_batches(logits: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """Return the logits of any number of images, float32, shape (images, classes).
+
+    Args:
+        logits: returns those of a few images, which it may read into memory.
+        rows: which images, int64 (images,).
+    """
+    starts = range(0, len(rows), VALIDATION_BATCH_SIZE)
+    return np.concatenate([logits(rows[start : start + VALIDATION_BATCH_SIZE]) for start in starts])
+
+
+def probabilities(logits: Sequence[np.ndarray], temperature: float = 1.0) -> np.ndarray:
     """Return the softmax of mean logits, float32, shape (images, classes).
 
     Args:
         logits: of each training, float32, shape (images, classes).
+        temperature: what their mean is divided by.
     """
-    return np.asarray(keras.ops.softmax(np.mean(logits, axis=0)))
+    return np.asarray(keras.ops.softmax(np.mean(logits, axis=0) / temperature))

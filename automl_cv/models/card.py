@@ -48,6 +48,7 @@ def compose(
         f"Validation {_figures(winner.validation)}: measured in the search, before the validation "
         "images were trained on as well. The winner was chosen by the first figure, which "
         "flatters it. The test images played no part.",
+        *_calibration(manifest),
         "## How it was chosen",
         f"{winner.trial} of run {winner.run}: {winner.why}.",
         _table(("parameter", "value"), sorted(_settings(manifest).items())),
@@ -172,6 +173,37 @@ def _training(manifest: Manifest) -> str:
         f"best epoch of the search{several}. Nothing was held out, so no epoch was chosen. "
         f"Seeds {', '.join(map(str, fitting.seeds))}; {fitting.seconds:.1f} s."
     )
+
+
+def _calibration(manifest: Manifest) -> list[str]:
+    """Return the parts on calibration; none of a classifier whose logits are as trained."""
+    found = manifest.calibration
+    if found is None:
+        return []
+    trainings = "a training"
+    if len(manifest.fitting.seeds) > 1:
+        trainings = f"{len(manifest.fitting.seeds)} trainings, their logits averaged,"
+    rows = [
+        ("log loss", f"{found.before.log_loss:.4f}", f"{found.after.log_loss:.4f}"),
+        (
+            "expected calibration error",
+            f"{found.before.calibration_error:.4f}",
+            f"{found.after.calibration_error:.4f}",
+        ),
+    ]
+    return [
+        "## Calibration",
+        f"The logits are divided by a temperature of {found.temperature:.4f} (Guo et al. 2017, "
+        "https://arxiv.org/abs/1706.04599). It is the one of lowest log loss on the "
+        f"{found.images:,} validation images, by {trainings} on the training images alone, with "
+        "the settings, seeds and epochs below.",
+        _table(("validation images", "before", "after"), rows),
+        *([f"{found.note[0].upper()}{found.note[1:]}."] if found.note else []),
+        "The temperature was fitted on these very images, which flatters the second column a "
+        "little. The classifier itself was trained on them too, so only others can check it. A "
+        "temperature changes how sure the probabilities are, not which class is the first: "
+        f"accuracy {found.accuracy:.4f} before and after.",
+    ]
 
 
 def _curve(searched: Sequence[Epoch], fitted: Sequence[History], metric: MetricEntry) -> str:

@@ -124,6 +124,40 @@ class Fitting(Facts):
     seconds: float
 
 
+class CalibrationFigures(Facts):
+    """How well probabilities fit; see `automl_cv.scoring`.
+
+    Args:
+        log_loss: mean of −log of the true class's probability.
+        calibration_error: expected calibration error.
+    """
+
+    log_loss: float
+    calibration_error: float
+
+
+class Calibration(Facts):
+    """What the logits are divided by, and what that does to probabilities.
+
+    Measured on the validation images, with trainings on the training images alone.
+
+    Args:
+        temperature: the divisor.
+        images: number of validation images.
+        accuracy: share of them classified right, whatever the temperature.
+        before: without it.
+        after: with it, on the images that it was fitted on.
+        note: what a reader must know of it, one line; None for nothing.
+    """
+
+    temperature: float
+    images: int
+    accuracy: float
+    before: CalibrationFigures
+    after: CalibrationFigures
+    note: str | None = None
+
+
 class Manifest(Facts):
     """A saved classifier.
 
@@ -140,6 +174,7 @@ class Manifest(Facts):
         study: the study file as plain data; `studyfile.parse` reads it.
         winner: the trial that was fitted.
         fitting: how.
+        calibration: of its probabilities; None where they are as they were trained.
         versions: of the packages that decide numbers.
         created: when, UTC.
     """
@@ -154,5 +189,6 @@ class Manifest(Facts):
     study: dict[str, Any]
     winner: Winner
     fitting: Fitting
+    calibration: Calibration | None = None
     versions: dict[str, str]
     created: datetime

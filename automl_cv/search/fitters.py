@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from automl_cv.data.images import decode
 from automl_cv.engine import bundle, images, runtime
+from automl_cv.engine.calibration import calibrate
 from automl_cv.engine.cutting import cut
 from automl_cv.engine.extract import Progress
-from automl_cv.engine.fitting import finished, fit_head, logits_of, probabilities
+from automl_cv.engine.fitting import by_batches, finished, fit_head, logits_of, probabilities
 from automl_cv.engine.prediction import Predictor
 from automl_cv.engine.runtime import keras
 from automl_cv.engine.training import TrainingResult
@@ -21,6 +23,7 @@ from automl_cv.features import recipe
 from automl_cv.history import Epoch, History
 from automl_cv.search import messages
 from automl_cv.search.fine_tuning import plateau, tuning_task
+from automl_cv.search.folds import division
 from automl_cv.search.from_scratch import Networks
 from automl_cv.search.objective import task_of
 from automl_cv.search.trainers import Trainers
@@ -35,21 +38,29 @@ OnEpoch = Callable[[Epoch], None]
 
 @dataclass(frozen=True)
 class _Made:
-    """A network, not yet written.
+    """The winner, trained again with each of the seeds.
 
     Args:
-        network: what `bundle.save` takes.
         histories: of each training.
-        logits: of each training, of the images that are tried, by what was trained.
+        logits: of each training, of the rows that were asked for, by what was trained.
+        assemble: returns one network of all, as `bundle.save` takes it.
     """
 
-    network: keras.Model
     histories: tuple[History, ...]
     logits: Sequence[np.ndarray]
+    assemble: Callable[[], keras.Model]
+
+
+_Make = Callable[[messages.Fit, np.ndarray, bool, Progress, OnEpoch], _Made]
+"""Is given what to train, the rows of images whose logits are wanted, and whether to train on train
+and validation images together or, as the search did, on the training images alone."""
 
 
 def fit_network(order: messages.Fit, report: Progress, on_epoch: OnEpoch) -> messages.Fitted:
     """Train, write the network, and try what was written.
+
+    With `order.calibrate` the same is trained twice. On the training images alone first: its
+    logits of the validation images give the temperature of what is trained on both.
 
     Args:
         order: what to do.
@@ -59,28 +70,38 @@ def fit_network(order: messages.Fit, report: Progress, on_epoch: OnEpoch) -> mes
     Raises:
         AutomlError: training diverged, or the written network gives other probabilities.
     """
-    rows = np.flatnonzero(np.isin(order.images.splits, ("train", "validation")))
+    rows = _both(order)
     tried = rows[:: max(1, len(rows) // TRIED_IMAGES)][:TRIED_IMAGES]
-    make = _heads
+    make: _Make = _heads
     if order.stage.network is not None:
         make = _from_scratch
     elif order.stage.fine_tune is not None:
         make = _fine_tuned
-    made = make(order, tried, report, on_epoch)
-    bundle.save(made.network, order.path)
+    calibration, temperature = None, 1.0
+    if order.calibrate:
+        validation = np.flatnonzero(order.images.splits == "validation")
+        logits = make(order, validation, False, report, on_epoch).logits
+        calibration = calibrate(order.images.labels[validation], logits)
+        temperature = calibration.temperature
+    made = make(order, tried, True, report, on_epoch)
+    network = made.assemble()
+    bundle.save(network, order.path, temperature)
     files = [Path(order.images.paths[row]) for row in tried]
     return messages.Fitted(
         histories=made.histories,
-        image_size=int(made.network.input_shape[1]),
-        weights=made.network.count_params(),
-        difference=_difference(order.path, files, probabilities(made.logits)),
+        image_size=int(network.input_shape[1]),
+        weights=network.count_params(),
+        difference=_difference(order.path, files, probabilities(made.logits, temperature)),
         versions=runtime.versions(),
+        calibration=calibration,
     )
 
 
-def _heads(order: messages.Fit, tried: np.ndarray, report: Progress, on_epoch: OnEpoch) -> _Made:
+def _heads(
+    order: messages.Fit, rows: np.ndarray, whole: bool, report: Progress, on_epoch: OnEpoch
+) -> _Made:
     """Train heads on cached features."""
-    trainers = _trainers(order, report, whole=True)
+    trainers = _trainers(order, report, whole=whole)
     trainers.prepare_trial([order.stage], order.parameters)
     trainer = trainers.trainer(order.stage, order.parameters, None)
     views = trainers.views(order.stage, order.parameters)
@@ -91,25 +112,26 @@ def _heads(order: messages.Fit, tried: np.ndarray, report: Progress, on_epoch: O
         for seed in order.seeds
     ]
     heads = [one.model for one in fitted]
-    features = np.asarray(trainers.pooled(order.parameters)[tried])
+    features = np.asarray(trainers.pooled(order.parameters)[rows])
     return _Made(
-        bundle.on_backbone(order.backbone, recipe(order.backbone).image_size, heads),
         tuple(one.history for one in fitted),
         [logits_of(head, features) for head in heads],
+        lambda: bundle.on_backbone(order.backbone, recipe(order.backbone).image_size, heads),
     )
 
 
 def _from_scratch(
-    order: messages.Fit, tried: np.ndarray, report: Progress, on_epoch: OnEpoch
+    order: messages.Fit, rows: np.ndarray, whole: bool, report: Progress, on_epoch: OnEpoch
 ) -> _Made:
     """Train networks on cached pixels.
 
-    These are rounded; the network is tried on such that are not, as it gets them from files.
+    These are rounded. What is to be written is tried on such that are not, as it gets them from
+    files; logits beside those of the search are of the cached ones.
     """
     networks = Networks(_prepare(order), report)
     networks.prepare()
-    rows = np.flatnonzero(np.isin(order.images.splits, ("train", "validation")))
-    trainer = networks.trainer(order.stage.augmentation_of(order.parameters), rows, rows)
+    trained = (_both(order),) * 2 if whole else division(order.images, order.seed, None, None)
+    trainer = networks.trainer(order.stage.augmentation_of(order.parameters), *trained)
     models, histories = [], []
     for seed in order.seeds:
         task = task_of(order.stage, order.parameters, seed)
@@ -119,45 +141,68 @@ def _from_scratch(
         models.append(model)
         histories.append(result.history)
     size = models[0].input_shape[1]
-    pixels = images.resize_all([decode(Path(order.images.paths[row])) for row in tried], size)
-    logits = [logits_of(model, pixels) for model in models]
-    return _Made(bundle.averaged(models), tuple(histories), logits)
+
+    def pixels(some: np.ndarray) -> np.ndarray:
+        if whole:
+            return images.resize_all([decode(Path(order.images.paths[row])) for row in some], size)
+        return np.asarray(networks.pixels[some], np.float32)
+
+    def logits(model: keras.Model) -> np.ndarray:
+        return by_batches(lambda some: logits_of(model, pixels(some)), rows)
+
+    return _Made(tuple(histories), list(map(logits, models)), lambda: bundle.averaged(models))
 
 
 def _fine_tuned(
-    order: messages.Fit, tried: np.ndarray, report: Progress, on_epoch: OnEpoch
+    order: messages.Fit, rows: np.ndarray, whole: bool, report: Progress, on_epoch: OnEpoch
 ) -> _Made:
     """Train heads on cached features, then the last blocks with them on cached maps."""
     assert order.stage.fine_tune is not None and order.head_stage is not None
     stages = [order.stage, order.head_stage]
     searched = _trainers(order, report, whole=False)
-    searched.prepare_trial([order.head_stage], order.parameters)
-    whole = _trainers(order, report, whole=True)
-    whole.prepare_trial(stages, order.parameters)
-    tuner = whole.tuner(order.stage, order.parameters, None)
-    size = recipe(order.backbone).image_size
-    networks, histories, logits = [], [], []
+    searched.prepare_trial([order.head_stage] if whole else stages, order.parameters)
+    trainers = searched
+    if whole:
+        trainers = _trainers(order, report, whole=True)
+        trainers.prepare_trial(stages, order.parameters)
+    tuner = trainers.tuner(order.stage, order.parameters, None)
+    tuned_weights, heads, histories, logits = [], [], [], []
     for seed in order.seeds:
-        head = _head(order, seed, searched, whole)
+        head = _head(order, seed, searched, trainers)
         task = tuning_task(order.stage, order.parameters, seed, order.metric)
         trained = tuner.trainer(head.weights).train(task, on_epoch, replay=order.replay)
         result = finished(trained)
         tuned = tuner.network(task, head.weights)
         tuned.set_weights(list(result.weights))
         histories.append(result.history)
-        logits.append(tuner.logits(tuned, tried))
+        logits.append(by_batches(partial(tuner.logits, tuned), rows))
         # The tuner sets its own copy back for the next training.
-        parts = cut(order.backbone, size, order.stage.fine_tune.blocks)
-        parts.trained.set_weights(tuned.trained.get_weights())
-        parts.whole.trainable = False
-        networks.append(bundle.behind(parts.whole, order.backbone.features, [tuned.head]))
-    return _Made(bundle.averaged(networks), tuple(histories), logits)
+        tuned_weights.append(tuned.trained.get_weights())
+        heads.append(tuned.head)
+    blocks = order.stage.fine_tune.blocks
+
+    def assemble() -> keras.Model:
+        networks = []
+        for weights, own_head in zip(tuned_weights, heads, strict=True):
+            parts = cut(order.backbone, recipe(order.backbone).image_size, blocks)
+            parts.trained.set_weights(weights)
+            parts.whole.trainable = False
+            networks.append(bundle.behind(parts.whole, order.backbone.features, [own_head]))
+        return bundle.averaged(networks)
+
+    return _Made(tuple(histories), logits, assemble)
 
 
-def _head(order: messages.Fit, seed: int, searched: Trainers, whole: Trainers) -> TrainingResult:
-    """Train the head that fine-tuning begins with, on train and validation images.
+def _head(order: messages.Fit, seed: int, searched: Trainers, trainers: Trainers) -> TrainingResult:
+    """Train the head that fine-tuning begins with.
 
     Its best number of epochs is found as in the search, where it comes out the same.
+
+    Args:
+        order: what is fitted.
+        seed: of this training.
+        searched: of the training images alone.
+        trainers: of the images that are trained on: the same, or train and validation images.
     """
     stage = order.head_stage
     assert stage is not None
@@ -168,10 +213,17 @@ def _head(order: messages.Fit, seed: int, searched: Trainers, whole: Trainers) -
     best = found.history.best
     if best is None:
         raise AutomlError(f"the head that fine-tuning begins with: {found.history.error}")
-    trainer = whole.trainer(stage, order.parameters, None)
+    if trainers is searched:
+        return found
+    trainer = trainers.trainer(stage, order.parameters, None)
     replay = found.history.epochs[: best.epoch]
-    views = whole.views(stage, order.parameters)
+    views = trainers.views(stage, order.parameters)
     return finished(trainer.train(task, lambda epoch: None, views, replay))
+
+
+def _both(order: messages.Fit) -> np.ndarray:
+    """Return the rows of train and validation images."""
+    return np.flatnonzero(np.isin(order.images.splits, ("train", "validation")))
 
 
 def _trainers(order: messages.Fit, report: Progress, *, whole: bool) -> Trainers:

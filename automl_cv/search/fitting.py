@@ -44,6 +44,8 @@ class FitOptions:
         trial: "stage/number" in place of the winner.
         repeats: trainings whose logits are averaged.
         data: where the images are now, in place of where they were.
+        calibrate: divide the logits by a temperature, fitted on the validation images with
+            trainings on the training images alone.
     """
 
     study: str
@@ -54,6 +56,7 @@ class FitOptions:
     trial: str | None = None
     repeats: int = 1
     data: str | None = None
+    calibrate: bool = False
 
 
 def fit(options: FitOptions, listen: Listener) -> Manifest:
@@ -100,10 +103,12 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
                     head_stage=head_stage(
                         stage, {one.name: one for one in study.stages}, winner.searched[0]
                     ),
+                    calibrate=options.calibrate,
                 )
             )
             task = "decoding images" if kind == "network" else "extracting features"
-            fitted = _await(worker, len(winner.replay) * len(seeds), task, listen)
+            trainings = len(seeds) * (2 if options.calibrate else 1)
+            fitted = _await(worker, len(winner.replay) * trainings, task, listen)
             manifest = Manifest(
                 kind=kind,
                 image_size=fitted.image_size,
@@ -119,6 +124,7 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
                     command=options.command(f"{read.run.study}@{read.run.number}", winner.slot),
                     seconds=time.perf_counter() - started,
                 ),
+                calibration=fitted.calibration,
                 versions={**read.facts.versions, **fitted.versions},
                 created=datetime.now(UTC),
             )

@@ -11,6 +11,7 @@ import numpy as np
 
 from automl_cv.catalog.augmentations import Augmentation
 from automl_cv.history import Epoch, History, StopReason
+from automl_cv.models.manifest import Calibration
 from automl_cv.space import Value
 from automl_cv.stage import Stage
 from automl_cv.studyfile import Backbone
@@ -206,7 +207,7 @@ class Train:
 class Fit:
     """Order: train a trial on train and validation images, write the whole network.
 
-    The worker sends each Epoch and waits for nothing.
+    The worker sends each Epoch of each training and waits for nothing.
 
     Args:
         images: all of them.
@@ -220,6 +221,8 @@ class Fit:
         path: the file of the network.
         metric: the study's; where a head's best epoch has to be found again, it goes by it.
         head_stage: see `Train`.
+        calibrate: train on the training images alone first, and fit a temperature on the
+            validation images.
     """
 
     images: Images
@@ -233,6 +236,7 @@ class Fit:
     path: Path
     metric: str
     head_stage: Stage | None = None
+    calibrate: bool = False
 
 
 @dataclass(frozen=True)
@@ -246,6 +250,7 @@ class Fitted:
         difference: largest difference between probabilities of the written network, read back,
             on files, and of what was trained, on the same images.
         versions: of the packages that decide numbers.
+        calibration: None where none was asked for.
     """
 
     histories: tuple[History, ...]
@@ -253,6 +258,7 @@ class Fitted:
     weights: int
     difference: float
     versions: Mapping[str, str]
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True)

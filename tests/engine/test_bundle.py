@@ -22,6 +22,7 @@ from automl_cv.engine.prediction import Predictor
 from automl_cv.errors import UserError
 from automl_cv.features.weightfile import hash_of
 from automl_cv.models import folder
+from automl_cv.models.safety import check_network
 from automl_cv.studyfile import Backbone
 from tests.models.saved import MANIFEST
 
@@ -84,6 +85,24 @@ def test_one_graph_from_raw_images_of_any_size(model, pixels, expected):
     for image, wanted in zip(pixels, expected, strict=True):
         for found in (network.predict(image[None], verbose=0), network(image[None]).numpy()):
             np.testing.assert_allclose(found[0], wanted, atol=1e-6)
+
+
+def test_a_temperature_divides_the_mean_logits(model, frozen, heads, pixels, expected, tmp_path):
+    network = bundle.on_backbone(COMPACT, SIZE, heads)
+    bundle.save(network, tmp_path / "calibrated.keras", 2.5)
+    check_network(tmp_path / "calibrated.keras")
+    calibrated = bundle.load_network(tmp_path / "calibrated.keras")
+    blocks = backbones.compile_calls(frozen, 16)(images.resize_all(pixels, SIZE))
+    logits = [logits_of(head, np.concatenate(blocks, axis=1)) for head in heads]
+    for image, wanted, plain in zip(pixels, probabilities(logits, 2.5), expected, strict=True):
+        found = calibrated(image[None]).numpy()[0]
+        np.testing.assert_allclose(found, wanted, atol=1e-6)
+        assert found.argmax() == plain.argmax() and found.max() < plain.max()
+    plain, tempered = (
+        [layer.name for layer in one.layers]
+        for one in (bundle.load(folder.read(model)), calibrated)
+    )
+    assert set(tempered) - set(plain) == {"tempered"}
 
 
 def test_it_needs_keras_alone_and_holds_no_code(model, pixels, expected, tmp_path):

@@ -85,5 +85,5 @@ def test_divergence_is_told():
     data, todo = blobs(), task(head_parameters={"normalization": False})
     searched = HeadTrainer(data).train(todo, go_on).history
     data.features[data.validation[0]] = np.nan
-    with pytest.raises(AutomlError, match="diverged on train and validation images together"):
+    with pytest.raises(AutomlError, match="diverged when it was trained again"):
         fit_head(HeadTrainer(whole(data)), todo, searched.epochs, None, go_on)

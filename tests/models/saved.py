@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from automl_cv.models import folder
-from automl_cv.models.manifest import Data, Fitting, Manifest, Validation, Winner
+from automl_cv.models.manifest import (
+    Calibration,
+    CalibrationFigures,
+    Data,
+    Fitting,
+    Manifest,
+    Validation,
+    Winner,
+)
 
 MANIFEST = Manifest(
     image_size=8,
@@ -26,6 +34,13 @@ MANIFEST = Manifest(
         validation=Validation(accuracy=0.9, low=0.8, high=0.95, loss=0.2, over="6 images"),
     ),
     fitting=Fitting(images=8, epochs=3, seeds=(1,), command="automl-cv fit x", seconds=1.0),
+    calibration=Calibration(
+        temperature=1.5,
+        images=2,
+        accuracy=0.5,
+        before=CalibrationFigures(log_loss=0.9, calibration_error=0.4),
+        after=CalibrationFigures(log_loss=0.7, calibration_error=0.2),
+    ),
     versions={"keras": "3.15.1"},
     created=datetime(2026, 1, 1, tzinfo=UTC),
 )

@@ -78,6 +78,14 @@ def test_keys_of_a_newer_automl_cv_are_left_out(tmp_path):
     folder.read(out)
 
 
+def test_a_model_of_before_there_was_calibration_is_read(tmp_path):
+    out = write_saved(tmp_path / "model")
+    raw = json.loads((out / "bundle.json").read_text())
+    del raw["calibration"]
+    (out / "bundle.json").write_text(json.dumps(raw))
+    assert folder.read(out).manifest.calibration is None
+
+
 def test_a_file_is_no_model(tmp_path):
     with pytest.raises(UserError, match="not found; expected a folder"):
         folder.read(tmp_path / "model")

@@ -33,6 +33,14 @@ def fit(
     repeats: Annotated[
         int, typer.Option(min=1, help="Train so often with other seeds; average the logits.")
     ] = 1,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate",
+            help="Fit a temperature on the validation images, so that probabilities say how often "
+            "they are right. Trains twice.",
+        ),
+    ] = False,
     data: Annotated[
         str | None,
         typer.Option(
@@ -59,6 +67,7 @@ def fit(
     def again(run: str, slot: str) -> str:
         words = ["automl-cv", "fit", run, "--trial", slot, "--out", str(out)]
         words += ["--repeats", str(repeats)] if repeats > 1 else []
+        words += ["--calibrate"] if calibrate else []
         words += ["--data", data] if data is not None else []
         # An address may hold a password, and the command stands in files that are passed on.
         if storage != options.DEFAULT_STORAGE:
@@ -74,6 +83,7 @@ def fit(
         trial=trial,
         repeats=repeats,
         data=data,
+        calibrate=calibrate,
     )
     try:
         with progress(quiet=quiet) as listen:
@@ -89,6 +99,15 @@ def fit(
         f"{manifest.fitting.epochs} epochs",
         quiet=quiet,
     )
+    if (found := manifest.calibration) is not None:
+        say(
+            f"temperature {found.temperature:.4f}; on {found.images:,} validation images, before "
+            "and after: log loss "
+            f"{found.before.log_loss:.4f}, {found.after.log_loss:.4f}; expected calibration error "
+            f"{found.before.calibration_error:.4f}, {found.after.calibration_error:.4f}"
+            + (f" ({found.note})" if found.note else ""),
+            quiet=quiet,
+        )
     say(f"wrote {out}; try: automl-cv predict {shlex.quote(str(out))} PICTURES", quiet=quiet)
 
 

@@ -1,0 +1,53 @@
+"""A temperature is that of lowest log loss, moves no class to the front, and says when it can't."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import log_loss
+
+from automl_cv.engine.calibration import HIGHEST, LOWEST, calibrate, temperature_of
+from automl_cv.engine.fitting import probabilities
+
+
+def drawn(n_images: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels that are drawn from the probabilities of logits, and these."""
+    draw = np.random.default_rng(seed)
+    logits = draw.normal(0, 2, (n_images, 5)).astype(np.float32)
+    ends = probabilities([logits]).cumsum(axis=1)
+    return (ends < draw.random((n_images, 1))).sum(axis=1).clip(0, 4).astype(np.int32), logits
+
+
+@pytest.mark.parametrize("factor", [0.1, 0.4, 1.0, 2.5, 8.0])
+def test_the_factor_that_logits_were_scaled_by_comes_back(factor):
+    labels, logits = drawn(20_000)
+    assert temperature_of(labels, factor * logits) == pytest.approx(factor, rel=0.03)
+
+
+def test_figures_before_and_after():
+    labels, logits = drawn(2_000)
+    found = calibrate(labels, [3 * logits, 5 * logits])
+    assert found.temperature == pytest.approx(4, rel=0.1), "of the mean of the logits"
+    before, after = (probabilities([4 * logits], one) for one in (1.0, found.temperature))
+    np.testing.assert_array_equal(before.argmax(axis=1), after.argmax(axis=1))
+    assert found.accuracy == (after.argmax(axis=1) == labels).mean()
+    assert found.before.log_loss == pytest.approx(log_loss(labels, before), rel=1e-4)
+    assert found.after.log_loss == pytest.approx(log_loss(labels, after), rel=1e-4)
+    assert found.after.log_loss < found.before.log_loss
+    assert found.after.calibration_error < 0.05 < found.before.calibration_error
+    assert (found.images, found.note) == (2_000, None)
+
+
+def test_what_images_do_not_say_is_said():
+    labels, logits = drawn(40)
+    assert "40 images are few: " in calibrate(labels, [logits]).note
+    right = calibrate(logits.argmax(axis=1), [logits])
+    assert right.temperature == 1.0 and right.before == right.after
+    assert "all 40 images are classified right" in right.note
+    wrong = calibrate(logits.argmin(axis=1), [logits])
+    assert wrong.temperature == pytest.approx(HIGHEST, rel=1e-3)
+    assert "at an end of what is looked at, 0.05 to 20" in wrong.note
+    assert wrong.after.log_loss < wrong.before.log_loss
+    flat = calibrate(labels, [logits * LOWEST / 5])
+    assert flat.temperature == pytest.approx(LOWEST, rel=1e-3)
+    assert "at an end" in flat.note
