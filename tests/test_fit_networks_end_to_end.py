@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import pickle
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from automl_cv.search import messages
 from automl_cv.search.preparation import images_of
 from automl_cv.search.winner import choose
 from automl_cv.studyfile import Backbone, parse
+from tests.conftest import CONSOLE_SCRIPT, environment
 
 # Below 16 channels oneDNN of TensorFlow damages memory in `maps` (it does not with
 # TF_ENABLE_ONEDNN_OPTS=0), so the network is not narrower than that.
@@ -61,7 +64,9 @@ def test_networks_from_scratch_and_fine_tuned_ones_are_fitted(run, tmp_path, cac
     (tmp_path / "kinds.toml").write_text(STUDY)
     run("search", "./kinds.toml", "--quiet")
     assert "in stage tuned" in run("fit", "kinds", "--calibrate", "--out", "tuned").stderr
+    kill_while_training(tmp_path, cache_dir, "scratch/0")
     run("fit", "kinds", "--trial", "scratch/0", "--calibrate", "--out", "scratch")
+    assert not list((cache_dir / "checkpoints").glob("fit-*"))
     for model in ("tuned", "scratch"):
         check_calibrated(tmp_path / model)
     study = parse(folder.read(tmp_path / "tuned").manifest.study, "the manifest")
@@ -82,6 +87,24 @@ def test_networks_from_scratch_and_fine_tuned_ones_are_fitted(run, tmp_path, cac
     run("maps", "scratch", files[0], "--out", "maps")
     assert list((tmp_path / "maps").rglob("*.png"))
     assert "accuracy" in run("evaluate", "scratch").stdout
+
+
+def kill_while_training(tmp_path: Path, cache_dir: Path, trial: str) -> None:
+    """Kill a fit after its first epoch; what it left is what the next one goes on from."""
+    process = subprocess.Popen(
+        [str(CONSOLE_SCRIPT), "fit", "kinds", "--trial", trial, "--out", "killed"],
+        cwd=tmp_path,
+        env=environment(cache_dir),
+        stderr=subprocess.DEVNULL,
+    )
+    checkpoints = (cache_dir / "checkpoints").glob
+    deadline = time.monotonic() + 200
+    while not list(checkpoints("fit-*/*-both/checkpoint.npz")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert list(checkpoints("fit-*/*-both/checkpoint.npz"))
 
 
 def predicted(run, model: str, files: list[str]) -> list[str]:

@@ -120,10 +120,10 @@ class NetworkTrainer:
             on_epoch: is told each epoch and decides whether to stop. Where training goes on
                 from a checkpoint it is told the earlier epochs first, in order; only its
                 answer to the last of them counts, as it was answered to the others before.
-            checkpoint: the trial's own folder. A checkpoint in it of the same task, data and
-                versions of packages is gone on from; any other is removed. The folder stays
+            checkpoint: the trial's own folder. A checkpoint in it of the same task, data, replay
+                and versions of packages is gone on from; any other is removed. The folder stays
                 when training ends: whoever stores the result removes it. None for none.
-            replay: see `training.HeadTrainer.train`; without a checkpoint.
+            replay: see `training.HeadTrainer.train`.
 
         Returns:
             The history; a loss that is no longer finite ends it as "diverged".
@@ -133,7 +133,7 @@ class NetworkTrainer:
         class_weights = class_weights_of(task, self._data.training_labels, self._data.classes)
         steps = _Steps(self._build(task), task, self._shards, class_weights)
         schedule = schedule_of(task, self._data.training_images)
-        fingerprint = self._fingerprint(task)
+        fingerprint = self._fingerprint(task, replay)
         kept = None if checkpoint is None else checkpoints.load(checkpoint, fingerprint)
         epochs: list[Epoch] = []
         weights: tuple[np.ndarray, ...] = ()
@@ -213,8 +213,9 @@ class NetworkTrainer:
         with ThreadPoolExecutor(1, "batches") as pool:
             yield from in_order(pool, whole, range(0, len(order), batch_size), ahead=BATCHES_AHEAD)
 
-    def _fingerprint(self, task: TrainingTask) -> str:
-        text = repr((task, self._data.fingerprint, self._shards, sorted(versions().items())))
+    def _fingerprint(self, task: TrainingTask, replay: Sequence[Epoch]) -> str:
+        about = (task, self._data.fingerprint, self._shards, sorted(versions().items()), *replay)
+        text = repr(about)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

@@ -135,7 +135,8 @@ def _from_scratch(
     models, histories = [], []
     for seed in order.seeds:
         task = task_of(order.stage, order.parameters, seed)
-        result = finished(trainer.train(task, on_epoch, replay=order.replay))
+        checkpoint = _checkpoint(order, seed, whole)
+        result = finished(trainer.train(task, on_epoch, checkpoint, order.replay))
         model = networks.build(task)
         model.set_weights(list(result.weights))
         models.append(model)
@@ -170,8 +171,8 @@ def _fine_tuned(
     for seed in order.seeds:
         head = _head(order, seed, searched, trainers)
         task = tuning_task(order.stage, order.parameters, seed, order.metric)
-        trained = tuner.trainer(head.weights).train(task, on_epoch, replay=order.replay)
-        result = finished(trained)
+        trainer, checkpoint = tuner.trainer(head.weights), _checkpoint(order, seed, whole)
+        result = finished(trainer.train(task, on_epoch, checkpoint, order.replay))
         tuned = tuner.network(task, head.weights)
         tuned.set_weights(list(result.weights))
         histories.append(result.history)
@@ -219,6 +220,12 @@ def _head(order: messages.Fit, seed: int, searched: Trainers, trainers: Trainers
     replay = found.history.epochs[: best.epoch]
     views = trainers.views(stage, order.parameters)
     return finished(trainer.train(task, lambda epoch: None, views, replay))
+
+
+def _checkpoint(order: messages.Fit, seed: int, whole: bool) -> Path | None:
+    """Return the folder of one training's checkpoint; it stays until all of the fit is done."""
+    name = f"{seed}-{'both' if whole else 'train'}"
+    return None if order.checkpoints is None else order.checkpoints / name
 
 
 def _both(order: messages.Fit) -> np.ndarray:

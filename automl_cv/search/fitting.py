@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from automl_cv.history import Epoch
 from automl_cv.models import card, folder
 from automl_cv.models.manifest import Data, Fitting, Kind, Manifest
 from automl_cv.search import messages
+from automl_cv.search.checkpoint_paths import fit_checkpoints_path
 from automl_cv.search.draws import derived_seed
 from automl_cv.search.preparation import images_of
 from automl_cv.search.winner import Winner, choose
@@ -64,6 +66,7 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
 
     It is trained for as many epochs as the search found best. The schedule is the search's,
     laid out over the search's epochs; one that goes by validation loss goes by the search's.
+    Networks and fine-tuned blocks leave a checkpoint each epoch, until the folder is written.
 
     Args:
         options: what to fit.
@@ -87,6 +90,9 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
         if kind != "network":
             backbone = drawn_backbone(backbone, winner.facts.parameters)
         seeds = _seeds(study, winner, options.repeats)
+        checkpoints = fit_checkpoints_path(
+            options.cache_dir, images.fingerprint, study.seed, stage.name, winner.facts.parameters
+        )
         with folder.replacing(options.out) as temporary:
             worker.send(
                 messages.Fit(
@@ -104,6 +110,7 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
                         stage, {one.name: one for one in study.stages}, winner.searched[0]
                     ),
                     calibrate=options.calibrate,
+                    checkpoints=checkpoints if stage.is_long else None,
                 )
             )
             task = "decoding images" if kind == "network" else "extracting features"
@@ -137,6 +144,8 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
                 weights=fitted.weights,
             )
             folder.complete(temporary, manifest, images.classes, text)
+        # Only now: a fit killed before would have to train all of it again.
+        shutil.rmtree(checkpoints, ignore_errors=True)
     finally:
         worker.close()
     return manifest

@@ -223,6 +223,7 @@ class Fit:
         head_stage: see `Train`.
         calibrate: train on the training images alone first, and fit a temperature on the
             validation images.
+        checkpoints: folder of the trainings' checkpoints; None where they are short.
     """
 
     images: Images
@@ -237,6 +238,7 @@ class Fit:
     metric: str
     head_stage: Stage | None = None
     calibrate: bool = False
+    checkpoints: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ def test_who_asks_to_stop_is_heard():
     assert (len(result.history.epochs), result.history.stop_reason) == (2, "plateau")
 
 
-def test_a_replay_goes_by_the_epochs_of_the_search_and_keeps_the_last_weights():
+def test_a_replay_goes_by_the_epochs_of_the_search_and_keeps_the_last_weights(tmp_path):
     searched = small_network.train().history
     assert len({epoch.learning_rate for epoch in searched.epochs}) > 1
     given = small_network.data()
@@ -155,6 +155,20 @@ def test_a_replay_goes_by_the_epochs_of_the_search_and_keeps_the_last_weights():
     last = replayed.history.epochs[-1]
     assert float(np.mean(losses)) == pytest.approx(last.val_loss, rel=1e-4)
     assert last.val_loss > replayed.history.epochs[0].val_loss
+
+    begun, told = [], []
+
+    def killed(epoch):
+        begun.append(epoch)
+        killed_after(3)(epoch)
+
+    with pytest.raises(Killed):
+        trainer.train(TASK, killed, tmp_path / "own", searched.epochs[:5])
+    went_on = trainer.train(TASK, told.append, tmp_path / "own", searched.epochs[:5])
+    assert figures(went_on) == figures(replayed)
+    assert told[:3] == begun, "their seconds are those of the killed training"
+    fewer = trainer.train(TASK, go_on, tmp_path / "own", searched.epochs[:4])
+    assert len(fewer.history.epochs) == 4, "the checkpoint is of another replay"
 
 
 class Killed(Exception):

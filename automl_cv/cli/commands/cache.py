@@ -54,14 +54,16 @@ def cache(
     ] = "table",
     debug: Debug = False,
 ) -> None:
-    """Show what is cached: features and pixels, data sets, inspections, unfinished trials."""
+    """Show what is cached: features and pixels, data sets, inspections, unfinished trainings."""
     folder = cache_folder(cache_dir)
     if clear:
         _clear(folder)
         return
     rows = [*_features(folder), *_pixels(folder), *_datasets(folder)]
     rows += _whole_folder(folder, INSPECTIONS, "what `data` and `search` read")
-    rows += _whole_folder(folder, CHECKPOINTS, "trials that a search broke off; it goes on there")
+    rows += _whole_folder(
+        folder, CHECKPOINTS, "trainings that were broken off; run again, they go on"
+    )
     if output_format == "json":
         listed = {"folder": str(folder), "entries": [asdict(row) for row in rows]}
         typer.echo(json.dumps(listed, ensure_ascii=False, indent=2))
