@@ -136,7 +136,9 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
                 fitted=fitted.histories,
                 weights=fitted.weights,
             )
-            folder.complete(temporary, manifest, images.classes, text)
+            table = images.images
+            known = table.loc[table["split"] != "test", "content_hash"]
+            folder.complete(temporary, manifest, images.classes, text, known)
     finally:
         worker.close()
     return manifest
