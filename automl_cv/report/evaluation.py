@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from automl_cv.catalog.metrics import METRICS
+from automl_cv.catalog.metrics import ACCURACY, METRICS
 from automl_cv.data.ledger import counted
 from automl_cv.models.evaluation import ALL, Evaluation
 from automl_cv.models.looks import Look
@@ -47,6 +47,7 @@ def to_json(evaluation: Evaluation) -> str:
         "images": len(evaluation.labels),
         "fingerprint": evaluation.fingerprint,
         "skipped": [asdict(one) for one in evaluation.skipped],
+        "warnings": evaluation.warnings,
         "notes": evaluation.notes,
         "look": {
             "number": len(evaluation.looks),
@@ -56,8 +57,10 @@ def to_json(evaluation: Evaluation) -> str:
         "metrics": {
             name: None if one is None else asdict(one) for name, one in scores.metrics.items()
         },
+        "wilson": {"confidence": CONFIDENCE, "of": [ACCURACY]},
         "bootstrap": {
             "confidence": CONFIDENCE,
+            "of": [name for name in scores.metrics if name != ACCURACY],
             "resamples": scores.resamples,
             "seed": scores.seed,
             "drawn": "images of each class with replacement, as many as there are",
@@ -103,17 +106,19 @@ def confusion_csv(evaluation: Evaluation) -> str:
 
 
 def look_line(evaluation: Evaluation) -> str:
-    """Return which look this is: "look 3 at this test split; the first, on …, gave 0.9810"."""
+    """Return which look this is: "look 3 by this folder's models at this test split; the first …".
+
+    Looks by models in other folders are not known here, so the line doesn't claim to count them.
+    """
     images = "these images" if evaluation.part == ALL else "this test split"
     number, first = len(evaluation.looks), evaluation.looks[0]
-    line = f"look {number:,} at {images}"
-    if number == 1:
-        line = f"first look at {images}"
-    else:
+    which = "first look" if number == 1 else f"look {number:,}"
+    line = f"{which} by this folder's models at {images}"
+    if number > 1:
         line += f"; the first, on {first.time:%Y-%m-%d %H:%M} UTC, gave {_accuracy(first)}"
         networks = {look.network for look in evaluation.looks}
         if len(networks) > 1:
-            line += f"; of {len(networks):,} models that were fitted into this folder"
+            line += f"; by {len(networks):,} models, fitted one after the other"
     return line if evaluation.recorded else f"{line}; it could not be recorded in the folder"
 
 
@@ -127,9 +132,12 @@ def compose(evaluation: Evaluation) -> Document:
             for name, one in scores.metrics.items()
         ),
     )
+    unvaried = any(one is not None and one.low is None for one in scores.metrics.values())
     footnotes = (
-        f"intervals: {scores.resamples:,} bootstrap resamples of the images within their classes, "
-        f"seed {scores.seed}, percentiles",
+        "intervals: of the accuracy Wilson's, as in the leaderboard; of the others percentiles of "
+        f"{scores.resamples:,} bootstrap resamples of the images within their classes, seed "
+        f"{scores.seed}",
+        *([f"{MISSING}: no interval, as no resample varies the figure"] if unvaried else []),
         f"expected calibration error {scores.calibration_error:.4f} over {BINS} bins of equal "
         "width of the greatest probability",
         look_line(evaluation),
@@ -146,9 +154,9 @@ def compose(evaluation: Evaluation) -> Document:
         )
     return Document(
         title=printable(evaluation.about),
-        warnings=(),
+        warnings=tuple(map(printable, evaluation.warnings)),
         table=figures,
-        footnotes=tuple(footnotes),
+        footnotes=footnotes,
         sections=(
             Section("classes", _classes(evaluation)),
             _confusion(evaluation),
@@ -237,13 +245,14 @@ def _wrong(evaluation: Evaluation) -> Section:
             for row in rows
         ),
     )
+    if n_wrong == 1:
+        return Section("the one wrong image", grid)
     shown = f"first {len(rows)} of {n_wrong:,}" if n_wrong > len(rows) else f"all {n_wrong:,}"
     return Section(f"most confidently wrong, {shown}", grid)
 
 
 def _figures(one: Measured) -> tuple[str, str]:
-    # Where resamples never vary, the ends only repeat the value; the notes say what is known.
-    interval = MISSING if one.low == one.high else f"{one.low:.4f}–{one.high:.4f}"
+    interval = MISSING if one.low is None else f"{one.low:.4f}–{one.high:.4f}"
     return f"{one.value:.4f}", interval
 
 
