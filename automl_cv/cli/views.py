@@ -245,7 +245,7 @@ def data_line(event: events.DataRead) -> str:
     """Return "data: digits, 1,797 images (1,077 train, …) of 10 classes"."""
     total = sum(event.images.values())
     splits = ", ".join(f"{count:,} {split}" for split, count in event.images.items())
-    skipped = f"; {event.skipped:,} files skipped" if event.skipped else ""
+    skipped = f"; {counted(event.skipped, 'file')} skipped" if event.skipped else ""
     classes = f"{len(event.classes)} classes"
     return f"data: {event.source}, {total:,} images ({splits}) of {classes}{skipped}"
 
