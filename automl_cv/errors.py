@@ -12,6 +12,9 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
+# Of difflib, whose own 0.6 takes "bayes" for a slip of "cmaes".
+LIKENESS = 0.65
+
 
 class AutomlError(Exception):
     """Something failed that the user should read about; the command exits with 1."""
@@ -49,10 +52,15 @@ def warn(message: str) -> None:
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return "did you mean …?" with close matches of `name`, then all known names."""
     names = list(known)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
-    if not close:
-        folded = {other.casefold(): other for other in names}
-        matches = difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)
-        close = [folded[match] for match in matches]
+    close = alike(name, names)
     hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
     return f"{hint}known: {', '.join(names) or 'none'}"
+
+
+def alike(name: str, known: Iterable[str]) -> list[str]:
+    """Return up to three of the known names that `name` may be a slip of, the closest first."""
+    folded = {other.casefold(): other for other in known}
+    for one, others in ((name, list(folded.values())), (name.casefold(), list(folded))):
+        if found := difflib.get_close_matches(one, others, n=3, cutoff=LIKENESS):
+            return [folded[other.casefold()] for other in found]
+    return []

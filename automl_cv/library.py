@@ -6,6 +6,7 @@ stages by name.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -58,13 +59,15 @@ def shipped() -> dict[str, Path]:
 
 def _read(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:
     """Read TOML and lay it over the study it extends."""
-    path = path.resolve()
-    if path in chain:
+    if path.resolve() in [link.resolve() for link in chain]:
         names = " -> ".join(link.name for link in (*chain, path))
         raise UserError(f"{chain[0]}: extends goes in a circle: {names}")
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8-sig")  # editors on Windows begin with a mark
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path}: no valid TOML: {_with_line(str(error), text)}") from None
+    except UnicodeDecodeError as error:
         raise UserError(f"{path}: no valid TOML: {error}") from None
     except OSError as error:
         raise UserError(f"{path}: can't be read: {error.strerror}") from None
@@ -73,9 +76,24 @@ def _read(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:
         return raw
     if not isinstance(parent, str):
         raise UserError(f"{path}: extends: expected the name or path of a study, got {parent!r}")
-    beside = path.parent / parent
+    beside = (path.resolve() if path.is_symlink() else path).parent / parent
     parent_path = beside if parent.endswith(".toml") and beside.is_file() else locate(parent)
-    return _merge(_read(parent_path, (*chain, path)), raw)
+    base = _read(parent_path, (*chain, path))
+    base.pop("about", None)  # what is said of another study need not hold for this one
+    return _merge(base, raw)
+
+
+def _with_line(problem: str, text: str) -> str:
+    """Return what tomllib says with the line that it means; a doubled key by its name."""
+    found = re.search(r" \(at line (\d+), column \d+\)$", problem)
+    if found is None:
+        return problem
+    number = int(found[1])
+    line = text.split("\n")[number - 1].strip()
+    key = line.partition("=")[0].strip()
+    if problem.startswith("Cannot overwrite a value") and "=" in line:
+        return f"line {number}: {key} stands twice in one table; leave one out"
+    return f"line {number}: {line!r}: {problem[: found.start()]}"
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
-from automl_cv.errors import suggest
+from automl_cv.errors import alike, suggest
+
+Location = tuple[int | str, ...]
+
+# What was expected, by the type of pydantic's complaint; in braces its own figures.
+EXPECTED = {
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    "finite_number": "a finite number",
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    "string_type": "text in quotes",
+    "string_pattern_mismatch": "letters, digits, '.', '_' and '-', a letter or digit first",
+    "literal_error": "{expected}",
+    "tuple_type": "a list: [ … ]",
+    **dict.fromkeys(("dict_type", "model_type"), "a table: {{ … }}"),
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "more than {gt}",
+    "less_than_equal": "at most {le}",
+    "less_than": "less than {lt}",
+    "too_short": "at least {min_length} in the list",
+}
+RANGES = ("IntRange", "FloatRange")
+SINGLE = {"bool": "bool_type", "int": "int_type", "float": "float_type", "str": "string_type"}
+"""What pydantic says of one value that may be any of these, four times."""
 
 
 def explain(
@@ -20,22 +44,81 @@ def explain(
         raw: the file's data.
         sections: the model of each table of the file by its name; "" for the file itself.
     """
-    for problem in error.errors(include_url=False):
-        path = _key_path(problem["loc"], raw)
-        received = problem["input"]
-        match problem["type"]:
-            case "missing":
-                yield f"{path}: missing; it must be given"
-            case "extra_forbidden":
-                known = _keys_at(problem["loc"], sections)
-                yield f"{path}: unknown key; {suggest(str(problem['loc'][-1]), known)}"
-            case "value_error":
-                yield f"{path}: {problem['ctx']['error']}".removeprefix("the file: ")
-            case _:
-                yield f"{path}: got {received!r}; {problem['msg']}"
+    # An unknown key is often why another is missing: it comes first.
+    problems = sorted(
+        error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden"
+    )
+    told: set[str] = set()
+    for problem in problems:
+        for line in _lines(problem, problems, raw, sections):
+            if line not in told:
+                yield line
+            told.add(line)
 
 
-def _key_path(location: tuple[int | str, ...], raw: Mapping[str, Any]) -> str:
+def _lines(
+    problem: ErrorDetails,
+    problems: Sequence[ErrorDetails],
+    raw: Mapping[str, Any],
+    sections: Mapping[str, type[BaseModel]],
+) -> Iterator[str]:
+    """Yield the line of one complaint, none where that of another says it already."""
+    *holder, last = problem["loc"] or ("",)
+    path, received, kind = _key_path(problem["loc"], raw), problem["input"], problem["type"]
+    unknown = _keys_told(problems, "extra_forbidden", holder)
+    lacking = [
+        key
+        for key in _keys_told(problems, "missing", holder)
+        if not any(alike(slip, [key]) for slip in unknown)
+    ]
+    if holder and holder[-1] in RANGES and unknown and lacking and last in (*unknown, *lacking):
+        given = next(
+            one["input"]
+            for one in problems
+            if one["type"] == "missing" and list(one["loc"][:-1]) == holder
+        )
+        path = _key_path(tuple(holder), raw)
+        yield f"{path}: got {given!r}; expected a range: {{ low = …, high = … }}"
+    elif kind == "extra_forbidden":
+        yield f"{path}: unknown key; {suggest(str(last), _keys_at(problem['loc'], sections))}"
+    elif kind == "missing":
+        if last in lacking:
+            yield f"{path}: missing; it must be given"
+    elif kind == "value_error":
+        yield f"{path}: {problem['ctx']['error']}".removeprefix("the file: ")
+    elif problem["loc"] == ("stage",) and isinstance(received, Mapping):
+        yield "stage: stages are a list; write [[stage]], not [stage]"
+    elif SINGLE.get(str(last)) == kind:
+        path = _key_path(tuple(holder), raw)
+        yield f"{path}: got {received!r}; expected text in quotes, a number, true or false"
+    elif not (kind == "too_short" and received):  # else its items are the mistake
+        yield f"{path}: got {received!r}; {_expected(problem)}"
+
+
+def _keys_told(
+    problems: Sequence[ErrorDetails], kind: str, holder: Sequence[int | str]
+) -> list[str]:
+    """Return the keys of one table that are all unknown, or all missing."""
+    return [
+        str(one["loc"][-1])
+        for one in problems
+        if one["type"] == kind and list(one["loc"][:-1]) == list(holder)
+    ]
+
+
+def _expected(problem: ErrorDetails) -> str:
+    """Return what pydantic expected, in the words of a study file."""
+    figures = {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        for name, value in problem.get("ctx", {}).items()
+    }
+    if figures.get("class_name") in ("Named", "NarrowFrom"):
+        return "expected a name in quotes, or a table: { … }"
+    words = EXPECTED.get(problem["type"])
+    return problem["msg"] if words is None else f"expected {words.format(**figures)}"
+
+
+def _key_path(location: Location, raw: Mapping[str, Any]) -> str:
     """Write pydantic's location as the file's own key path: "stage.coarse.epochs"."""
     hidden = {"parameters", "Constant", "Choice", "IntRange", "FloatRange"}
     path: list[str] = []
@@ -51,7 +134,7 @@ def _key_path(location: tuple[int | str, ...], raw: Mapping[str, Any]) -> str:
     return ".".join(path) or "the file"
 
 
-def _keys_at(location: tuple[int | str, ...], sections: Mapping[str, type[BaseModel]]) -> list[str]:
+def _keys_at(location: Location, sections: Mapping[str, type[BaseModel]]) -> list[str]:
     """Return the keys that would have been right where an unknown one stood."""
     holders = [part for part in location[:-1] if isinstance(part, str)]
     whole = sections[""]

@@ -72,13 +72,11 @@ def test_whole_numbers_become_floats_where_a_parameter_is_a_float():
     [
         ({"sed": 1}, "sed: unknown key; did you mean 'seed'? known: name, about, seed, metric, "
                      "data, backbone, stage, extends"),
-        ({"seed": "x"}, "seed: got 'x'; Input should be a valid integer, unable to parse string "
-                        "as an integer"),
-        ({"seed": -1}, "seed: got -1; Input should be greater than or equal to 0"),
+        ({"seed": "x"}, "seed: got 'x'; expected a whole number"),
+        ({"seed": -1}, "seed: got -1; expected at least 0"),
         ({"stage__0__epoch": 1}, "stage.coarse.epoch: unknown key; did you mean 'epochs'? known: "
                                  + ", ".join(studyfile.Stage.model_fields)),
-        ({"stage__0__trials": 0}, "stage.coarse.trials: got 0; Input should be greater than or "
-                                  "equal to 1"),
+        ({"stage__0__trials": 0}, "stage.coarse.trials: got 0; expected at least 1"),
         ({"stage__0__pruner": "early_stoping"}, "stage.coarse.pruner: unknown pruner "
             "'early_stoping': did you mean 'early_stopping'? known: none, early_stopping, median, "
             "percentile, hyperband, successive_halving"),
@@ -122,6 +120,25 @@ def test_whole_numbers_become_floats_where_a_parameter_is_a_float():
         ({"backbone__name": "resnet50"}, "backbone.name: unknown backbone 'resnet50': did you "
             "mean 'ResNet50' or 'ResNet50V2'? known: compact, ResNet50, "
             "ResNet101, ResNet152, ResNet50V2, ResNet101V2, ResNet152V2"),
+        ({"stage__0__sampler": "bayes"}, "stage.coarse.sampler: unknown sampler 'bayes': known: "
+            "random, qmc, tpe, gp, cmaes"),
+        ({"stage__0__sampler": 3}, "stage.coarse.sampler: got 3; expected a name in quotes, or a "
+            "table: { … }"),
+        ({"name": "a b"}, "name: got 'a b'; expected letters, digits, '.', '_' and '-', a letter "
+            "or digit first"),
+        ({"backbone__features": "al"}, "backbone.features: got 'al'; expected 'last' or 'all'"),
+        ({"backbone__image_size": 9000}, "backbone.image_size: got 9000; expected at most 4096"),
+        ({"stage__0__fine_tune": {"rate_factor": 0}}, "stage.coarse.fine_tune.rate_factor: got 0; "
+            "expected more than 0"),
+        # One mistake is one line, though pydantic tells each key and each kind of value apart.
+        ({"stage__0__space__batch_size": {"low": 10, "hihg": 100}},
+            "stage.coarse.space.batch_size.hihg: unknown key; did you mean 'high'? known: low, "
+            "high, step, log, when"),
+        ({"stage__0__space__batch_size": {"min": 1, "max": 2}}, "stage.coarse.space.batch_size: "
+            "got {'min': 1, 'max': 2}; expected a range: { low = …, high = … }"),
+        ({"stage__0__space__optimizer": [["SGD"]]}, "stage.coarse.space.optimizer.choices.1: got "
+            "['SGD']; expected text in quotes, a number, true or false"),
+        ({"stage": {"name": "coarse"}}, "stage: stages are a list; write [[stage]], not [stage]"),
         ({"stage": []}, "stage: the list is empty; a study needs at least one [[stage]]"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
@@ -136,6 +153,39 @@ def test_every_mistake_gets_its_line():
     with pytest.raises(UserError) as raised:
         studyfile.parse(changed(sed=1, stage__0__epochs=0), "mine.toml")
     assert len(str(raised.value).splitlines()) == 2
+
+
+def test_an_unknown_key_comes_before_the_key_that_is_missing_beside_it():
+    raw = changed(stage__0__trails=4, stage__0__abuot="x")
+    del raw["stage"][0]["trials"], raw["stage"][0]["epochs"]
+    with pytest.raises(UserError) as raised:
+        studyfile.parse(raw, "mine.toml")
+    assert [line.partition(";")[0] for line in str(raised.value).splitlines()] == [
+        "mine.toml: stage.coarse.trails: unknown key",
+        "mine.toml: stage.coarse.abuot: unknown key",
+        "mine.toml: stage.coarse.epochs: missing",
+    ]
+
+
+def test_every_complaint_of_pydantic_has_words_of_its_own():
+    with pytest.raises(UserError) as raised:
+        studyfile.parse(
+            {
+                "name": 3,
+                "seed": 1.5,
+                "data": {"source": [], "split": {"train": "x", "test": -1, "validation": 1}},
+                "stage": [
+                    {"name": "a", "trials": 1, "epochs": "x", "augmentation": 1, "space": {
+                        "momentum": {"low": "0", "high": 1, "log": "no", "when": {"optimizer": 1}}
+                    }},
+                    "b",
+                ],
+            },
+            "mine.toml",
+        )  # fmt: skip
+    lines = str(raised.value).splitlines()
+    assert len(lines) == 12
+    assert [line for line in lines if "nput should" in line] == []
 
 
 def test_two_stages_of_one_name():
@@ -243,8 +293,8 @@ class TestNarrowFrom:
                          "coarse"),
             ({"stage": "coarse", "tops": 1}, {}, "stage.fine.narrow_from.tops: unknown key; did "
                 "you mean 'top'? known: stage, top"),
-            ({"stage": "coarse", "top": 0}, {}, "stage.fine.narrow_from.top: got 0; Input should "
-                "be greater than or equal to 1"),
+            ({"stage": "coarse", "top": 0}, {}, "stage.fine.narrow_from.top: got 0; expected at "
+                "least 1"),
             ("coarse", {"momentun": 0.5}, "stage.fine.space: unknown parameter 'momentun': did "
                 "you mean 'momentum'? known: optimizer, batch_size, learning_rate, momentum, "
                 "normalization, label_smoothing, weight_decay, backbone, image_size, features, "
@@ -325,10 +375,27 @@ class TestLibrary:
         with pytest.raises(UserError, match=message):
             library.load(name)
 
-    def test_no_toml(self, tmp_path):
-        (tmp_path / "x.toml").write_text("name = \n")
-        with pytest.raises(UserError, match="x.toml: no valid TOML: .*line 1"):
-            library.load(str(tmp_path / "x.toml"))
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("name = \n", "line 1: 'name =': Invalid value"),
+            ('name = "a"\nname = "b"\n', "line 2: name stands twice in one table; leave one out"),
+            ('name = "a', "Unterminated string (at end of document)"),
+        ],
+    )
+    def test_no_toml(self, tmp_path, monkeypatch, text, message):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "x.toml").write_text(text)
+        with pytest.raises(UserError) as raised:
+            library.load("./x.toml")
+        assert str(raised.value) == f"x.toml: no valid TOML: {message}"
+
+    def test_a_mark_of_windows_is_no_text(self, tmp_path):
+        path = tmp_path / "x.toml"
+        path.write_text('extends = "quickstart"\nname = "x"\n', encoding="utf-8-sig")
+        study = library.load(str(path))
+        assert study.name == "x"
+        assert study.about == "", "what is said of quickstart's digits need not hold for x"
 
 
 class TestNetworks:

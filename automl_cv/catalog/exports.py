@@ -41,9 +41,11 @@ class ExportEntry(Entry):
     def check_installed(self) -> None:
         """Raise a UserError where a package is missing."""
         if self.missing:
+            packages = f"the packages {', '.join(self.missing)}, which are"
+            if len(self.missing) == 1:
+                packages = f"the package {self.missing[0]}, which is"
             raise UserError(
-                f"--format {self.name}: needs the package {', '.join(self.missing)}, which is not "
-                f"installed; pip install '{EXTRA}'"
+                f"--format {self.name}: needs {packages} not installed; run: pip install '{EXTRA}'"
             )
 
 

@@ -87,7 +87,7 @@ class PlainLines:
                 best = event.history.best
                 self._best = max(self._best, best.merit if best else -math.inf)
                 say(
-                    f"{event.stage} {event.finished}/{self._trials}: trial {event.trial}: "
+                    f"{event.stage}: {event.finished} of {self._trials} done: trial {event.trial}: "
                     f"{parameters_text(event.parameters)}: "
                     f"{outcome_text(event.history, self._metric)}; "
                     f"best so far {figure(self._best, self._metric)}"
@@ -203,7 +203,7 @@ class LivePanel:
         head.add_row(
             Text(f"stage {stage.stage}", style="bold"),
             ProgressBar(total=stage.trials, completed=self._finished, width=30),
-            f"trial {self._finished} of {stage.trials}",
+            f"{self._finished} of {stage.trials} done",
             self._time_left(),
         )
         rows = Table(box=None, pad_edge=False, padding=(0, 2), header_style="dim")
@@ -245,7 +245,7 @@ def data_line(event: events.DataRead) -> str:
     """Return "data: digits, 1,797 images (1,077 train, …) of 10 classes"."""
     total = sum(event.images.values())
     splits = ", ".join(f"{count:,} {split}" for split, count in event.images.items())
-    skipped = f"; {event.skipped:,} files skipped" if event.skipped else ""
+    skipped = f"; {counted(event.skipped, 'file')} skipped" if event.skipped else ""
     classes = f"{len(event.classes)} classes"
     return f"data: {event.source}, {total:,} images ({splits}) of {classes}{skipped}"
 

@@ -187,11 +187,16 @@ def _download(entry: BackboneEntry, weights_key: str) -> None:
                 file_hash=weights.md5,
             )
     except Exception as error:  # Keras raises a bare Exception where a download fails
+        # Keras begins with the address, which the message gives itself.
+        reason = _first_line(error).removeprefix(f"URL fetch failure on {weights.url}: ")
+        reason = reason.removeprefix("None -- ")
+        is_of_study = weights_key == weightfile.KEY
+        instead = ": automl-cv search quickstart --data DIR" if is_of_study else ""
         raise UserError(
             f"the ImageNet weights of {entry.name} are not at hand and can't be downloaded "
-            f"({_first_line(error)}): put {weights.file_name} from {weights.url} into "
+            f"({reason}): put {weights.file_name} from {weights.url} into "
             f"{weights.path.parent}, or name a file with {weights_key}; the backbone 'compact' "
-            "needs no download"
+            f"needs no download{instead}"
         ) from None
 
 

@@ -86,8 +86,8 @@ class Column(Entry):
         format: writes a value that is not missing.
         align: side on which cells are flush.
         largest_first: whether `--sort` begins with the largest value.
-        drop: a table that is too wide loses the columns of the highest number first, those
-            of 0 never. None: never shown in a table for people.
+        drop: a table that is too wide loses the columns of the highest number first, of equal
+            ones the last, those of 0 never. None: never shown in a table for people.
         folds: whether long cells take several lines where the table is too wide.
         in_data: whether CSV, JSON and Parquet have it.
     """
@@ -108,7 +108,7 @@ class Column(Entry):
 
 def of_parameter(name: str) -> Column:
     """Return the column of a searched parameter that has no entry of its own."""
-    return Column(name=name, about="searched parameter", heading=name.replace("_", " "))
+    return Column(name=name, about="searched parameter", heading=name.replace("_", " "), drop=2)
 
 
 COLUMNS: Table[Column] = Table(
@@ -127,25 +127,25 @@ COLUMNS: Table[Column] = Table(
         ),
         Column(name="stage", about="stage of the study", heading="stage", align="left"),
         Column(name="trial", about="slot within the stage, from 0", heading="trial"),
-        Column(name="model", about="frozen network", heading="model", align="left", drop=6),
+        Column(name="model", about="frozen network", heading="model", align="left", drop=9),
         Column(name="batch_size", about="images a step", heading="batch"),
         Column(name="optimizer", about="Keras class", heading="optimizer", align="left"),
         Column(name="learning_rate", about="initial rate", heading="learning rate"),
-        Column(name="momentum", about="where the optimizer has one", heading="momentum"),
-        Column(name="epochs", about="passes over the training images", heading="epochs", drop=1),
+        Column(name="momentum", about="where the optimizer has one", heading="momentum", drop=2),
+        Column(name="epochs", about="passes over the training images", heading="epochs", drop=3),
         Column(
             name="best_epoch",
             about="epoch of the best validation accuracy or metric; all figures are of it",
-            heading="best",
-            drop=4,
+            heading="best epoch",
+            drop=7,
         ),
         Column(
             name="accuracy",
             about="share of training images classified right",
-            heading="acc",
+            heading="train acc",
             format=accuracy,
             largest_first=True,
-            drop=2,
+            drop=4,
         ),
         Column(
             name="val_accuracy",
@@ -175,11 +175,13 @@ COLUMNS: Table[Column] = Table(
             about="95 % interval of the validation accuracy (Wilson)",
             heading="95\N{NO-BREAK SPACE}%",
             target="automl_cv.report.columns:interval",
-            drop=3,
+            drop=1,
             in_data=False,
         ),
-        Column(name="loss", about="cross-entropy on training images", heading="loss", drop=2),
-        Column(name="val_loss", about="cross-entropy on validation images", heading="val loss"),
+        Column(name="loss", about="cross-entropy on training images", heading="train loss", drop=5),
+        Column(
+            name="val_loss", about="cross-entropy on validation images", heading="val loss", drop=1
+        ),
         Column(
             name="tied_with_first",
             about="whether chance explains the distance to the first",
@@ -188,9 +190,9 @@ COLUMNS: Table[Column] = Table(
             drop=None,
         ),
         Column(
-            name="stop_reason", about="why it ended", heading="stopped by", align="left", drop=3
+            name="stop_reason", about="why it ended", heading="stopped by", align="left", drop=6
         ),
-        Column(name="seconds", about="time of the trial", heading="s", format=seconds, drop=5),
-        Column(name="state", about="complete or pruned", heading="state", align="left", drop=6),
+        Column(name="seconds", about="time of the trial", heading="s", format=seconds, drop=8),
+        Column(name="state", about="complete or pruned", heading="state", align="left", drop=9),
     ],
 )

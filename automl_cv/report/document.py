@@ -67,7 +67,8 @@ class Document:
         title: what it is about, study and data.
         warnings: lines for the top.
         table: what it is about.
-        footnotes: what signs and figures of the table mean, or why there is none.
+        footnotes: what signs and figures of the table mean, or why there is none. One that
+            begins with a heading and a colon goes where its column goes.
         sections: further tables.
         notes: lines for the end.
     """

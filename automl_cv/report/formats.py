@@ -104,7 +104,7 @@ EVALUATION_FORMATS: Table[Entry] = Table(
 
 
 def chosen_format(table: Table[F], name: str | None, out: Path | None) -> F:
-    """Return the form that `--format` names, else that of `--out`, else "table".
+    """Return the form that `--format` names, else that of `--out`'s ending, else "table".
 
     Args:
         table: all forms.
@@ -112,10 +112,16 @@ def chosen_format(table: Table[F], name: str | None, out: Path | None) -> F:
         out: the file, whose ending says it; None for stdout.
 
     Raises:
-        UserError: there is no such form, or it can't be printed.
+        UserError: there is no such form, no form has this ending, or it can't be printed.
     """
     ending = "" if out is None else out.suffix.casefold()
-    chosen = table[name or next((one.name for one in table if one.suffix == ending), "table")]
+    by_ending = {one.suffix: one.name for one in table}
+    if name is None and ending and ending not in by_ending:
+        raise UserError(
+            f"--out {out}: no form ends with {ending}; known: {', '.join(by_ending)}; or name "
+            "one with --format"
+        )
+    chosen = table[name or by_ending.get(ending, "table")]
     if chosen.is_binary and out is None:
         raise UserError(f"--format {chosen.name} is no text: name a file with --out FILE")
     return chosen

@@ -43,7 +43,8 @@ def lay_out(report: Document, width: int | None = None) -> list[Line]:
     lines = [line for warning in report.warnings for line in _fold(warning, width, "warning")]
     lines += _fold(report.title, width, "heading")
     lines += _table(grid, width)
-    footnotes = list(report.footnotes)
+    signs = tuple(f"{heading}: " for heading in hidden)
+    footnotes = [line for line in report.footnotes if not line.startswith(signs)]
     if hidden:
         footnotes.append(f"not shown at this width: {', '.join(hidden)}; --format csv has them")
     lines += [line for footnote in footnotes for line in _fold(footnote, width, "faint")]

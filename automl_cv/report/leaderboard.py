@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from automl_cv.catalog.metrics import ACCURACY, MetricEntry
-from automl_cv.data.ledger import counted
+from automl_cv.data.ledger import counted, listed
 from automl_cv.errors import UserError, suggest
 from automl_cv.report.columns import COLUMNS, MISSING, TIE, Column, accuracy, of_parameter, text
 from automl_cv.report.document import (
@@ -235,12 +235,14 @@ def _parameters_text(record: TrialRecord) -> str:
 
 
 def _ledger_lines(ledger: Mapping[str, Any]) -> list[str]:
-    """Say in one line what was read and what was skipped, and why."""
+    """Say in one line what was read and what was skipped, why, and the first names."""
     if "n_read" not in ledger:
         return []
     line = f"read {counted(ledger['n_read'], 'image')}"
-    reasons = Counter(skipped["reason"] for skipped in ledger.get("skipped", ()))
+    skipped = ledger.get("skipped", ())
+    reasons = Counter(one["reason"] for one in skipped)
     if reasons:
         each = ", ".join(f"{reason} ({number})" for reason, number in reasons.most_common())
-        line += f", skipped {counted(reasons.total(), 'file')}: {each}"
+        names = listed([one["path"] for one in skipped])
+        line += f", skipped {counted(reasons.total(), 'file')}: {each}; {names}"
     return [printable(line)]

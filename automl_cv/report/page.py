@@ -14,8 +14,8 @@ h1 { font-size: 1.25rem; }
 h2 { font-size: 1rem; margin-top: 2rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap; }
-th, td { padding: .3rem .55rem; text-align: left; }
-th { border-bottom: 2px solid #8888; }
+th, td { padding: .3rem .45rem; text-align: left; }
+th { border-bottom: 2px solid #8888; vertical-align: bottom; white-space: normal; }
 tbody tr + tr td { border-top: 1px solid #8883; }
 tfoot td { border-top: 2px solid #8888; }
 .right { text-align: right; }

@@ -69,6 +69,7 @@ def test_out_writes_a_file_in_the_form_of_its_name(run, folder):
         (["--sort", "val_los"], "did you mean 'val_loss'"),
         (["--format", "tabel"], "did you mean 'table'"),
         (["--format", "parquet"], "name a file with --out FILE"),
+        (["--out", "r.xlsx"], "known: .txt, .csv, .json, .md, .parquet, .html; or name one with"),
         (["--storage", "sqlite:///absent.db"], "absent.db: no such database of trials"),
         (["--storage", "automl-cv.db"], "no address of a database"),
         (["--out", "absent/report.csv"], "can't be written"),

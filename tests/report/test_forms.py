@@ -9,6 +9,7 @@ import pytest
 
 from automl_cv.errors import UserError
 from automl_cv.report import data
+from automl_cv.report.columns import COLUMNS
 from automl_cv.report.data import as_csv, as_json, as_parquet
 from automl_cv.report.formats import FORMATS, chosen_format
 from automl_cv.report.markdown import as_markdown
@@ -32,6 +33,13 @@ def test_a_table_fits_its_width(built, width):
     lines = as_text(built.report(), width).splitlines()
     assert max(map(len, lines)) <= width
     assert not any("…" in line for line in lines)
+
+
+def test_the_interval_gives_way_last_and_takes_its_footnote_along(built):
+    wide, narrow = (as_text(built.report(), width) for width in (80, 60))
+    for part in ("0.915–0.949", f"{COLUMNS['interval'].heading}: interval of val acc"):
+        assert part in wide
+        assert part not in narrow
 
 
 def test_text_off_a_terminal_is_not_wrapped(built):

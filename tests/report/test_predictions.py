@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from automl_cv.errors import UserError
 from automl_cv.models.prediction import Prediction
 from automl_cv.report import predictions
 from automl_cv.report.formats import chosen_format
@@ -73,3 +74,6 @@ def test_a_file_name_says_its_form():
     names = ["x.CSV", "x.jsonl", "x.parquet", "x", "x.txt"]
     found = [chosen_format(PREDICTION_FORMATS, None, Path(name)).name for name in names]
     assert found == ["csv", "jsonl", "parquet", "table", "table"]
+    with pytest.raises(UserError, match=r"--out p\.json: no form ends with \.json; known: \.txt, "):
+        chosen_format(PREDICTION_FORMATS, None, Path("p.json"))
+    assert chosen_format(PREDICTION_FORMATS, "jsonl", Path("p.json")).name == "jsonl"

@@ -37,7 +37,11 @@ def report(
         typer.Option(
             "--sort",
             metavar="COLUMN",
-            help="Sort by this column of the CSV.",
+            help=(
+                "Sort by this column of the CSV: val_accuracy, val_loss, seconds, learning_rate, … "
+                "Accuracies and scores descend, all others ascend; accuracy and loss are of the "
+                "training images."
+            ),
             show_default="rank",
         ),
     ] = None,

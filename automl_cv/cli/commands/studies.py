@@ -66,7 +66,8 @@ def show(study: StudyArgument, debug: options.Debug = False) -> None:
     backbone = chosen.backbone
     facts = Table.grid(padding=(0, 2))
     facts.add_row("study", escape(chosen.name))
-    facts.add_row("about", escape(chosen.about))
+    if chosen.about:
+        facts.add_row("about", escape(chosen.about))
     facts.add_row("data", escape(chosen.data.source or "given with --data"))
     split = chosen.data.split
     facts.add_row(
