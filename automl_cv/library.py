@@ -43,6 +43,12 @@ def locate(name_or_path: str) -> Path:
         return path
     shipped_files = shipped()
     if name_or_path not in shipped_files:
+        study, _, number = name_or_path.partition("@")
+        if number and study in shipped_files:
+            raise UserError(
+                f"{name_or_path!r} is a run, expected a study: give {study}; `search` goes on "
+                "with the latest run of the same study on the same images"
+            )
         raise UserError(
             f"no study is called {name_or_path!r}: {suggest(name_or_path, shipped_files)}; "
             "a file of your own is named by its path, ./NAME.toml"

@@ -260,9 +260,10 @@ class StudyFile(Section):
         return self.model_dump(mode="json", by_alias=True)
 
     def digest(self) -> str:
-        """Return a hash of all that changes results: 16 hexadecimal digits.
+        """Return a hash of all that changes results but the images: 16 hexadecimal digits.
 
-        Descriptions do not count, nor does the number of trials: a search may be extended.
+        Descriptions do not count, nor does the number of trials: a search may be extended. Nor
+        where the images lie: what they are has a fingerprint of its own.
         """
         text = json.dumps(_essence(self.as_toml_data()), sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
@@ -342,8 +343,13 @@ def difference(old: StudyFile, new: StudyFile) -> list[str]:
 
 
 def _essence(study: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what does not change the result of a trial; key stages by name."""
+    """Leave out what does not change the result of a trial; key stages by name.
+
+    The place of the images is left out too: a moved folder holds the same ones, and their
+    fingerprint is compared on its own.
+    """
     kept = {key: value for key, value in study.items() if key not in ("about", "name")}
+    kept["data"] = {key: value for key, value in study["data"].items() if key != "source"}
     kept["stage"] = {
         stage["name"]: {
             key: value for key, value in stage.items() if key not in ("about", "name", "trials")

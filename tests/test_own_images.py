@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from automl_cv.store.database import open_storage
+from automl_cv.store.runs import claim, find_run, release
 
 STUDY = """
 extends = "quickstart"
@@ -81,14 +85,40 @@ def test_what_is_refused_before_anything_is_extracted(photos, run, tmp_path):
     )
 
 
-def test_a_changed_folder_is_refused_until_a_new_run(photos, run):
-    run("search", "./mine.toml", "--stage", "coarse", "--trials", "1")
-    (photos / "train" / "cat" / "1.png").unlink()
-    refused = run("search", "./mine.toml", "--stage", "coarse", check=False)
+def test_a_run_is_its_study_and_images_wherever_they_lie(photos, run, tmp_path):
+    search = ("search", "./mine.toml", "--stage", "coarse", "--trials", "1")
+    moved = tmp_path / "moved"
+    run(*search)
+    shutil.copytree(photos, moved)
+    again = run(*search, "--data", f"{moved}/")
+    assert "more: automl-cv report mine\n" in again.stderr
+    stored = json.loads(run("report", "--format", "json").stdout)
+    assert (stored["facts"]["data_source"], len(stored["trials"])) == (f"{moved}/", 1)
+
+    storage = open_storage(f"sqlite:///{tmp_path}/automl-cv.db", create=False)
+    assert claim(storage, "mine", "coarse", find_run(storage).facts[0])
+    for source in ("moved", "photos"):  # the second is known to be the same when it is read
+        waits = run(*search, "--data", source, check=False)
+        assert waits.returncode == 1
+        assert f"mine is being searched by process {os.getpid()} on " in waits.stderr
+        assert "features" not in waits.stderr
+    release(storage, "mine")
+
+    lost = moved / "train" / "cat" / "1.png"
+    lost.rename(tmp_path / "aside.png")
+    refused = run(*search, "--data", "moved", check=False)
     assert refused.returncode == 2
     assert "the images are not those" in refused.stderr
     assert "55 images then, 54 now" in refused.stderr
-    run("search", "./mine.toml", "--stage", "coarse", "--trials", "1", "--new")
+
+    (photos / "train" / "cat" / "2.png").unlink()
+    other = run(*search)
+    assert "other images than mine@1: begins mine@2\n" in other.stderr
+    assert "more: automl-cv report mine@2\n" in other.stderr
+    (tmp_path / "aside.png").rename(lost)
+    first = run(*search, "--data", "moved")
+    assert "more: automl-cv report mine@1\n" in first.stderr
+    assert "mine@2" not in first.stdout
 
 
 def test_missing_imagenet_weights_are_one_line_that_helps(photos, run, tmp_path, monkeypatch):

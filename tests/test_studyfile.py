@@ -197,18 +197,21 @@ def test_two_stages_of_one_name():
 
 def test_digest_changes_with_results_only():
     study = studyfile.parse(RAW, "a")
-    same = studyfile.parse(changed(about="words", stage__0__trials=99, name="other"), "b")
+    same = studyfile.parse(
+        changed(about="words", stage__0__trials=99, name="other", data__source="moved/"), "b"
+    )
     other = studyfile.parse(changed(stage__0__epochs=6), "c")
     assert study.digest() == same.digest()
     assert study.digest() != other.digest()
+    assert studyfile.difference(study, same) == []
     assert studyfile.difference(study, other) == ["stage.coarse.epochs: 5 -> 6"]
 
 
 def test_difference_names_what_came_and_what_went():
     study = studyfile.parse(RAW, "a")
-    other = studyfile.parse(changed(stage__0__space__learning_rate=0.1, data__source="digits"), "b")
+    other = studyfile.parse(changed(stage__0__space__learning_rate=0.1, seed=3), "b")
     assert studyfile.difference(study, other) == [
-        "data.source: None -> digits",
+        "seed: 0 -> 3",
         "stage.coarse.space.learning_rate.low: 0.0001 -> (absent)",
         "stage.coarse.space.learning_rate.high: 0.3 -> (absent)",
         "stage.coarse.space.learning_rate.step: None -> (absent)",

@@ -66,6 +66,8 @@ class PlainLines:
             case events.DataRead():
                 say(data_line(event))
                 _caution_all(event.warnings)
+            case events.OtherImages():
+                say(run_line(event))
             case events.SpaceNeeded():
                 caution(space_line(event))
             case events.FeaturesReady() | events.ViewsWanted() | events.BackboneEachEpoch():
@@ -135,6 +137,8 @@ class LivePanel:
                 self._console.print(data_line(event), markup=False, highlight=False)
                 self._warn(event.warnings)
                 self._live.update(Text("loading TensorFlow …", style="dim"))
+            case events.OtherImages():
+                self._console.print(run_line(event), markup=False, highlight=False)
             case events.Extracting():
                 left = (event.total - event.done) / max(event.images_per_second, 1e-9)
                 note = f"{event.images_per_second:,.0f} images/s, {duration(left)} left"
@@ -248,6 +252,11 @@ def data_line(event: events.DataRead) -> str:
     skipped = f"; {counted(event.skipped, 'file')} skipped" if event.skipped else ""
     classes = f"{len(event.classes)} classes"
     return f"data: {event.source}, {total:,} images ({splits}) of {classes}{skipped}"
+
+
+def run_line(event: events.OtherImages) -> str:
+    """Return "other images than quickstart@1: begins quickstart@2"."""
+    return f"other images than {event.other}: begins {event.run}"
 
 
 def features_line(

@@ -44,6 +44,19 @@ class DataRead:
 
 
 @dataclass(frozen=True)
+class OtherImages:
+    """A run begins beside earlier ones of the study, which have other images.
+
+    Args:
+        run: its name.
+        other: the latest one before it.
+    """
+
+    run: str
+    other: str
+
+
+@dataclass(frozen=True)
 class FeaturesReady:
     """Every image's features are cached.
 
@@ -228,6 +241,7 @@ class StageEnded:
 Event = (
     Inspecting
     | DataRead
+    | OtherImages
     | Extracting
     | SpaceNeeded
     | FeaturesReady

@@ -63,8 +63,7 @@ class StageSequence:
 
         Raises:
             SearchBroken: three trials in a row broke.
-            AutomlError: there is nothing to narrow from or to train again, or another process
-                searches the stage.
+            AutomlError: there is nothing to narrow from or to train again.
         """
         held = None
         if declared.name in self.begun:

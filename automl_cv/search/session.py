@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from optuna.storages import RDBStorage
 
-from automl_cv import __version__, studyfile
+from automl_cv import __version__
 from automl_cv.catalog.metrics import METRICS
 from automl_cv.data import dataset, overlap
 from automl_cv.data.dataset import Dataset
 from automl_cv.data.ledger import listed
-from automl_cv.errors import UserError
+from automl_cv.errors import AutomlError, UserError
 from automl_cv.search import events, messages
 from automl_cv.search.budget import Budget
 from automl_cv.search.draws import check_sampler
 from automl_cv.search.preparation import images_of
+from automl_cv.search.run_choice import expected_run, take_run
 from automl_cv.search.sequence import StageSequence
 from automl_cv.search.settled import is_settled, tell_settled
-from automl_cv.search.spaces import check_sources
 from automl_cv.search.workers import Crew, raise_failure
 from automl_cv.store.database import open_storage
 from automl_cv.store.records import StudyFacts
-from automl_cv.store.runs import StudyRun, next_run, runs
+from automl_cv.store.runs import StudyRun, claim, release, runs, shown_name
 from automl_cv.store.trials import StageTrials
 from automl_cv.studyfile import StudyFile
 
@@ -41,7 +43,7 @@ class SearchOptions:
         stage: only this stage; None for all of them.
         timeout: seconds after which the search ends; None for never.
         workers: processes that train at the same time, from 1.
-        new: begin a new run where the database holds one of this study.
+        new: begin a new run where the database holds one of this study on these images.
         strict: refuse a source that holds damaged images.
     """
 
@@ -59,7 +61,7 @@ class SearchOutcome:
     """How a search ended.
 
     Args:
-        run: name of the run, as `report` takes it.
+        run: name of the run, as `report` takes it: "quickstart@1" where there is a later one.
         shortfalls: what is missing, by stage: "4 of 10 trials (the time ended)"; empty where
             every stage has its trials.
     """
@@ -80,7 +82,8 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
         UserError: the study, the data or the storage does not allow the search, or the
             validation images do not determine the metric.
         SearchBroken: trials fail one after the other.
-        AutomlError: a stage has no trial with a result that the next one could narrow from.
+        AutomlError: a stage has no trial with a result that the next one could narrow from, or
+            another process searches the run.
     """
     stages = [study.stage(options.stage)] if options.stage else list(study.stages)
     budget = Budget(study, stages, options.timeout, options.workers)
@@ -89,11 +92,9 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
     if study.data.source is None:
         raise UserError(f"study {study.name!r} names no data; give a folder with --data PATH")
     storage = open_storage(options.storage, create=True)
-    earlier = None if options.new else _latest(runs(storage), study.name)
-    if earlier is not None:
-        _check_same_study(earlier, study)
-    check_sources(stages, earlier)
-    settled = earlier is not None and is_settled(storage, earlier, stages)
+    held = [] if options.new else runs(storage, with_planned=True)
+    expected = expected_run(held, study, stages)
+    settled = expected is not None and is_settled(storage, expected, stages)
     # The workers load TensorFlow while this process reads the images.
     with Crew(0 if settled else options.workers) as crew:
         images = dataset.load(
@@ -104,54 +105,44 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
             strict=options.strict,
             on_progress=lambda done, total: listen(events.Inspecting(done, total)),
         )
-        if earlier is not None:
-            _check_same_images(earlier, images)
         _check_metric(study.metric, images)
-        listen(_data_read(images))
-        if earlier is not None and settled:
-            tell_settled(study, stages, storage, earlier.name, listen)
-            return SearchOutcome(earlier.name, {})
-        prepared = _prepare(crew, study, options, images, listen)
-        run = earlier.name if earlier else next_run(storage, study.name)
-        facts = _facts(study, images, prepared)
-        begun = earlier.stages if earlier else ()
-        sequence = StageSequence(
-            study, storage, run, begun, facts, crew, budget, listen, options.cache_dir
-        )
-        for stage in stages:
-            sequence.run(stage)
-        sequence.note_waiting()
-        _survey(crew, sequence.opened, listen)
-    return SearchOutcome(run, sequence.shortfalls)
+        facts = _facts(study, images)
+        name, other = take_run(storage, study, stages, facts, new=options.new)
+        try:
+            listen(_data_read(images))
+            if other is not None:
+                listen(events.OtherImages(name, other.exact_name))
+            earlier = next((run for run in runs(storage) if run.name == name), None)
+            if earlier is not None:
+                _note_place(storage, earlier, images.source)
+            if earlier is not None and is_settled(storage, earlier, stages):
+                tell_settled(study, stages, storage, name, listen)
+                return SearchOutcome(shown_name(storage, name), {})
+            crew.hire(options.workers)
+            prepared = _prepare(crew, study, options, images, listen)
+            versions = {**facts.versions, **prepared.versions}
+            facts = replace(facts, versions=versions, started=datetime.now(UTC))
+            begun = earlier.stages if earlier else ()
+            sequence = StageSequence(
+                study, storage, name, begun, facts, crew, budget, listen, options.cache_dir
+            )
+            for stage in stages:
+                # Where nobody can see whether this process lives, its claim must be young.
+                if not claim(storage, name, stage.name, facts):
+                    raise AutomlError(f"another search has taken {name} over; it goes on with it")
+                sequence.run(stage)
+            sequence.note_waiting()
+            _survey(crew, sequence.opened, listen)
+        finally:
+            release(storage, name)
+    return SearchOutcome(shown_name(storage, name), sequence.shortfalls)
 
 
-def _latest(held: Sequence[StudyRun], study: str) -> StudyRun | None:
-    matching = [run for run in held if run.study == study]
-    return max(matching, key=lambda run: run.number, default=None)
-
-
-def _check_same_study(earlier: StudyRun, study: StudyFile) -> None:
-    """Refuse to go on with a study whose file would now give other results."""
-    before = studyfile.parse(earlier.facts[-1].study, f"the stored study {earlier.name}")
-    changes = studyfile.difference(before, study)
-    if changes:
-        raise UserError(
-            f"study {study.name!r} is not the one that run {earlier.name!r} began with: "
-            f"{'; '.join(changes)}. Change it back to go on, or begin a new run with --new"
-        )
-
-
-def _check_same_images(earlier: StudyRun, images: Dataset) -> None:
-    """Refuse to compare trials on other images than the first ones were trained on."""
-    facts = earlier.facts[-1]
-    if facts.data_fingerprint == images.fingerprint:
-        return
-    before, now = sum(facts.split_sizes.values()), len(images.images)
-    raise UserError(
-        f"{images.source}: the images are not those that run {earlier.name!r} began with "
-        f"({before:,} images then, {now:,} now, fingerprint {facts.data_fingerprint[:8]} then, "
-        f"{images.fingerprint[:8]} now). Put them back to go on, or begin a new run with --new"
-    )
+def _note_place(storage: RDBStorage, run: StudyRun, source: str) -> None:
+    """Store where the images lie now, for `fit` to read them there."""
+    for stage, facts in zip(run.stages, run.facts, strict=True):
+        if facts.data_source != source:
+            StageTrials.open(storage, run.name, stage).update_facts(data_source=source)
 
 
 def _check_metric(name: str, images: Dataset) -> None:
@@ -236,14 +227,14 @@ def _split_sizes(images: Dataset) -> dict[str, int]:
     return {split: int(counts.get(split, 0)) for split in ("train", "validation", "test")}
 
 
-def _facts(study: StudyFile, images: Dataset, prepared: messages.Prepared) -> StudyFacts:
+def _facts(study: StudyFile, images: Dataset) -> StudyFacts:
     own = {"automl-cv": __version__, "python": platform.python_version()}
     packages = {name: version(name) for name in ("optuna", "scikit-learn", "pillow")}
     return StudyFacts(
         study=study.as_toml_data(),
         digest=study.digest(),
         seed=study.seed,
-        versions={**own, **packages, **prepared.versions},
+        versions={**own, **packages},
         data_source=images.source,
         data_fingerprint=images.fingerprint,
         class_names=images.classes,

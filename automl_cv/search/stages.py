@@ -82,10 +82,8 @@ class StageRun:
 
         Raises:
             SearchBroken: three trials in a row broke.
-            AutomlError: another process searches this stage.
         """
         started = time.monotonic()
-        self._trials.claim()
         self._trials.settle()
         finished = {record.trial: record for record in self._trials.records() if record.is_done}
         for number in sorted(finished):
@@ -112,7 +110,6 @@ class StageRun:
             is_cut = self._work(pending)
         finally:
             self._abandon()
-            self._trials.release()
         self._note(replace(self._course, is_cut=is_cut))
         self._listen(
             events.StageEnded(

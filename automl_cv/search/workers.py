@@ -111,11 +111,12 @@ class Crew:
     """All workers of a search; a context manager that leaves no process behind.
 
     Args:
-        count: how many, from 1.
+        count: how many, from 0.
     """
 
     def __init__(self, count: int) -> None:
-        self.workers = [Worker(number) for number in range(count)]
+        self.workers: list[Worker] = []
+        self.hire(count)
         self._orders: list[Prepare | PrepareFeatures | PreparePixels] = []
 
     def __enter__(self) -> Crew:
@@ -129,6 +130,10 @@ class Crew:
     ) -> None:
         for worker in self.workers:
             worker.close()
+
+    def hire(self, count: int) -> None:
+        """Start workers until there are so many; only before the first order."""
+        self.workers += [Worker(number) for number in range(len(self.workers), count)]
 
     def has(self, order: PrepareFeatures | PreparePixels) -> bool:
         """Tell whether all workers hold these features or pixels."""

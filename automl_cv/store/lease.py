@@ -1,4 +1,4 @@
-"""A lease: which process runs a trial, so that others know whether it still does."""
+"""A lease: which process runs a trial, or searches a run; others see whether it still does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FOREIGN_PATIENCE = timedelta(minutes=30)
 
 @dataclass(frozen=True)
 class Lease:
-    """A process that holds a trial.
+    """A process that holds a trial or a run.
 
     Args:
         host: name of the machine.
@@ -51,6 +51,11 @@ class Lease:
         if started == "":
             return datetime.now(UTC) - self.time < FOREIGN_PATIENCE
         return started == self.process_started
+
+    @property
+    def is_of_another(self) -> bool:
+        """Whether another process, one that is alive, holds the lease."""
+        return (self.host, self.process) != (platform.node(), os.getpid()) and self.is_alive
 
     def to_json(self) -> dict[str, Any]:
         """Return the lease as plain data."""

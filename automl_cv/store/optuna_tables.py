@@ -22,6 +22,7 @@ from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
 from sqlalchemy import func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from automl_cv.history import Epoch
 
@@ -157,6 +158,50 @@ def last_attributes(storage: RDBStorage, key: str) -> dict[int, Any]:
             .where(trial.trial_id.in_(newest), attribute.key == key)
         ).all()
     return {study_id: json.loads(value) for study_id, value in rows}
+
+
+def study_attribute(storage: RDBStorage, study_id: int, key: str) -> str | None:
+    """Return a user attribute of an Optuna study as the stored text; None if there is none."""
+    attribute = models.StudyUserAttributeModel
+    with storage.engine.connect() as connection:
+        return connection.execute(
+            select(attribute.value_json).where(attribute.study_id == study_id, attribute.key == key)
+        ).scalar()
+
+
+def swap_study_attribute(
+    storage: RDBStorage, study_id: int, key: str, before: str | None, after: Any
+) -> bool:
+    """Set a user attribute of an Optuna study, unless another process did so in the meantime.
+
+    Args:
+        storage: the database.
+        study_id: Optuna's number of the study.
+        key: of the attribute.
+        before: the text that `study_attribute` returned.
+        after: what to store.
+
+    Returns:
+        Whether it was set: the database still held `before`.
+    """
+    attribute = models.StudyUserAttributeModel
+    stored = json.dumps(after)
+    change = (
+        insert(attribute).values(study_id=study_id, key=key, value_json=stored)
+        if before is None
+        else update(attribute)
+        .where(
+            attribute.study_id == study_id,
+            attribute.key == key,
+            attribute.value_json == before,
+        )
+        .values(value_json=stored)
+    )
+    try:
+        with storage.engine.begin() as connection:
+            return connection.execute(change).rowcount == 1
+    except IntegrityError:
+        return False
 
 
 def _by_trial(rows: Iterable[Any]) -> dict[int, dict[str, Any]]:

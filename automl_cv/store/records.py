@@ -18,7 +18,7 @@ from automl_cv.store.course import Course
 
 # Attributes of an Optuna study or trial. The version grows when a value's meaning changes.
 FACTS = "automl-cv:v1:facts"  # of a study: StudyFacts
-HOLDER = "automl-cv:v1:holder"  # of a study: the Lease of the search that runs it now
+HOLDER = "automl-cv:v2:holder"  # of a run's first study: see `store.runs.claim`
 TRIAL = "automl-cv:v1:trial"  # of a trial, like all below: the slot, from 0
 HISTORY = "automl-cv:v1:history"
 STOP_REASON = "automl-cv:v1:stop_reason"  # also in the history; on its own for dashboards

@@ -1,20 +1,31 @@
 """Which studies a database holds: one Optuna study a stage, called "RUN/STAGE".
 
-The first run of a study has the study's name, "quickstart"; those that `search --new`
-began are "quickstart@2", "quickstart@3", …
+The first run of a study has the study's name, "quickstart"; those begun later, on other images
+or by `search --new`, are "quickstart@2", "quickstart@3", …
+
+One search at a time holds a run, from before its features are extracted to its end.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+import optuna
 from optuna.storages import RDBStorage
 
-from automl_cv.errors import UserError, suggest
+from automl_cv.errors import AutomlError, UserError, suggest
+from automl_cv.store.database import patiently
 from automl_cv.store.lease import Lease
-from automl_cv.store.optuna_tables import last_attributes
-from automl_cv.store.records import FACTS, LEASE, StudyFacts
+from automl_cv.store.optuna_tables import (
+    last_attributes,
+    study_attribute,
+    swap_study_attribute,
+)
+from automl_cv.store.records import FACTS, HOLDER, LEASE, StudyFacts
 
 
 @dataclass(frozen=True)
@@ -25,8 +36,9 @@ class StudyRun:
         name: "quickstart" or "quickstart@2".
         stages: names of the stages begun so far, in order.
         study_ids: Optuna's number of each stage's study.
-        facts: facts of each stage.
+        facts: facts of each stage; of a run that is only planned, what it will begin with.
         changed: when a stage or a trial was last begun or finished, UTC.
+        holder: the search that runs it, or was killed while it did.
     """
 
     name: str
@@ -34,6 +46,7 @@ class StudyRun:
     study_ids: tuple[int, ...]
     facts: tuple[StudyFacts, ...]
     changed: datetime
+    holder: Lease | None = None
 
     @property
     def study(self) -> str:
@@ -45,6 +58,20 @@ class StudyRun:
         """Which run of the study it is, from 1."""
         return int(self.name.partition("@")[2] or 1)
 
+    @property
+    def exact_name(self) -> str:
+        """The name that stays this run's own: "quickstart@1", "quickstart@2"."""
+        return f"{self.study}@{self.number}"
+
+    def check_free(self) -> None:
+        """Refuse a run that another search is at; AutomlError names the process."""
+        if self.holder is not None and self.holder.is_of_another:
+            raise AutomlError(
+                f"{self.name} is being searched by process {self.holder.process} on "
+                f"{self.holder.host} since {self.holder.time:%Y-%m-%d %H:%M} UTC; wait for its "
+                "end, or begin a run of your own with --new"
+            )
+
     def position(self, stage: str) -> int:
         """Return the index of a stage; UserError with close matches if there is none."""
         if stage not in self.stages:
@@ -54,17 +81,24 @@ class StudyRun:
         return self.stages.index(stage)
 
 
-def runs(storage: RDBStorage) -> list[StudyRun]:
+def runs(storage: RDBStorage, *, with_planned: bool = False) -> list[StudyRun]:
     """Return the runs that a database holds, the one that changed last at the end.
 
     Optuna studies of other programs in the same database are left out.
+
+    Args:
+        storage: the database.
+        with_planned: also return those, without stages, that another search holds but has not
+            begun yet: it extracts features.
     """
     touched = last_attributes(storage, LEASE)
+    held: dict[str, dict[str, Any] | None] = {}
     stages: dict[str, list[tuple[str, int, StudyFacts, datetime]]] = {}
     for found in sorted(storage.get_all_studies(), key=lambda study: study._study_id):
+        run, _, stage = found.study_name.rpartition("/")
+        held.setdefault(run, found.user_attrs.get(HOLDER))
         if FACTS not in found.user_attrs:
             continue
-        run, _, stage = found.study_name.rpartition("/")
         facts = StudyFacts.from_json(found.user_attrs[FACTS])
         lease = touched.get(found._study_id)
         changed = max(facts.started, Lease.from_json(lease).time) if lease else facts.started
@@ -76,9 +110,16 @@ def runs(storage: RDBStorage) -> list[StudyRun]:
             study_ids=tuple(study_id for _, study_id, *_ in parts),
             facts=tuple(facts for *_, facts, _ in parts),
             changed=max(changed for *_, changed in parts),
+            holder=_lease(held[name]),
         )
         for name, parts in stages.items()
     ]
+    if with_planned:
+        found_runs += [
+            _planned(name, holder)
+            for name, holder in held.items()
+            if name not in stages and holder is not None and _is_of_another(holder)
+        ]
     return sorted(found_runs, key=lambda run: run.changed)
 
 
@@ -111,10 +152,82 @@ def find_run(storage: RDBStorage, name: str | None = None) -> StudyRun:
     return matches[-1]
 
 
-def next_run(storage: RDBStorage, study: str) -> str:
+def next_run(held: Sequence[StudyRun], study: str) -> str:
     """Return the name that a new run of `study` takes: "quickstart", then "quickstart@2", …"""
-    numbers = [run.number for run in runs(storage) if run.study == study]
+    numbers = [run.number for run in held if run.study == study]
     return f"{study}@{max(numbers) + 1}" if numbers else study
+
+
+def shown_name(storage: RDBStorage, run: str) -> str:
+    """Return the name by which `find_run` finds this very run: "quickstart@1" once there is @2."""
+    latest = find_run(storage, run.partition("@")[0])
+    return run if run == latest.name or "@" in run else f"{run}@1"
+
+
+def claim(storage: RDBStorage, run: str, stage: str, facts: StudyFacts) -> bool:
+    """Take a run for this process, or renew what it holds.
+
+    Trials of less than a second are written only when they have ended, so that leases of
+    trials alone would let two searches run the same ones. The claim is of the whole run: between
+    two stages another search would begin the next one.
+
+    Args:
+        storage: the database.
+        run: its name; it may be one that does not exist yet.
+        stage: the one that begins a run which does not exist.
+        facts: what the run will begin with, for other searches to see.
+
+    Returns:
+        Whether this process holds the run now; False if another living one does.
+    """
+    study_id = _first_study(storage, run)
+    if study_id is None:
+        patiently(
+            lambda: optuna.create_study(
+                storage=storage,
+                study_name=f"{run}/{stage}",
+                direction="maximize",
+                load_if_exists=True,
+            )
+        )
+        # Another search may have begun the run with another stage at the same moment.
+        study_id = _first_study(storage, run)
+        assert study_id is not None
+    before = study_attribute(storage, study_id, HOLDER)
+    if before is not None and _is_of_another(json.loads(before)):
+        return False
+    own = {"lease": Lease.of_this_process().to_json(), "facts": facts.to_json()}
+    return patiently(lambda: swap_study_attribute(storage, study_id, HOLDER, before, own))
+
+
+def release(storage: RDBStorage, run: str) -> None:
+    """Give a run back, unless another process has taken it since."""
+    study_id = _first_study(storage, run)
+    before = None if study_id is None else study_attribute(storage, study_id, HOLDER)
+    if study_id is None or before is None or _is_of_another(json.loads(before)):
+        return
+    patiently(lambda: swap_study_attribute(storage, study_id, HOLDER, before, None))
+
+
+def _first_study(storage: RDBStorage, run: str) -> int | None:
+    """Return Optuna's number of the first study of a run, which holds the claim."""
+    found = storage.get_all_studies()
+    own = [study._study_id for study in found if study.study_name.rpartition("/")[0] == run]
+    return min(own, default=None)
+
+
+def _planned(name: str, holder: Mapping[str, Any]) -> StudyRun:
+    facts = StudyFacts.from_json(holder["facts"])
+    return StudyRun(name, (), (), (facts,), facts.started, _lease(holder))
+
+
+def _lease(holder: Mapping[str, Any] | None) -> Lease | None:
+    return None if holder is None else Lease.from_json(holder["lease"])
+
+
+def _is_of_another(holder: Mapping[str, Any] | None) -> bool:
+    lease = _lease(holder)
+    return lease is not None and lease.is_of_another
 
 
 def _place(storage: RDBStorage) -> str:

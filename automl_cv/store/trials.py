@@ -20,7 +20,6 @@ from automl_cv.store.reading import lease_of, read_records
 from automl_cv.store.records import (
     FACTS,
     HISTORY,
-    HOLDER,
     INTERRUPTED,
     LEASE,
     OPTIMIZER,
@@ -116,31 +115,6 @@ class StageTrials:
     def name(self) -> str:
         """Name of the Optuna study: "quickstart/coarse"."""
         return f"{self.run}/{self.stage}"
-
-    def claim(self) -> None:
-        """Take the stage for this process, so that a second search doesn't run its slots too.
-
-        Trials of less than a second are written only when they have ended, so that leases of
-        trials alone would let two searches run the same ones.
-
-        Raises:
-            AutomlError: another living process holds it.
-        """
-        stored = self.study.user_attrs.get(HOLDER)
-        own = Lease.of_this_process()
-        if stored is not None:
-            holder = Lease.from_json(stored)
-            if holder.is_alive and (holder.host, holder.process) != (own.host, own.process):
-                raise AutomlError(
-                    f"{self.name} is being searched by process {holder.process} on "
-                    f"{holder.host} since {holder.time:%Y-%m-%d %H:%M} UTC; wait for its end, "
-                    "or begin a run of your own with --new"
-                )
-        patiently(lambda: self.study.set_user_attr(HOLDER, own.to_json()))
-
-    def release(self) -> None:
-        """Give the stage back."""
-        patiently(lambda: self.study.set_user_attr(HOLDER, None))
 
     def records(self) -> list[TrialRecord]:
         """Return one record for each slot that was ever begun, ordered by slot."""

@@ -150,7 +150,6 @@ from automl_cv.history import History
 from tests.published import COARSE, distributions_of, history_of, parameters_of
 
 trials = StageTrials.open(open_storage(sys.argv[1], create=False), "quickstart", "coarse")
-trials.claim()
 parameters = parameters_of(COARSE[5])
 trials.begin(3, parameters, distributions_of(parameters))
 trials.write_epochs(3, History(history_of(COARSE[5]).epochs[:4]))
@@ -166,11 +165,8 @@ def test_a_killed_search_is_settled_and_a_living_one_left_alone(trials):
         assert child.stdout.readline() == "begun\n"
         assert trials.settle() == []
         assert [record.state for record in trials.records()] == ["running"]
-        with pytest.raises(AutomlError, match=f"searched by process {child.pid} "):
-            trials.claim()
         child.send_signal(signal.SIGKILL)
     assert [record.state for record in trials.records()] == ["interrupted"]
-    trials.claim()
     assert trials.settle() == [3]
     assert trials.settle() == []
     assert optuna_trial(trials).state is optuna.trial.TrialState.FAIL
@@ -194,13 +190,6 @@ def test_a_process_of_another_machine_counts_as_dead_after_silence(trials):
     assert trials.settle() == [1]
     trials.write_epochs(0, History(HISTORY.epochs[:1]))
     assert trials.settle() == []
-
-
-def test_a_claim_is_given_back(trials):
-    trials.claim()
-    trials.claim()
-    trials.release()
-    assert "automl-cv:v1:holder" in trials.study.user_attrs
 
 
 def test_facts_come_back_and_can_grow(trials):
