@@ -182,6 +182,30 @@ def calibration_error(labels: Labels, probabilities: Probabilities) -> float:
     return _distance(_bins(probabilities, probabilities.argmax(axis=1) == labels))
 
 
+def overconfidence(loss: float, n_classes: int, metric: str) -> str | None:
+    """Say that probabilities are worth less than a uniform guess; None where they are not.
+
+    A uniform guess has a cross-entropy of ln(classes), whatever is true, so that what is above
+    it can only come of being sure and wrong.
+
+    Args:
+        loss: their cross-entropy, in nats.
+        n_classes: number of classes.
+        metric: what trials were chosen by: whoever went by log loss needs not be told to.
+
+    Returns:
+        What follows "its probabilities are".
+    """
+    guess = math.log(n_classes)
+    if not loss > guess:
+        return None
+    instead = "" if metric == "log_loss" else ', or `metric = "log_loss"` in the study'
+    return (
+        f"overconfident: validation loss {loss:.4f}, where the same probability for each of "
+        f"{n_classes} classes has {guess:.4f}; use `automl-cv fit --calibrate`{instead}"
+    )
+
+
 def most_confidently_wrong(labels: Labels, probabilities: Probabilities, count: int) -> list[int]:
     """Return rows classified wrong, the highest probability first; of equals the earlier.
 

@@ -48,6 +48,7 @@ def compose(
         f"Validation {_figures(winner.validation)}: measured in the search, before the validation "
         "images were trained on as well. The winner was chosen by the first figure, which "
         "flatters it. The test images played no part.",
+        *_overconfidence(manifest),
         *_calibration(manifest),
         "## How it was chosen",
         f"{winner.trial} of run {winner.run}: {winner.why}.",
@@ -103,7 +104,8 @@ def _figures(validation: Validation) -> str:
     """Return what the winner was chosen by, then accuracy and loss where that is another."""
     chosen = validation.chosen_by
     entry = METRICS[chosen.name]
-    figures = [f"{entry.about} {chosen.value:.4f}{_interval(chosen)}"]
+    own = _interval(chosen if validation.metric else validation)
+    figures = [f"{entry.about} {chosen.value:.4f}{own}"]
     if entry.of_epoch != "val_accuracy":
         figures.append(f"accuracy {validation.accuracy:.4f}{_interval(validation)}")
     if entry.of_epoch != "val_loss":
@@ -114,7 +116,16 @@ def _figures(validation: Validation) -> str:
 def _interval(figure: Validation | Metric) -> str:
     if figure.low is None or figure.high is None:
         return f" ({figure.over})"
-    return f" (95 % interval {figure.low:.4f} to {figure.high:.4f}, over {figure.over})"
+    text = f"95 % interval {figure.low:.4f} to {figure.high:.4f}, over {figure.over}"
+    if isinstance(figure, Validation) and figure.over_images is not None:
+        low, high = figure.over_images
+        text += f"; over other images {low:.4f} to {high:.4f}"
+    return f" ({text})"
+
+
+def _overconfidence(manifest: Manifest) -> list[str]:
+    found = manifest.overconfidence
+    return [] if found is None else [f"Its probabilities are {found}."]
 
 
 def _stage(manifest: Manifest) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from automl_cv.catalog.metrics import ACCURACY
+from automl_cv.scoring import overconfidence
 
 FORMAT: Literal[1] = 1  # grows when an older automl-cv could no longer use what a newer one writes
 
@@ -47,7 +48,7 @@ class Metric(Facts):
         value: at the best epoch; over repeats their mean.
         low: lower end of its 95 % interval; None where nothing repeats.
         high: upper end.
-        over: what it is over: "5 seeds".
+        over: what it is over: "5 seeds, the same 35 validation images".
     """
 
     name: str
@@ -66,8 +67,12 @@ class Validation(Facts):
         low: lower end of its 95 % interval; None where one repeat gives none.
         high: upper end.
         loss: cross-entropy there.
-        over: what the interval is over: "1,797 images", "5 seeds", "3 folds".
+        over: what the interval is over: "1,797 images", "3 folds", "5 seeds, the same 35
+            validation images".
         metric: what the winner was chosen by; None where that is accuracy.
+        over_images: ends of the 95 % interval of the accuracy over validation images, where
+            `low` and `high` are over seeds and say nothing of the images.
+        classes: how many there are; None where it is not known.
     """
 
     accuracy: float
@@ -76,6 +81,8 @@ class Validation(Facts):
     loss: float
     over: str
     metric: Metric | None = None
+    over_images: tuple[float, float] | None = None
+    classes: int | None = None
 
     @property
     def chosen_by(self) -> Metric:
@@ -192,3 +199,14 @@ class Manifest(Facts):
     calibration: Calibration | None = None
     versions: dict[str, str]
     created: datetime
+
+    @property
+    def overconfidence(self) -> str | None:
+        """What to know of probabilities that are worth less than a guess; None where not so.
+
+        None of calibrated ones, too: the figures are of those before.
+        """
+        found = self.winner.validation
+        if self.calibration is not None or found.classes is None:
+            return None
+        return overconfidence(found.loss, found.classes, found.chosen_by.name)

@@ -3,39 +3,79 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from automl_cv.catalog.metrics import MetricEntry
 from automl_cv.data.ledger import counted
 from automl_cv.report import columns
-from automl_cv.store.comparison import Comparison, Pair, Retrained
+from automl_cv.scoring import overconfidence
+from automl_cv.store.comparison import Comparison, Pair, Retrained, compare
+from automl_cv.store.leaderboard import RunTrials
+from automl_cv.store.records import StudyFacts
 from automl_cv.store.repeats import Interval, in_own_units
+from automl_cv.store.winner import choice_text, choose_stage
 
 
-def finalist_lines(found: Comparison, metric: MetricEntry) -> list[str]:
-    """Return a line for each finalist, and one for each trial that two stages trained again.
+def finalist_lines(read: RunTrials, *, whole: bool = True) -> list[str]:
+    """Return what retrained trials say, and who the winner is.
+
+    That is a line for each finalist, one for each trial that two stages trained again over
+    several repeats, one for all that they trained again over one, one that names what `fit`
+    takes, and one for each first whose probabilities are worth less than a guess.
 
     Args:
-        found: what the retrained trials say.
-        metric: what they are ranked by.
+        read: trials of a run.
+        whole: all of its stages were read, without which there is no winner.
     """
-    lines = [line for stage in found.stages for line in _stage_lines(stage, metric)]
-    return [*lines, *(_pair_line(pair, metric) for pair in found.pairs if pair.kind == "stages")]
+    facts = read.facts
+    found = compare(read.repeated, facts)
+    lines = [line for stage in found.stages for line in _stage_lines(stage, facts)]
+    between = [pair for pair in found.pairs if pair.kind == "stages"]
+    several = [pair for pair in between if pair.difference.n_repeats > 1]
+    lines += [_pair_line(pair, facts.metric) for pair in several]
+    lines += _single_lines([pair for pair in between if pair not in several], facts.metric)
+    return [*lines, *_winner_lines(read, found, whole)]
 
 
-def _stage_lines(stage: Retrained, metric: MetricEntry) -> list[str]:
-    kind = "fold" if stage.folds else "seed"
+def _winner_lines(read: RunTrials, found: Comparison, whole: bool) -> list[str]:
+    metric = read.facts.metric
+    lines, losses = [], {}
+    if read.ranked:
+        first = read.ranked[0]
+        if first.best is not None:
+            losses[f"{first.stage}/{first.trial}"] = first.best.val_loss
+    if found.stages and whole:
+        choice = choose_stage(found.stages)
+        name = f"{choice.winner.source} as stage {choice.stage.stage} trained it"
+        lines.append(
+            f"winner: {name}, {choice_text(choice, metric)}; "
+            f"`automl-cv fit {read.run.name} --out DIR` fits it"
+        )
+        losses[name] = choice.winner.val_loss
+    n_classes = len(read.facts.class_names)
+    for name, loss in losses.items():
+        if n_classes and (told := overconfidence(loss, n_classes, metric.name)) is not None:
+            lines.append(f"{name}: its probabilities are {told}")
+    return lines
+
+
+def _stage_lines(stage: Retrained, facts: StudyFacts) -> list[str]:
+    kind, metric = "fold" if stage.folds else "seed", facts.metric
     highest = 1.0 if metric.direction == "maximize" else math.inf
     lines = []
     for place, one in enumerate(stage.finalists, start=1):
         mean = in_own_units(one.merit, metric)
+        images = ""
+        if mean.n_repeats > 1 and facts.n_validation and not stage.folds:
+            images = f", the same {counted(facts.n_validation, 'validation image')}"
         line = (
             f"stage {stage.stage}: {place}. {one.source}: {metric.heading} {mean.mean:.4f} over "
-            f"{counted(mean.n_repeats, kind)}{_ends(mean, highest=highest)}"
+            f"{counted(mean.n_repeats, kind)}{images}{_ends(mean, highest=highest)}"
         )
         if one.behind_first is not None:
             line += f", {_verdict(one.behind_first, 'behind the first')}"
         elif len(stage.finalists) > 1:
-            line += ", the winner"
+            line += ", the first"
         lines.append(line)
     return lines
 
@@ -46,6 +86,24 @@ def _pair_line(pair: Pair, metric: MetricEntry) -> str:
         f"{pair.left.stage} against {pair.right.stage}, {pair.left.source}: "
         f"{_verdict(in_own_units(pair.difference, metric), where, signed=True)}"
     )
+
+
+def _single_lines(pairs: Sequence[Pair], metric: MetricEntry) -> list[str]:
+    """Return one line of all differences over one repeat, each stage against the earliest."""
+    earliest: dict[tuple[str, str], Pair] = {}
+    for pair in pairs:
+        earliest.setdefault((pair.left.stage, pair.left.source), pair)
+    if not earliest:
+        return []
+    against: dict[str, list[str]] = {}
+    sources = {source for _, source in earliest}
+    for (stage, source), pair in earliest.items():
+        mean = columns.signed(in_own_units(pair.difference, metric).mean)
+        text = f"{stage} {mean}" if len(sources) == 1 else f"{stage} {mean} ({source})"
+        against.setdefault(pair.right.stage, []).append(text)
+    units = " or ".join(sorted({pair.over.removesuffix("s") for pair in earliest.values()}))
+    told = "; ".join(f"{', '.join(texts)} against {stage}" for stage, texts in against.items())
+    return [f"over one {units}, so chance can't be judged: {told}; more repeats tell"]
 
 
 def _verdict(difference: Interval, where: str, *, signed: bool = False) -> str:

@@ -25,7 +25,6 @@ from automl_cv.report.document import (
 )
 from automl_cv.report.finalists import finalist_lines
 from automl_cv.space import condition_text
-from automl_cv.store.comparison import compare
 from automl_cv.store.intervals import differs
 from automl_cv.store.leaderboard import RunTrials, ranked_frame, unranked_frame
 from automl_cv.store.records import Narrowed, StudyFacts, TrialRecord, trials_text
@@ -66,7 +65,7 @@ def compose(
         ),
         notes=(
             *_narrowing_lines(facts.narrowed),
-            *map(printable, finalist_lines(compare(read.repeated, facts), facts.metric)),
+            *map(printable, finalist_lines(read, whole=stage is None)),
             *map(printable, facts.notes),
             *_ledger_lines(facts.ledger),
         ),

@@ -19,6 +19,7 @@ from automl_cv.store.comparison import REPEAT, SOURCE, Finalist, Retrained, comp
 from automl_cv.store.leaderboard import RunTrials, read_run
 from automl_cv.store.records import TrialRecord
 from automl_cv.store.repeats import Interval, in_own_units, interval
+from automl_cv.store.winner import choice_text, choose_stage, repeats_text
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ class Winner:
 def choose(storage: str, study: str, trial: str | None = None) -> tuple[RunTrials, Winner]:
     """Return a run and the trial of it that is to be fitted.
 
-    Where stages trained trials again, the best mean over seeds or folds decides, of all these
-    stages, then the mean loss, then the later stage; otherwise the leaderboard does.
+    Where stages trained trials again, `automl_cv.store.winner.choose_stage` decides between
+    them; otherwise the leaderboard does.
 
     Args:
         storage: address of the database.
@@ -67,25 +68,9 @@ def choose(storage: str, study: str, trial: str | None = None) -> tuple[RunTrial
     if trial is not None:
         return read, _named(storage, read, trial)
     if read.repeated:
-        best, *others = sorted(
-            compare(read.repeated, read.facts).stages,
-            key=lambda again: (_merit(again), -read.run.position(again.stage)),
-        )
-        first = best.finalists[0]
-        why = f"the one trained again in stage {best.stage}"
-        if len(best.finalists) > 1:
-            why = (
-                f"the first of {len(best.finalists)} by the mean validation "
-                f"{read.facts.metric.about} over {_over(best, first)} in stage {best.stage}"
-            )
-        if others:
-            value = read.facts.metric.score
-            means = (f"{one.stage} {value(one.finalists[0].merit.mean):.4f}" for one in others)
-            why += (
-                f", whose best mean, {value(first.merit.mean):.4f}, is the best of the stages that "
-                f"train again ({', '.join(means)})"
-            )
-        return read, _repeated(read, best, first, why)
+        choice = choose_stage(compare(read.repeated, read.facts).stages)
+        why = choice_text(choice, read.facts.metric)
+        return read, _repeated(read, choice.stage, choice.winner, why)
     if not read.ranked:
         raise AutomlError(
             f"{read.run.name} has no trial with a result; `automl-cv report {read.run.name}` "
@@ -124,6 +109,7 @@ def _single(read: RunTrials, record: TrialRecord, why: str) -> Winner:
         loss=epoch.val_loss,
         over=over,
         metric=_metric(read, interval([epoch.merit]), over),
+        classes=len(read.facts.class_names) or None,
     )
     return _winner(read, [record], why, f"{record.stage}/{record.trial}", validation)
 
@@ -132,15 +118,20 @@ def _repeated(read: RunTrials, again: Retrained, one: Finalist, why: str) -> Win
     """Return a trial with all its repeats in a stage."""
     accuracy = mean(one.accuracies.values())
     low, high, over = _of_images(read, accuracy)
+    over_images = None
     if read.facts.metric.name == ACCURACY and math.isfinite(one.merit.low):
-        low, high, over = one.merit.low, one.merit.high, _over(again, one)
+        if low is not None and high is not None and not again.folds:
+            over_images = low, high
+        low, high, over = one.merit.low, one.merit.high, _over(read, again, one)
     validation = Validation(
         accuracy=accuracy,
         low=low,
         high=high,
         loss=one.val_loss,
         over=over,
-        metric=_metric(read, one.merit, _over(again, one)),
+        metric=_metric(read, one.merit, _over(read, again, one)),
+        over_images=over_images,
+        classes=len(read.facts.class_names) or None,
     )
     own = [
         record
@@ -189,14 +180,12 @@ def _of_images(read: RunTrials, accuracy: float) -> tuple[float | None, float | 
     return *wilson(accuracy, n_images), f"{n_images:,} images"
 
 
-def _merit(again: Retrained) -> tuple[float, float]:
-    """Return what stages are ordered by: of their first, the highest merit, the lowest loss."""
-    first = again.finalists[0]
-    return -first.merit.mean, first.val_loss
-
-
-def _over(again: Retrained, one: Finalist) -> str:
-    return counted(len(one.values), "fold" if again.folds else "seed")
+def _over(read: RunTrials, again: Retrained, one: Finalist) -> str:
+    """Return what a mean is over; seeds all have the same validation images, folds have not."""
+    over = repeats_text(again, one)
+    if again.folds or not read.facts.n_validation:
+        return over
+    return f"{over}, the same {counted(read.facts.n_validation, 'validation image')}"
 
 
 def _best(record: TrialRecord) -> Epoch:

@@ -8,11 +8,16 @@ import pytest
 
 from automl_cv.history import Epoch, History
 from automl_cv.models import card
-from automl_cv.models.manifest import Metric
+from automl_cv.models.manifest import Calibration, Metric
 from tests.models.saved import MANIFEST
 
 
-def composed(*, stage: dict[str, Any] | None = None, **winner: Any) -> str:
+def composed(
+    *,
+    stage: dict[str, Any] | None = None,
+    calibration: Calibration | None = MANIFEST.calibration,
+    **winner: Any,
+) -> str:
     """Compose the card of a winner, of a stage with these settings."""
     epochs = (
         Epoch(1, 0.5, 0.6, 0.7, 0.8, 0.1, 1.0, -0.8),
@@ -23,6 +28,7 @@ def composed(*, stage: dict[str, Any] | None = None, **winner: Any) -> str:
         update={
             "study": {"name": "quickstart", "stage": [declared]},
             "winner": MANIFEST.winner.model_copy(update=winner),
+            "calibration": calibration,
         }
     )
     return card.compose(
@@ -81,3 +87,30 @@ def test_the_figure_that_chose_the_winner_stands_first(metric, figures, titles):
     assert kept == validation
     older = validation.model_dump(exclude={"metric"})
     assert validation.model_validate(older).chosen_by.name == "accuracy"
+
+
+def test_an_interval_over_seeds_has_that_over_images_beside_it():
+    over = "5 seeds, the same 35 validation images"
+    update = {"over": over, "over_images": (0.74, 0.9571)}
+    text = composed(validation=MANIFEST.winner.validation.model_copy(update=update))
+    assert (
+        "accuracy 0.9000 (95 % interval 0.8000 to 0.9500, over 5 seeds, the same 35 validation "
+        "images; over other images 0.7400 to 0.9571), loss 0.2000:"
+    ) in text
+
+
+@pytest.mark.parametrize(
+    ("loss", "calibrated", "told"),
+    [(30.17, False, True), (30.17, True, False), (0.69, False, False)],
+)
+def test_probabilities_worth_less_than_a_guess_are_told(loss, calibrated, told):
+    validation = MANIFEST.winner.validation.model_copy(update={"loss": loss, "classes": 2})
+    calibration = MANIFEST.calibration if calibrated else None
+    text = composed(calibration=calibration, validation=validation)
+    sentence = (
+        "Its probabilities are overconfident: validation loss 30.1700, where the same probability "
+        "for each of 2 classes has 0.6931; use `automl-cv fit --calibrate`, or `metric = "
+        '"log_loss"` in the study.'
+    )
+    assert (sentence in text) == told
+    assert ("overconfident" in text) == told

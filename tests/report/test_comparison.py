@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -7,18 +8,27 @@ import pytest
 from automl_cv.report.columns import Column
 from automl_cv.report.comparison import PAIR_COLUMNS, compose_comparison
 from automl_cv.report.data import as_csv, as_json, as_parquet
+from automl_cv.report.finalists import finalist_lines
 from automl_cv.report.formats import FORMATS
 from automl_cv.report.leaderboard import compose
+from automl_cv.report.markdown import as_markdown
 from automl_cv.report.page import as_page
 from automl_cv.report.terminal import as_text
+from automl_cv.search.winner import choose
 from automl_cv.store.leaderboard import read_run
 from tests.published import build
 from tests.store.retrained import retrained
+from tests.store.test_comparison import facts, record, repeated, retrains
 
 
 @pytest.fixture(scope="module")
-def read(tmp_path_factory):
-    return read_run(retrained(tmp_path_factory.mktemp("retrained")))
+def url(tmp_path_factory):
+    return retrained(tmp_path_factory.mktemp("retrained"))
+
+
+@pytest.fixture(scope="module")
+def read(url):
+    return read_run(url)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +129,49 @@ def test_the_lines_below_the_leaderboard_are_of_the_same_computation(read, repor
         "augmented against finalists, narrowed/3: +0.0207 over 3 common seeds "
         "(95 %: 0.0194 to 0.0219): a difference"
     )
-    assert any("coarse/5: val acc 0.9335 over 3 seeds" in line for line in notes)
+    shown = "coarse/5: val acc 0.9335 over 3 seeds, the same 807 validation images (95 %: "
+    assert any(shown in line for line in notes)
+    assert any(line.endswith(", the first") for line in notes)
+
+
+def test_one_line_names_the_winner_that_fit_takes(url, read):
+    _, winner = choose(url, "slides")
+    (line,) = [line for line in compose(read).notes if line.startswith("winner: ")]
+    assert line == (
+        f"winner: {winner.facts.trial} as stage {winner.facts.stage} trained it, "
+        f"{winner.facts.why}; `automl-cv fit slides --out DIR` fits it"
+    )
+    for form in (as_markdown, as_page, as_text):
+        assert "winner: narrowed/3 as stage folded" in " ".join(form(compose(read)).split())
+    one_stage = compose(read_run(url, stage="finalists"), stage="finalists")
+    assert not any("winner: " in line for line in one_stage.notes), "others are not looked at"
+
+
+def test_what_one_seed_says_stands_in_one_line(read):
+    records = [
+        *repeated("finalists", "a/1", [0.9, 0.8]),
+        *repeated("tuned", "a/1", [0.95]),
+        *repeated("scratch", "a/1", [0.85]),
+    ]
+    declared = facts(*map(retrains, ("finalists", "tuned", "scratch")), images=35)
+    made = replace(read, ranked=(), repeated=tuple(records), facts=declared)
+    *_, single, winner = finalist_lines(made)
+    assert single == (
+        "over one seed, so chance can't be judged: tuned +0.0500, scratch −0.0500 against "
+        "finalists; more repeats tell"
+    )
+    assert winner.startswith("winner: a/1 as stage tuned trained it")
+    assert len(finalist_lines(made)) == 5, "and one for each finalist"
+
+
+@pytest.mark.parametrize(("loss", "is_told"), [(30.17, True), (1.5, True), (1.09, False)])
+def test_a_first_that_is_worth_less_than_a_guess_is_told(read, loss, is_told):
+    """A guess among three classes has a loss of ln 3 = 1.0986."""
+    first = record("", 4, 0.85, loss, "coarse")
+    lines = finalist_lines(replace(read, ranked=(first, *read.ranked), repeated=()))
+    assert [line.partition(", where")[0] for line in lines] == is_told * [
+        f"coarse/4: its probabilities are overconfident: validation loss {loss:.4f}"
+    ]
 
 
 def test_a_new_column_is_one_entry(read):

@@ -87,7 +87,9 @@ def test_ranks_and_winner_go_by_the_metric(stored):
     chosen = winner.facts.validation.chosen_by
     mean = {"accuracy": 0.91, "log_loss": 0.21, "macro_f1": 0.79}[metric]
     assert (chosen.name, chosen.value) == (metric, pytest.approx(mean))
-    assert chosen.low < mean < chosen.high and chosen.over == "3 seeds"
+    assert (
+        chosen.low < mean < chosen.high and chosen.over == "3 seeds, the same 100 validation images"
+    )
     single = choose(url, "made-up", "coarse/1")[1].facts.validation.chosen_by
     assert single.value == pytest.approx(0.2 if metric == "log_loss" else 0.8)
     assert single.over == "100 images" and (single.low is None) == (metric != "accuracy")

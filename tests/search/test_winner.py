@@ -82,8 +82,8 @@ def test_the_best_mean_of_the_stages_that_retrain_decides(tmp_path):
     assert validation.over == "3 folds"
     assert validation.low < validation.accuracy < validation.high
     assert winner.facts.why == (
-        "the one trained again in stage folded, whose best mean, 0.9543, is the best of the "
-        "stages that train again (finalists 0.9333)"
+        "the one trained again in stage folded; stage against stage by mean validation accuracy: "
+        "folded 0.9543 over 3 folds, beside finalists 0.9333 over 3 seeds"
     )
 
 
@@ -91,7 +91,11 @@ def test_a_later_stage_that_is_worse_does_not_decide(tmp_path):
     url = retrained(tmp_path, {"finalists": SHIFTS["finalists"], "folded": (-0.2, 0.1, 0.0)})
     _, winner = choose(url, "slides")
     assert winner.slot == "finalists/0"
-    assert "(folded 0.9010)" in winner.facts.why
+    assert "folded 0.9010 over 3 folds" in winner.facts.why
+    validation = winner.facts.validation
+    assert validation.over == "3 seeds, the same 807 validation images"
+    assert validation.over_images == wilson(validation.accuracy, 807)
+    assert validation.classes == 3
 
 
 def test_of_equal_means_the_later_stage_decides(tmp_path):
@@ -107,7 +111,7 @@ def test_another_trial_by_its_name(tmp_path):
     assert searched.facts.why == "chosen by hand"
     _, again = choose(url, "slides", "finalists/0")
     assert (again.facts.stage, len(again.records)) == ("finalists", 3)
-    assert again.facts.validation.over == "3 seeds"
+    assert again.facts.validation.over == "3 seeds, the same 807 validation images"
 
 
 def test_the_epochs_are_those_of_the_median_repeat(tmp_path):

@@ -54,8 +54,9 @@ def fit(
 ) -> None:
     """Train the winner of a search on train and validation images, and save it.
 
-    The winner has the best mean over seeds or folds, of all stages that trained trials again;
-    without any it is the first of the leaderboard. The test images are left alone.
+    The winner has the best mean over seeds or folds, of all stages that trained trials again
+    (compared over those that both have), as `report` names it; without any it is the first of the
+    leaderboard. The test images are left alone.
 
     Example: automl-cv fit quickstart --out model
     """
@@ -99,6 +100,8 @@ def fit(
         f"{manifest.fitting.epochs} epochs",
         quiet=quiet,
     )
+    if manifest.overconfidence is not None:
+        say(f"its probabilities are {manifest.overconfidence}", quiet=quiet)
     if (found := manifest.calibration) is not None:
         say(
             f"temperature {found.temperature:.4f}; on {found.images:,} validation images, before "
