@@ -58,8 +58,9 @@ def search(
     timeout: Annotated[
         str | None,
         typer.Option(
+            metavar="TIME",
             help="End after this time: 90s, 10m, 1h30m. What is done is kept, and time is set "
-            "aside for finalists."
+            "aside for finalists.",
         ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that train side by side.")] = 1,
