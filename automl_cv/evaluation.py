@@ -267,21 +267,12 @@ def _note_images(
     single = [repr(name) for name, size in zip(classes, sizes, strict=True) if size == 1]
     if single:
         notes.append(
-            f"one image of {listed(single)}: resamples always hold it, so the intervals are too "
+            f"one image of {listed(single)}: resamples always hold it, so their intervals are too "
             "narrow"
-        )
-    n_images, right = len(labels), int(np.trace(scores.confusion))
-    if right in (0, n_images):
-        # Clopper and Pearson 1934 for all or none of n: the end e with (1 - e)^n = 2.5 %.
-        end = 1 - ((1 - scoring.CONFIDENCE) / 2) ** (1 / n_images)
-        exact = f"{1 - end:.4f} to 1" if right else f"0 to {end:.4f}"
-        notes.append(
-            f"{'every' if right else 'no'} image is classified right, which resamples can't vary: "
-            f"the exact 95 % interval of the accuracy is {exact}"
         )
     if images["group"].notna().any():
         notes.append(
-            "images are resampled one by one, those of a group too, so the intervals are too narrow"
+            "images count one by one, those of a group too, so the intervals are too narrow"
         )
     return notes
 

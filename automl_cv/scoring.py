@@ -6,13 +6,15 @@ once: calling scikit-learn for each takes a hundred times as long.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_cv.catalog.metrics import METRICS
+from automl_cv.catalog.metrics import ACCURACY, METRICS
 
 Labels = NDArray[np.intp]
 Probabilities = NDArray[np.float32]
@@ -34,13 +36,13 @@ class Measured:
 
     Args:
         value: of the images as they are.
-        low: lower end of the interval.
+        low: lower end of the interval; None where resamples never vary, which gives none.
         high: upper end.
     """
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,8 @@ def score(
     """Measure how well probabilities fit true classes.
 
     Means over classes are over classes that have images. AUROC needs images of two classes. The
-    intervals are percentiles of resamples of the images with replacement, as many of each class
-    as there are: test splits are drawn by class as well.
+    interval of the accuracy is Wilson's. Others are percentiles of resamples of the images with
+    replacement, as many of each class as there are: test splits are drawn by class as well.
 
     Args:
         labels: number of each image's class, shape (images,), at least one.
@@ -137,10 +139,11 @@ def score(
             metrics[name] = None
             continue
         value = float(values[name][0])
-        tails = (1 - CONFIDENCE) / 2
-        low, high = np.quantile(drawn[name], (tails, 1 - tails))
-        # A figure that resampling biases may lie outside; so may one that never varies, by a bit.
-        metrics[name] = Measured(value, min(float(low), value), max(float(high), value))
+        if name == ACCURACY:
+            low, high = wilson(value, len(labels))
+            metrics[name] = Measured(value, min(low, value), max(high, value))  # but for a last bit
+        else:
+            metrics[name] = Measured(value, *_percentiles(drawn[name], value))
     n_classes = probabilities.shape[1]
     confusion = np.zeros((n_classes, n_classes), np.int64)
     np.add.at(confusion, (labels, measure.predicted), 1)
@@ -190,6 +193,29 @@ def most_confidently_wrong(labels: Labels, probabilities: Probabilities, count: 
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
     order = np.argsort(-probabilities[wrong].max(axis=1), kind="stable")
     return [int(row) for row in wrong[order][:count]]
+
+
+def wilson(share: float, n_images: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Return the score interval of a proportion.
+
+    E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
+    Journal of the American Statistical Association 22 (1927), 209–212. It keeps its
+    coverage near 0 and 1, where the normal interval does not.
+
+    Args:
+        share: share of images classified right, 0 to 1.
+        n_images: number of images, from 1.
+        confidence: 0 to 1.
+
+    Returns:
+        The lower and the upper end.
+    """
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    scale = 1 + z * z / n_images
+    center = (share + z * z / (2 * n_images)) / scale
+    spread = share * (1 - share) / n_images + z * z / (4 * n_images * n_images)
+    half = z * math.sqrt(spread) / scale
+    return max(0.0, center - half), min(1.0, center + half)
 
 
 class _Measure:
@@ -276,6 +302,18 @@ def _resample(labels: Labels, resamples: int, seed: int) -> Weights:
             drawn = generator.integers(0, len(rows), len(rows))
             weight[rows] = np.bincount(drawn, minlength=len(rows))
     return weights
+
+
+def _percentiles(
+    drawn: NDArray[np.float64], value: float
+) -> tuple[float, float] | tuple[None, None]:
+    """Return the ends of a figure's interval, None where no resample varies it."""
+    tails = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(drawn, (tails, 1 - tails))
+    if np.isclose(low, high, rtol=1e-9, atol=1e-12):  # sums in another order differ by a bit
+        return None, None
+    # A figure that resampling biases may lie outside.
+    return min(float(low), value), max(float(high), value)
 
 
 def _class_score(confusion: NDArray[np.int64], number: int) -> ClassScore:

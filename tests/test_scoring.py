@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn import metrics
 
 from automl_cv import scoring
 from automl_cv.catalog.metrics import METRICS
-from automl_cv.scoring import calibration_error, figure, most_confidently_wrong, score
+from automl_cv.scoring import calibration_error, figure, most_confidently_wrong, score, wilson
 
 
 def drawn(n_images: int, n_classes: int, seed: int = 0, digits: int | None = None):
@@ -79,15 +80,52 @@ def test_intervals_hold_the_figure_and_narrow_with_more_images():
     again, other = score(*drawn(60, 4), seed=1), score(*drawn(60, 4), seed=2)
     assert again.metrics == score(*drawn(60, 4), seed=1).metrics
     assert again.metrics != other.metrics
-    assert again.metrics["accuracy"].value == other.metrics["accuracy"].value
+    assert again.metrics["accuracy"] == other.metrics["accuracy"], "Wilson's draws nothing"
 
 
-def test_the_interval_of_an_accuracy_is_as_wide_as_theory_says():
+def test_wilson_against_newcombes_table():
+    # R. G. Newcombe, Statistics in Medicine 17 (1998), 857–872, table I, method 3.
+    for n_right, n_images, low, high in (
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ):
+        assert wilson(n_right / n_images, n_images) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_wilson_stays_within_0_and_1():
+    assert wilson(1.0, 10)[1] <= 1.0
+    assert 0.0 <= wilson(0.0, 10)[0] < 1e-9
+
+
+def test_the_interval_of_an_accuracy_is_wilsons_and_leaves_room_for_a_wrong_image():
+    for right, n_images in ((33, 34), (34, 34), (0, 5), (150, 171)):
+        labels = np.arange(n_images) % 2
+        predicted = np.where(np.arange(n_images) < right, labels, 1 - labels)
+        probabilities = np.where(predicted[:, None] == [0, 1], 0.9, 0.1).astype(np.float32)
+        one = score(labels, probabilities, resamples=5).metrics["accuracy"]
+        exact = binomtest(right, n_images).proportion_ci(0.95, method="wilson")
+        assert (one.low, one.high) == pytest.approx((exact.low, exact.high), abs=1e-12)
+        assert one.low <= one.value == right / n_images <= one.high
+
+
+def test_a_figure_that_no_resample_varies_has_no_interval():
+    labels, probabilities = drawn(40, 4)
+    probabilities[np.arange(40), labels] += 9
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    found = score(labels, probabilities).metrics
+    for name in ("balanced_accuracy", "macro_f1", "auroc"):
+        assert (found[name].value, found[name].low, found[name].high) == (1, None, None), name
+    assert found["accuracy"].low < 1 and found["log_loss"].low < found["log_loss"].value
+
+
+def test_a_bootstrap_interval_is_as_wide_as_theory_says():
     # 300 of 400 right in each of two classes: the standard error is sqrt(0.75 * 0.25 / 800).
     labels = np.repeat([0, 1], 400)
     predicted = np.where(np.arange(800) % 4 == 0, 1 - labels, labels)
     probabilities = np.where(predicted[:, None] == [0, 1], 0.9, 0.1).astype(np.float32)
-    one = score(labels, probabilities).metrics["accuracy"]
+    one = score(labels, probabilities).metrics["balanced_accuracy"]
     error = np.sqrt(0.75 * 0.25 / 800)
     assert (one.high - one.low) / (2 * 1.96 * error) == pytest.approx(1, abs=0.12)
 
@@ -147,7 +185,8 @@ def test_one_image(n_classes):
     found = score(np.array([1]), probabilities)
     assert found.metrics["auroc"] is None
     accuracy = found.metrics["accuracy"]
-    assert (accuracy.low, accuracy.value, accuracy.high) == (1, 1, 1)
+    assert (accuracy.low, accuracy.value, accuracy.high) == (pytest.approx(0.2065, abs=5e-5), 1, 1)
+    assert found.metrics["log_loss"].low is None
     assert found.metrics["macro_f1"].value == 1
     assert found.classes[0].precision is None
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from automl_cv.catalog.metrics import METRICS
+from automl_cv.catalog.metrics import ACCURACY, METRICS
 from automl_cv.data.ledger import counted
 from automl_cv.models.evaluation import ALL, Evaluation
 from automl_cv.models.looks import Look
@@ -56,8 +56,10 @@ def to_json(evaluation: Evaluation) -> str:
         "metrics": {
             name: None if one is None else asdict(one) for name, one in scores.metrics.items()
         },
+        "wilson": {"confidence": CONFIDENCE, "of": [ACCURACY]},
         "bootstrap": {
             "confidence": CONFIDENCE,
+            "of": [name for name in scores.metrics if name != ACCURACY],
             "resamples": scores.resamples,
             "seed": scores.seed,
             "drawn": "images of each class with replacement, as many as there are",
@@ -127,9 +129,12 @@ def compose(evaluation: Evaluation) -> Document:
             for name, one in scores.metrics.items()
         ),
     )
+    unvaried = any(one is not None and one.low is None for one in scores.metrics.values())
     footnotes = (
-        f"intervals: {scores.resamples:,} bootstrap resamples of the images within their classes, "
-        f"seed {scores.seed}, percentiles",
+        "intervals: of the accuracy Wilson's, as in the leaderboard; of the others percentiles of "
+        f"{scores.resamples:,} bootstrap resamples of the images within their classes, seed "
+        f"{scores.seed}",
+        *([f"{MISSING}: no interval, as no resample varies the figure"] if unvaried else []),
         f"expected calibration error {scores.calibration_error:.4f} over {BINS} bins of equal "
         "width of the greatest probability",
         look_line(evaluation),
@@ -148,7 +153,7 @@ def compose(evaluation: Evaluation) -> Document:
         title=printable(evaluation.about),
         warnings=(),
         table=figures,
-        footnotes=tuple(footnotes),
+        footnotes=footnotes,
         sections=(
             Section("classes", _classes(evaluation)),
             _confusion(evaluation),
@@ -242,8 +247,7 @@ def _wrong(evaluation: Evaluation) -> Section:
 
 
 def _figures(one: Measured) -> tuple[str, str]:
-    # Where resamples never vary, the ends only repeat the value; the notes say what is known.
-    interval = MISSING if one.low == one.high else f"{one.low:.4f}–{one.high:.4f}"
+    interval = MISSING if one.low is None else f"{one.low:.4f}–{one.high:.4f}"
     return f"{one.value:.4f}", interval
 
 

@@ -14,8 +14,8 @@ from automl_cv.errors import AutomlError, UserError
 from automl_cv.history import Epoch
 from automl_cv.models.manifest import Metric, Validation
 from automl_cv.models.manifest import Winner as WinnerFacts
+from automl_cv.scoring import wilson
 from automl_cv.store.comparison import REPEAT, SOURCE, Finalist, Retrained, compare
-from automl_cv.store.intervals import wilson
 from automl_cv.store.leaderboard import RunTrials, read_run
 from automl_cv.store.records import TrialRecord
 from automl_cv.store.repeats import Interval, in_own_units, interval

@@ -1,32 +1,10 @@
-"""How sure an accuracy is, given the number of images it was measured on."""
+"""Whether one accuracy is higher than another, given the number of images they are of."""
 
 from __future__ import annotations
 
 import math
-from statistics import NormalDist
 
-
-def wilson(share: float, n_images: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the score interval of a proportion.
-
-    E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
-    Journal of the American Statistical Association 22 (1927), 209–212. It keeps its
-    coverage near 0 and 1, where the normal interval does not.
-
-    Args:
-        share: share of images classified right, 0 to 1.
-        n_images: number of images, from 1.
-        confidence: 0 to 1.
-
-    Returns:
-        The lower and the upper end.
-    """
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    scale = 1 + z * z / n_images
-    center = (share + z * z / (2 * n_images)) / scale
-    spread = share * (1 - share) / n_images + z * z / (4 * n_images * n_images)
-    half = z * math.sqrt(spread) / scale
-    return max(0.0, center - half), min(1.0, center + half)
+from automl_cv.scoring import wilson
 
 
 def difference(

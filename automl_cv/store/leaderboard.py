@@ -12,10 +12,11 @@ from optuna.storages import RDBStorage
 
 from automl_cv.catalog.metrics import ACCURACY
 from automl_cv.history import Epoch
+from automl_cv.scoring import wilson
 from automl_cv.store.comparison import SOURCE
 from automl_cv.store.course import course_lines, outdone_lines
 from automl_cv.store.database import open_storage
-from automl_cv.store.intervals import differs, wilson
+from automl_cv.store.intervals import differs
 from automl_cv.store.reading import read_records
 from automl_cv.store.records import StudyFacts, TrialRecord, merged
 from automl_cv.store.runs import StudyRun, find_run

@@ -8,9 +8,9 @@ import pytest
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from automl_cv.errors import AutomlError, UserError
+from automl_cv.scoring import wilson
 from automl_cv.search.winner import choose
 from automl_cv.store.database import open_storage
-from automl_cv.store.intervals import wilson
 from automl_cv.store.trials import StageTrials
 from tests.published import (
     COARSE,
