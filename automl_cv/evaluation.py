@@ -20,7 +20,7 @@ from automl_cv.data.ledger import Skipped, counted, listed
 from automl_cv.errors import UserError
 from automl_cv.models import looks
 from automl_cv.models.evaluation import ALL, HELD_OUT, OWN_TEST, Evaluation
-from automl_cv.models.folder import NETWORK, SavedClassifier
+from automl_cv.models.folder import NETWORK, TRAINED_ON, SavedClassifier
 from automl_cv.models.looks import Look
 from automl_cv.scoring import Labels, Probabilities
 from automl_cv.studyfile import StudyFile
@@ -43,14 +43,14 @@ class Subject:
         part: HELD_OUT, OWN_TEST or ALL.
         images: columns of `Dataset.images`.
         skipped: files of the source that are no images of a class.
-        notes: what a reader must know of them.
+        warnings: why figures of them would not be what they seem.
     """
 
     source: str
     part: str
     images: pd.DataFrame
     skipped: tuple[Skipped, ...]
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def choose(
@@ -91,8 +91,8 @@ def choose(
             f"apart {listed([repr(name) for name in saved.classes])}; rename or remove "
             f"{'it' if len(unknown) == 1 else 'them'}"
         )
-    notes = _note_trained_on(saved, study, images, cache_dir)
-    return Subject(data, part, images.reset_index(drop=True), undivided.ledger.skipped, notes)
+    warnings = _warn_trained_on(saved, images)
+    return Subject(data, part, images.reset_index(drop=True), undivided.ledger.skipped, warnings)
 
 
 def load_predictor(saved: SavedClassifier) -> Predictor:
@@ -172,7 +172,8 @@ def evaluate(
         labels=labels,
         probabilities=probabilities,
         skipped=(*subject.skipped, *damaged),
-        notes=(*subject.notes, *_note_images(images, labels, saved.classes, scores)),
+        warnings=subject.warnings,
+        notes=tuple(_note_images(images, labels, saved.classes, scores)),
         scores=scores,
         looks=taken,
         recorded=recorded,
@@ -229,17 +230,14 @@ def _held_out(saved: SavedClassifier, images: Dataset) -> Subject:
     return Subject(images.source, HELD_OUT, tested, images.ledger.skipped)
 
 
-def _note_trained_on(
-    saved: SavedClassifier, study: StudyFile, images: pd.DataFrame, cache_dir: Path
-) -> tuple[str, ...]:
+def _warn_trained_on(saved: SavedClassifier, images: pd.DataFrame) -> tuple[str, ...]:
     """Say how many images the classifier was trained on, as far as that can be told."""
-    own = _if_of_study(saved, study, saved.manifest.data.source, cache_dir)
-    if own is None:
+    trained = saved.trained_on()
+    if trained is None:
         return (
-            "whether it was trained on some of these images can't be told: those it was trained "
-            f"on are no longer at {saved.manifest.data.source}",
+            "whether it was trained on some of these images can't be told: its folder has no "
+            f"{TRAINED_ON}, which `automl-cv fit` writes now; fit it again",
         )
-    trained = set(own.images.loc[own.images["split"] != "test", "content_hash"])
     known = images[images["content_hash"].isin(trained)]
     if known.empty:
         return ()

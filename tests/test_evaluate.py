@@ -76,7 +76,7 @@ def test_two_looks_at_the_held_out_images(model, run):
     out = model.parent / "evaluation"
     first = run("evaluate", "model", "--out", "evaluation")
     assert first.stdout.startswith("model, digits: held-out test split, 359 images of 10 classes")
-    assert "first look at this test split" in first.stdout
+    assert "first look by this folder's models at this test split" in first.stdout
     assert {path.name for path in out.iterdir()} == FILES
     with (out / "predictions.csv").open() as file:
         rows = list(csv.reader(file))[1:]
@@ -107,7 +107,7 @@ def test_two_looks_at_the_held_out_images(model, run):
     second = run("evaluate", "model", "--data", "digits", "--format", "markdown")
     accuracy = facts["metrics"]["accuracy"]["value"]
     day = facts["look"]["first"]["time"][:10]
-    wanted = f"look 2 at this test split; the first, on {day} "
+    wanted = f"look 2 by this folder's models at this test split; the first, on {day} "
     assert wanted in second.stdout, "found by its content, whatever it is called"
     assert f"UTC, gave {accuracy:.4f}" in second.stdout
     assert "| :--- | ---: | ---: |" in second.stdout
@@ -151,13 +151,14 @@ def test_one_image_that_was_trained_on(model, cache_dir, run, tmp_path):
     shutil.copy(images.rows("train")["path"][0], tmp_path / "one" / "0" / "a.png")
     done = run("evaluate", "model", "--data", "one", "--quiet")
     assert done.stderr == ""
-    assert "one: all images, 1 image of 10 classes" in done.stdout
+    warning, title, *_ = done.stdout.splitlines()
+    assert warning.startswith("warning: 1 image of 1 is identical to one it was trained on")
+    assert title == "model, one: all images, 1 image of 10 classes"
     for wanted in (
-        "1 image of 1 is identical to one it was trained on",
         "AUROC needs images of two classes",
         "one image of '0'",
         "no interval, as no resample varies the figure",
-        "first look at these images",
+        "first look by this folder's models at these images",
     ):
         assert wanted in done.stdout, wanted
     wilson = r"(1\.0000 +0\.2065–1\.0000|0\.0000 +0\.0000–0\.7935)"

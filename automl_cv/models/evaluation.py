@@ -27,7 +27,8 @@ class Evaluation:
         labels: number of each image's class.
         probabilities: float32, shape (images, classes).
         skipped: files of the source that are no part of this.
-        notes: what a reader must know to trust the figures, one line each.
+        warnings: why the figures are not what they seem, one line each; shown above them.
+        notes: what else a reader must know, one line each.
         scores: what was measured.
         looks: at these images, this one last.
         recorded: whether this look is in the folder.
@@ -43,6 +44,7 @@ class Evaluation:
     labels: Labels
     probabilities: Probabilities
     skipped: tuple[Skipped, ...]
+    warnings: tuple[str, ...]
     notes: tuple[str, ...]
     scores: Scores
     looks: tuple[Look, ...]

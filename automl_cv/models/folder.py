@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +23,14 @@ from automl_cv.models.manifest import FORMAT, Manifest
 NETWORK, CLASSES, CARD, MANIFEST = "model.keras", "classes.json", "card.md", "bundle.json"
 HASHED = (NETWORK, CLASSES)
 """What predictions depend on. The card is for people, who may write in it."""
-OWN = (*HASHED, CARD, MANIFEST)
+TRAINED_ON = "trained_on.bin"
+"""Content hashes of the images that it was trained on, HASH_BYTES each, sorted."""
+OWN = (*HASHED, TRAINED_ON, CARD, MANIFEST)
 """All that `fit` replaces; a folder that holds anything else is not replaced."""
 EVALUATIONS = "evaluations.json"
 """Looks at evaluated images, see `looks`; a new model in the folder inherits them."""
 
+HASH_BYTES = 16  # of `automl_cv.data.images.content_hash`
 LEFTOVER_SECONDS = 24 * 3600  # older folders of a killed fit are removed by the next one
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
@@ -52,6 +55,13 @@ class SavedClassifier:
         """The file of the network."""
         return self.folder / NETWORK
 
+    def trained_on(self) -> frozenset[str] | None:
+        """Return the content hashes of its training images; None where none were kept."""
+        if TRAINED_ON not in self.manifest.files:
+            return None
+        digits, step = (self.folder / TRAINED_ON).read_bytes().hex(), 2 * HASH_BYTES
+        return frozenset(digits[start : start + step] for start in range(0, len(digits), step))
+
 
 def read(folder: Path) -> SavedClassifier:
     """Read and check a saved classifier, all but loading its network.
@@ -63,7 +73,21 @@ def read(folder: Path) -> SavedClassifier:
     if not folder.is_dir():
         what = "a file" if folder.exists() else "not found"
         raise UserError(f"{folder}: {what}; expected a folder that `automl-cv fit` wrote")
-    for name in (MANIFEST, *HASHED):
+    _check_files(folder, (MANIFEST, *HASHED))
+    manifest = _read_manifest(folder / MANIFEST)
+    _check_files(folder, manifest.files)
+    for name, known in manifest.files.items():
+        if hash_of(folder / name) != known:
+            raise UserError(
+                f"{folder / name}: changed or damaged since it was written (its hash is not that "
+                f"in {MANIFEST}); fit the model again, or copy it anew"
+            )
+    safety.check_network(folder / NETWORK)
+    return SavedClassifier(folder, manifest, _read_classes(folder / CLASSES))
+
+
+def _check_files(folder: Path, names: Iterable[str]) -> None:
+    for name in names:
         path = folder / name
         if path.is_symlink() or not path.is_file():
             what = "a link" if path.is_symlink() else "missing"
@@ -71,15 +95,6 @@ def read(folder: Path) -> SavedClassifier:
                 f"{path}: {what}; expected a folder that `automl-cv fit` wrote, with "
                 f"{', '.join((MANIFEST, *HASHED))} in it"
             )
-    manifest = _read_manifest(folder / MANIFEST)
-    for name in HASHED:
-        if hash_of(folder / name) != manifest.files[name]:
-            raise UserError(
-                f"{folder / name}: changed or damaged since it was written (its hash is not that "
-                f"in {MANIFEST}); fit the model again, or copy it anew"
-            )
-    safety.check_network(folder / NETWORK)
-    return SavedClassifier(folder, manifest, _read_classes(folder / CLASSES))
 
 
 def _read_manifest(path: Path) -> Manifest:
@@ -99,7 +114,7 @@ def _read_manifest(path: Path) -> Manifest:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise UserError(f"{path}: {key}: {first['msg']}; the file is damaged") from None
-    if set(manifest.files) != set(HASHED):
+    if set(manifest.files) - {TRAINED_ON} != set(HASHED):
         raise UserError(
             f"{path}: files: expected {' and '.join(HASHED)}, got "
             f"{', '.join(map(repr, manifest.files)) or 'none'}"
@@ -166,7 +181,13 @@ def replacing(out: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def complete(folder: Path, manifest: Manifest, classes: tuple[str, ...], card: str) -> None:
+def complete(
+    folder: Path,
+    manifest: Manifest,
+    classes: tuple[str, ...],
+    card: str,
+    trained_on: Iterable[str] = (),
+) -> None:
     """Write what belongs beside the network of a new classifier.
 
     Args:
@@ -174,10 +195,15 @@ def complete(folder: Path, manifest: Manifest, classes: tuple[str, ...], card: s
         manifest: all but the hashes.
         classes: names of the classes, in the order of the probabilities.
         card: the model card, Markdown.
+        trained_on: content hashes of the images that it was trained on; none are kept of none.
     """
     (folder / CLASSES).write_text(json.dumps(classes, ensure_ascii=False), encoding="utf-8")
     (folder / CARD).write_text(card, encoding="utf-8")
-    files = {name: hash_of(folder / name) for name in HASHED}
+    hashes = sorted(set(trained_on))
+    if hashes:
+        (folder / TRAINED_ON).write_bytes(bytes.fromhex("".join(hashes)))
+    named = (*HASHED, TRAINED_ON) if hashes else HASHED
+    files = {name: hash_of(folder / name) for name in named}
     whole = manifest.model_copy(update={"files": files})
     (folder / MANIFEST).write_text(whole.model_dump_json(indent=2), encoding="utf-8")
 

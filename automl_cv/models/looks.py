@@ -2,7 +2,8 @@
 
 A figure on held-out images is honest once. Whoever looks, changes something and looks again
 chooses by it, and the figure flatters; so looks are counted, also over classifiers that were
-fitted into the same folder one after the other. The file is no part of what `bundle.json` hashes.
+fitted into the same folder one after the other. Looks by classifiers in other folders at the same
+images are not known here. The file is no part of what `bundle.json` hashes.
 """
 
 from __future__ import annotations

@@ -47,6 +47,7 @@ def to_json(evaluation: Evaluation) -> str:
         "images": len(evaluation.labels),
         "fingerprint": evaluation.fingerprint,
         "skipped": [asdict(one) for one in evaluation.skipped],
+        "warnings": evaluation.warnings,
         "notes": evaluation.notes,
         "look": {
             "number": len(evaluation.looks),
@@ -105,17 +106,19 @@ def confusion_csv(evaluation: Evaluation) -> str:
 
 
 def look_line(evaluation: Evaluation) -> str:
-    """Return which look this is: "look 3 at this test split; the first, on …, gave 0.9810"."""
+    """Return which look this is: "look 3 by this folder's models at this test split; the first …".
+
+    Looks by models in other folders are not known here, so the line doesn't claim to count them.
+    """
     images = "these images" if evaluation.part == ALL else "this test split"
     number, first = len(evaluation.looks), evaluation.looks[0]
-    line = f"look {number:,} at {images}"
-    if number == 1:
-        line = f"first look at {images}"
-    else:
+    which = "first look" if number == 1 else f"look {number:,}"
+    line = f"{which} by this folder's models at {images}"
+    if number > 1:
         line += f"; the first, on {first.time:%Y-%m-%d %H:%M} UTC, gave {_accuracy(first)}"
         networks = {look.network for look in evaluation.looks}
         if len(networks) > 1:
-            line += f"; of {len(networks):,} models that were fitted into this folder"
+            line += f"; by {len(networks):,} models, fitted one after the other"
     return line if evaluation.recorded else f"{line}; it could not be recorded in the folder"
 
 
@@ -151,7 +154,7 @@ def compose(evaluation: Evaluation) -> Document:
         )
     return Document(
         title=printable(evaluation.about),
-        warnings=(),
+        warnings=tuple(map(printable, evaluation.warnings)),
         table=figures,
         footnotes=footnotes,
         sections=(

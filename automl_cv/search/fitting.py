@@ -143,7 +143,9 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
                 fitted=fitted.histories,
                 weights=fitted.weights,
             )
-            folder.complete(temporary, manifest, images.classes, text)
+            table = images.images
+            known = table.loc[table["split"] != "test", "content_hash"]
+            folder.complete(temporary, manifest, images.classes, text, known)
         # Only now: a fit killed before would have to train all of it again.
         shutil.rmtree(checkpoints, ignore_errors=True)
     finally:

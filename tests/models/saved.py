@@ -70,9 +70,11 @@ def write_network(path: Path, *layers: dict[str, Any], extra: str | None = None)
     return path
 
 
-def write_saved(out: Path, classes: tuple[str, ...] = ("cat", "dog")) -> Path:
+def write_saved(
+    out: Path, classes: tuple[str, ...] = ("cat", "dog"), trained_on: tuple[str, ...] = ()
+) -> Path:
     """Write a whole folder, as `fit` does."""
     with folder.replacing(out) as temporary:
         write_network(temporary / folder.NETWORK)
-        folder.complete(temporary, MANIFEST, classes, "# card\n")
+        folder.complete(temporary, MANIFEST, classes, "# card\n", trained_on)
     return out

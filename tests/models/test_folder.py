@@ -24,6 +24,21 @@ def test_what_is_written_is_read(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+def test_hashes_of_training_images_are_kept_and_checked(tmp_path):
+    assert folder.read(write_saved(tmp_path / "model")).trained_on() is None
+    one, other = "0f" * 16, "a1" * 16
+    out = write_saved(tmp_path / "model", trained_on=(other, one, other))
+    assert folder.read(out).trained_on() == {one, other}
+    kept = out / folder.TRAINED_ON
+    assert kept.read_bytes() == bytes.fromhex(one + other)
+    kept.write_bytes(bytes.fromhex(one))
+    with pytest.raises(UserError, match="trained_on.bin: changed or damaged"):
+        folder.read(out)
+    kept.unlink()
+    with pytest.raises(UserError, match="trained_on.bin: missing"):
+        folder.read(out)
+
+
 def test_the_card_may_be_edited(tmp_path):
     out = write_saved(tmp_path / "model")
     (out / "card.md").write_text("mine")
