@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +17,80 @@ from automl_cv.pictures.colours import Pixels, Scale
 BLACK, GREY, LINE = (20, 20, 20), (90, 90, 90), (190, 190, 190)
 TITLE, TEXT, SMALL = 17, 13, 11  # heights of letters, in pixels
 MARGIN = 16
-# Pillow's own, then what most machines have, for letters that it lacks.
+# Pillow's own, of ASCII letters, the same on every machine; then what most machines have.
 FONTS = (None, "DejaVuSans.ttf", "Arial.ttf", "Arial Unicode.ttf", "NotoSansCJK-Regular.ttc")
+SPACE = 0.35  # of the letters' size; Pillow's own font has 0.2, hardly seen in small text
 
 Point = tuple[int, int]
+Colour = tuple[int, int, int]
+
+
+class Lettering:
+    """The one font of a picture: the first that has the letters of all its names.
+
+    Where none has them all it is that which lacks fewest; there accents fall off, and other
+    letters become "?".
+
+    Args:
+        names: what is written besides plain ASCII text.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        letters = set(unicodedata.normalize("NFC", "".join(names)))
+        found = [name for name in FONTS if _font(name, TEXT) is not None]
+        self._name = min(
+            found, key=lambda name: sum(not _has(self._of(name, TEXT), one) for one in letters)
+        )
+
+    def width(self, text: str, size: int) -> int:
+        """Return the width of a line, in pixels."""
+        words, space = self._words(text, size)
+        font = self._of(self._name, size)
+        return round(sum(map(font.getlength, words)) + space * (len(words) - 1))
+
+    def shortened(self, text: str, size: int, within: int) -> str:
+        """Return a text at most `within` pixels wide; its middle gives way to "…"."""
+        if self.width(text, size) <= within:
+            return text
+        for kept in range(len(text) - 1, 1, -1):
+            line = f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
+            if self.width(line, size) <= within:
+                return line
+        return "…"
+
+    def draw(
+        self, canvas: ImageDraw.ImageDraw, x: int, y: int, text: str, size: int, colour: Colour
+    ) -> None:
+        """Write one line with its upper left corner at (x, y)."""
+        words, space = self._words(text, size)
+        font, begin = self._of(self._name, size), float(x)
+        for word in words:
+            canvas.text((round(begin), y), word, colour, font)
+            begin += font.getlength(word) + space
+
+    def writable(self, text: str) -> str:
+        """Return a text as the font can write it."""
+        font = self._of(self._name, TEXT)
+        plain = "".join(
+            one if _has(font, one) else unicodedata.normalize("NFKD", one)
+            for one in unicodedata.normalize("NFC", text)
+        )
+        kept = (one for one in plain if _has(font, one) or not unicodedata.combining(one))
+        return "".join(one if _has(font, one) else "?" for one in kept)
+
+    def _words(self, text: str, size: int) -> tuple[list[str], int]:
+        """Return what is drawn at once, and the space between: only Pillow's font needs that.
+
+        Lines in other fonts stay whole; some scripts are written from right to left.
+        """
+        line = self.writable(text)
+        return (line.split(" "), round(SPACE * size)) if self._name is None else ([line], 0)
+
+    @staticmethod
+    def _of(name: str | None, size: int) -> ImageFont.FreeTypeFont:
+        font = _font(name, size)
+        assert font is not None  # it was found in one size
+        return font
 
 
 class Sheet:
@@ -27,9 +99,11 @@ class Sheet:
     Args:
         width: in pixels.
         height: in pixels.
+        lettering: what its text is written in.
     """
 
-    def __init__(self, width: int, height: int) -> None:
+    def __init__(self, width: int, height: int, lettering: Lettering) -> None:
+        self.lettering = lettering
         self._image = Image.new("RGB", (width, height), "white")
         self._draw = ImageDraw.Draw(self._image)
 
@@ -39,9 +113,9 @@ class Sheet:
         y: int,
         text: str,
         size: int = TEXT,
-        colour: tuple[int, int, int] = BLACK,
+        colour: Colour = BLACK,
         within: int | None = None,
-        anchor: str = "la",
+        anchor: Literal["left", "right", "middle"] = "left",
     ) -> None:
         """Write one line.
 
@@ -52,24 +126,24 @@ class Sheet:
             size: of the letters.
             colour: red, green, blue.
             within: pixels it must not exceed; the middle of a longer text gives way to "…".
-            anchor: Pillow's: "la" begins at x, "ra" ends there, "ma" has its middle there.
+            anchor: what of the line stands at x.
         """
-        line = text if within is None else shortened(text, size, within)
-        font, writable = _font_for(line, size)
-        self._draw.text((x, y), writable, colour, font, anchor=anchor)
+        line = text if within is None else self.lettering.shortened(text, size, within)
+        width = self.lettering.width(line, size)
+        begin = x - {"left": 0, "right": width, "middle": width // 2}[anchor]
+        self.lettering.draw(self._draw, begin, y, line, size, colour)
 
     def write_upright(self, x: int, y: int, text: str, size: int = TEXT) -> None:
         """Write one line from below upwards, with its end, its upper corner, at (x, y)."""
-        font, writable = _font_for(text, size)
-        line = Image.new("L", (max(1, text_width(text, size)), size + 5), 255)
-        ImageDraw.Draw(line).text((0, 0), writable, BLACK[0], font)
-        self._image.paste(line.transpose(Image.Transpose.ROTATE_90).convert("RGB"), (x, y))
+        line = Image.new("RGB", (max(1, self.lettering.width(text, size)), size + 5), "white")
+        self.lettering.draw(ImageDraw.Draw(line), 0, 0, text, size, BLACK)
+        self._image.paste(line.transpose(Image.Transpose.ROTATE_90), (x, y))
 
-    def line(self, start: Point, end: Point, colour: tuple[int, int, int]) -> None:
+    def line(self, start: Point, end: Point, colour: Colour) -> None:
         """Draw a line one pixel wide."""
         self._draw.line((start, end), colour)
 
-    def box(self, corners: tuple[int, int, int, int], colour: tuple[int, int, int]) -> None:
+    def box(self, corners: tuple[int, int, int, int], colour: Colour) -> None:
         """Fill a rectangle, given its left, upper, right and lower end, all of them in it."""
         self._draw.rectangle(corners, colour)
 
@@ -82,12 +156,12 @@ class Sheet:
 
     def explain(self, x: int, y: int, width: int, scale: Scale, ends: tuple[str, str]) -> None:
         """Draw a scale, 10 pixels high, with the texts of its two ends to its left and right."""
-        left = x + text_width(ends[0], SMALL) + 6
-        right = x + width - text_width(ends[1], SMALL) - 6
+        left = x + self.lettering.width(ends[0], SMALL) + 6
+        right = x + width - self.lettering.width(ends[1], SMALL) - 6
         ramp = np.linspace(scale.low, scale.high, right - left)
         self.place(left, y, scale.paint(np.tile(ramp, (10, 1))), frame=True)
         self.write(x, y - 1, ends[0], SMALL, GREY)
-        self.write(x + width, y - 1, ends[1], SMALL, GREY, anchor="ra")
+        self.write(x + width, y - 1, ends[1], SMALL, GREY, anchor="right")
 
     def save(self, path: Path) -> Path:
         """Write the picture as PNG and return its path."""
@@ -133,38 +207,6 @@ def resampled(values: NDArray[np.floating], side: int, smooth: bool = False) -> 
     else:
         method = Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST
     return np.asarray(image.resize((side, side), method))
-
-
-def shortened(text: str, size: int, within: int) -> str:
-    """Return a text that is at most `within` pixels wide; its middle gives way to "…"."""
-    if text_width(text, size) <= within:
-        return text
-    for kept in range(len(text) - 1, 1, -1):
-        line = f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
-        if text_width(line, size) <= within:
-            return line
-    return "…"
-
-
-def text_width(text: str, size: int) -> int:
-    """Return the width of a line, in pixels."""
-    font, writable = _font_for(text, size)
-    return round(font.getlength(writable))
-
-
-def _font_for(text: str, size: int) -> tuple[ImageFont.FreeTypeFont, str]:
-    """Return a font that has a text's letters, and the text as that font can write it.
-
-    Pillow's own font writes plain ASCII, the same on every machine. Names of classes may need
-    one of the machine's; without any, accents fall off and other letters become "?".
-    """
-    fonts = [font for name in FONTS if (font := _font(name, size)) is not None]
-    for font in fonts:
-        if all(_has(font, letter) for letter in text):
-            return font, text
-    plain = unicodedata.normalize("NFKD", text)
-    kept = (letter for letter in plain if not unicodedata.combining(letter))
-    return fonts[0], "".join(letter if _has(fonts[0], letter) else "?" for letter in kept)
 
 
 @cache

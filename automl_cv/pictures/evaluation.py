@@ -21,9 +21,8 @@ from automl_cv.pictures.canvas import (
     SMALL,
     TEXT,
     TITLE,
+    Lettering,
     Sheet,
-    shortened,
-    text_width,
 )
 from automl_cv.pictures.colours import Pixels, Scale
 from automl_cv.scoring import Bin
@@ -37,7 +36,8 @@ NAMED_CELL, COUNTED_CELL = 14, 24  # smaller cells have no names, or no numbers
 NAME_WIDTH = 160
 DARK = 0.5  # shares above it are written in white
 PLOT, HISTOGRAM = 360, 90  # of the reliability picture
-TILE, GAP = 128, 14  # of the contact sheet
+LEAST_BAR = 3
+TILE, GAP = 152, 14  # of the contact sheet
 COLUMNS = 6
 
 
@@ -88,20 +88,21 @@ def confusion(matrix: NDArray[np.int64], classes: Sequence[str], about: str) -> 
         classes: names, in order.
         about: the model and the images.
     """
-    count = len(classes)
+    lettering, count = Lettering((*classes, about)), len(classes)
     cell = int(np.clip(MATRIX_SIDE // count, SMALLEST_CELL, LARGEST_CELL))
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     scale = Scale(0.0, 1.0, BLUES)
     named = cell >= NAMED_CELL
     order = "" if named else "; named in this order in confusion.csv"
     size = TEXT if cell >= COUNTED_CELL else SMALL
-    label = min(NAME_WIDTH, max(text_width(name, size) for name in classes)) if named else 0
+    label = min(NAME_WIDTH, max(lettering.width(name, size) for name in classes)) if named else 0
     side = cell * count
     left, top = MARGIN + TEXT + 12 + label + 6, MARGIN + TITLE + TEXT + 22 + TEXT + 8
     # Upright names stand below the matrix, at the feet of their columns.
-    width = max(left + side, left + 300, MARGIN + _widest(("Confusion matrix", about))) + MARGIN
+    widest = MARGIN + _widest(lettering, "Confusion matrix", about)
+    width = max(left + side, left + 300, widest) + MARGIN
     height = top + side + 6 + label + 48 + MARGIN
-    sheet = Sheet(width, height)
+    sheet = Sheet(width, height, lettering)
     _title(sheet, "Confusion matrix", about)
     sheet.write(left, top - TEXT - 8, "predicted class across, true class down" + order, TEXT, GREY)
     pixels = np.repeat(np.repeat(scale.paint(shares), cell, axis=0), cell, axis=1)
@@ -111,8 +112,8 @@ def confusion(matrix: NDArray[np.int64], classes: Sequence[str], about: str) -> 
         if not named:
             break
         y = top + row * cell + middle - 1
-        sheet.write(left - 8, y, shortened(name, size, label), size, anchor="ra")
-        text = shortened(name, size, label)
+        text = lettering.shortened(name, size, label)
+        sheet.write(left - 8, y, text, size, anchor="right")
         sheet.write_upright(left + row * cell + middle - 1, top + side + 7, text, size)
     if cell >= COUNTED_CELL:
         _counts(sheet, matrix, shares, cell, (left, top))
@@ -129,35 +130,37 @@ def reliability(bins: Sequence[Bin], error: float, about: str) -> Sheet:
         error: expected calibration error.
         about: the model and the images.
     """
+    lettering = Lettering([about])
+    title = f"Reliability: expected calibration error {error:.4f}"
     left, top = MARGIN + 60, MARGIN + TITLE + TEXT + 30
     bottom = top + PLOT
     low, high = bottom + 34, bottom + 34 + HISTOGRAM  # of the histogram
-    width = max(left + PLOT, MARGIN + _widest(("Reliability", about)), left + 380) + MARGIN
-    sheet = Sheet(width, high + 2 * TEXT + 26 + SMALL + MARGIN)
-    _title(sheet, f"Reliability: expected calibration error {error:.4f}", about)
+    width = max(left + PLOT, MARGIN + _widest(lettering, title, about), left + 380) + MARGIN
+    sheet = Sheet(width, high + 2 * TEXT + 26 + SMALL + MARGIN, lettering)
+    _title(sheet, title, about)
     for part in range(6):
         x, y = left + PLOT * part // 5, bottom - PLOT * part // 5
         sheet.line((left, y), (left + PLOT, y), LINE)
         sheet.line((x, bottom), (x, bottom + 4), GREY)
         sheet.line((x, high), (x, high + 4), GREY)
-        sheet.write(left - 6, y - 6, f"{part / 5:.1f}", SMALL, GREY, anchor="ra")
-        sheet.write(x, high + 6, f"{part / 5:.1f}", SMALL, GREY, anchor="ma")
+        sheet.write(left - 6, y - 6, f"{part / 5:.1f}", SMALL, GREY, anchor="right")
+        sheet.write(x, high + 6, f"{part / 5:.1f}", SMALL, GREY, anchor="middle")
     most = max(one.images for one in bins)
     tallest = high - (HISTOGRAM - SMALL - 6)
-    sheet.write(left - 6, tallest - 6, f"{most:,}", SMALL, GREY, anchor="ra")
+    sheet.write(left - 6, tallest - 6, f"{most:,}", SMALL, GREY, anchor="right")
     for one in bins:
         begin, end = left + round(one.low * PLOT), left + round(one.high * PLOT)
         if not one.images:
             continue
-        sheet.box((begin + 1, bottom - round(one.accuracy * PLOT), end - 1, bottom), BLUE)
+        bar = max(LEAST_BAR, round(one.accuracy * PLOT))  # where all are wrong it is seen, too
+        sheet.box((begin + 1, bottom - bar, end - 1, bottom), BLUE)
         sure = bottom - round(one.probability * PLOT)
         sheet.box((begin + 1, sure - 1, end - 1, sure + 1), RED)
         tall = max(1, round(one.images / most * (HISTOGRAM - SMALL - 6)))
         sheet.box((begin + 1, high - tall, end - 1, high), GREY)
-        if end - begin >= text_width(f"{one.images:,}", SMALL):
-            middle = (begin + end) // 2
-            number = f"{one.images:,}"
-            sheet.write(middle, high - tall - SMALL - 4, number, SMALL, GREY, anchor="ma")
+        middle, number = (begin + end) // 2, f"{one.images:,}"
+        if end - begin >= lettering.width(number, SMALL):
+            sheet.write(middle, high - tall - SMALL - 4, number, SMALL, GREY, anchor="middle")
     sheet.line((left, bottom), (left + PLOT, top), BLACK)
     for y in (bottom, high):
         sheet.line((left, y), (left + PLOT, y), GREY)
@@ -182,23 +185,27 @@ def contact_sheet(mistakes: Sequence[Mistake], n_wrong: int, about: str) -> Shee
         n_wrong: how many there are in all.
         about: the model and the images.
     """
+    names = (name for one in mistakes for name in (one.name, one.true, one.predicted))
+    lettering = Lettering((about, *names))
     columns = max(1, min(COLUMNS, len(mistakes)))
     rows = math.ceil(len(mistakes) / columns)
     top, step = MARGIN + TITLE + TEXT + 26, TILE + 3 * (TEXT + 3) + GAP
     if n_wrong > len(mistakes):
         title = f"Most confidently wrong: {len(mistakes)} of {n_wrong:,}"
+    elif n_wrong > 1:
+        title = f"All {n_wrong:,} wrong images, the most confident first"
     else:
-        title = f"All {n_wrong:,} wrong, the most confident first" if mistakes else "None is wrong"
+        title = "The one wrong image" if mistakes else "No image is wrong"
     wide = 2 * MARGIN + columns * (TILE + GAP) - GAP
-    sheet = Sheet(max(wide, 2 * MARGIN + _widest((title, about))), top + rows * step + MARGIN)
+    width = max(wide, 2 * MARGIN + _widest(lettering, title, about))
+    sheet = Sheet(width, top + rows * step + MARGIN, lettering)
     _title(sheet, title, about)
     for place, one in enumerate(mistakes):
         x, y = MARGIN + place % columns * (TILE + GAP), top + place // columns * step
         sheet.place(x, y, _tile(one.pixels), frame=True)
         probability = f"  {one.probability:.3f}"
-        said = (
-            f"said {shortened(one.predicted, TEXT, TILE - text_width(f'said {probability}', TEXT))}"
-        )
+        room = TILE - lettering.width(f"said {probability}", TEXT)
+        said = f"said {lettering.shortened(one.predicted, TEXT, room)}"
         below = y + TILE + 4
         sheet.write(x, below, f"is {one.true}", TEXT, within=TILE)
         sheet.write(x, below + TEXT + 3, f"{said}{probability}", TEXT, RED)
@@ -209,7 +216,7 @@ def contact_sheet(mistakes: Sequence[Mistake], n_wrong: int, about: str) -> Shee
 def _explain(sheet: Sheet, x: int, y: int, text: str) -> int:
     """Say what a sign at (x, y) means; return where the next one stands."""
     sheet.write(x + 16, y - 1, text, SMALL)
-    return x + 16 + text_width(text, SMALL) + 18
+    return x + 16 + sheet.lettering.width(text, SMALL) + 18
 
 
 def _title(sheet: Sheet, title: str, about: str) -> None:
@@ -217,8 +224,8 @@ def _title(sheet: Sheet, title: str, about: str) -> None:
     sheet.write(MARGIN, MARGIN + TITLE + 8, about, TEXT, GREY)
 
 
-def _widest(lines: tuple[str, str]) -> int:
-    return max(map(text_width, lines, (TITLE, TEXT)))
+def _widest(lettering: Lettering, title: str, below: str) -> int:
+    return max(lettering.width(title, TITLE), lettering.width(below, TEXT))
 
 
 def _counts(
@@ -231,12 +238,12 @@ def _counts(
     left, top = corner
     for row, column in zip(*np.nonzero(matrix), strict=True):
         text = f"{matrix[row, column]:,}"
-        size = TEXT if text_width(text, TEXT) <= cell - 4 else SMALL
-        if text_width(text, size) > cell:
+        size = TEXT if sheet.lettering.width(text, TEXT) <= cell - 4 else SMALL
+        if sheet.lettering.width(text, size) > cell:
             continue  # the colour still says it
         colour = (255, 255, 255) if shares[row, column] > DARK else BLACK
         x, y = left + column * cell + cell // 2, top + row * cell + (cell - size) // 2 - 1
-        sheet.write(int(x), int(y), text, size, colour, anchor="ma")
+        sheet.write(int(x), int(y), text, size, colour, anchor="middle")
 
 
 def _tile(pixels: Pixels) -> Pixels:

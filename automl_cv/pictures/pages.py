@@ -16,11 +16,11 @@ from automl_cv.pictures.canvas import (
     SMALL,
     TEXT,
     TITLE,
+    Lettering,
     Sheet,
     ends_of,
     enlarged,
     resampled,
-    text_width,
 )
 from automl_cv.pictures.colours import INFERNO, Pixels, Scale, scale_of
 from automl_cv.pictures.maps import ClassMap, FeatureMaps
@@ -89,15 +89,16 @@ def write_all(
 
 def layer_page(given: Input, layer: FeatureMaps, channels: int) -> Sheet:
     """Draw the strongest channels of one layer in a grid beside the input."""
+    lettering = Lettering((given.name, given.network, layer.layer))
     chosen = layer.strongest(channels)
     columns = min(8, max(2, math.ceil(math.sqrt(len(chosen)))))
     rows = math.ceil(len(chosen) / columns)
     grid_width, row = columns * (TILE + GAP) - GAP, TILE + SMALL + GAP + 3
     left, top = MARGIN + INPUT_SIDE + 2 * MARGIN, MARGIN + TITLE + TEXT + 22
     titles = (f"{layer.layer}   {_shape(layer)}", _shown(layer, len(chosen), order=True))
-    width = max(left + grid_width, MARGIN + max(map(text_width, titles, (TITLE, TEXT)))) + MARGIN
+    width = max(left + grid_width, MARGIN + _widest(lettering, titles)) + MARGIN
     height = max(top + rows * row + 24, top + INPUT_SIDE + 60) + MARGIN
-    sheet = Sheet(width, height)
+    sheet = Sheet(width, height, lettering)
     sheet.write(MARGIN, MARGIN, titles[0], TITLE)
     sheet.write(MARGIN, MARGIN + TITLE + 8, titles[1], TEXT, GREY)
     _draw_input(sheet, MARGIN, top, INPUT_SIDE, given)
@@ -118,7 +119,8 @@ def overview(given: Input, layers: Sequence[FeatureMaps]) -> Sheet:
     columns = min(OVERVIEW_COLUMNS, 1 + len(layers))
     rows = math.ceil((1 + len(layers)) / columns)
     top = MARGIN + TITLE + 16
-    sheet = Sheet(MARGIN + columns * panel_width - MARGIN, top + rows * panel_height)
+    lettering = Lettering((given.name, given.network, *(layer.layer for layer in layers)))
+    sheet = Sheet(columns * panel_width, top + rows * panel_height, lettering)
     title = f"What {given.network} sees in {given.name}"
     sheet.write(MARGIN, MARGIN, title, TITLE, within=columns * panel_width - 2 * MARGIN)
     for place, layer in enumerate((None, *layers)):
@@ -157,8 +159,9 @@ def class_page(given: Input, one: ClassMap) -> Sheet:
         f"{one.method}: {said}",
         f"{verdict}; layer {one.layer}, {height} x {width} places{note}",
     )
-    sheet_width = max(3 * step, 2 * MARGIN + max(map(text_width, titles, (TITLE, TEXT))))
-    sheet = Sheet(sheet_width, top + INPUT_SIDE + 24 + MARGIN)
+    lettering = Lettering(titles)
+    sheet_width = max(3 * step, 2 * MARGIN + _widest(lettering, titles))
+    sheet = Sheet(sheet_width, top + INPUT_SIDE + 24 + MARGIN, lettering)
     sheet.write(MARGIN, MARGIN, titles[0], TITLE)
     sheet.write(MARGIN, MARGIN + TITLE + 8, titles[1], TEXT, GREY)
     strongest = float(one.values.max())
@@ -188,6 +191,10 @@ def _draw_input(sheet: Sheet, x: int, y: int, side: int, given: Input) -> None:
     sheet.write(x, y + side + 7, f"input {given.name}", TEXT, within=side)
     sheet.write(x, y + side + TEXT + 12, given.size, SMALL, GREY)
     sheet.write(x, y + side + TEXT + SMALL + 17, f"network {given.network}", SMALL, GREY, side)
+
+
+def _widest(lettering: Lettering, titles: tuple[str, str]) -> int:
+    return max(map(lettering.width, titles, (TITLE, TEXT)))
 
 
 def _shape(layer: FeatureMaps) -> str:

@@ -245,6 +245,8 @@ def _wrong(evaluation: Evaluation) -> Section:
             for row in rows
         ),
     )
+    if n_wrong == 1:
+        return Section("the one wrong image", grid)
     shown = f"first {len(rows)} of {n_wrong:,}" if n_wrong > len(rows) else f"all {n_wrong:,}"
     return Section(f"most confidently wrong, {shown}", grid)
 

@@ -50,6 +50,14 @@ def test_bars_are_as_high_as_the_accuracy_and_lines_stand_at_the_probability(tmp
     assert bottom - line == pytest.approx(0.95 * pictures.PLOT, abs=2)
 
 
+def test_a_bin_where_all_are_wrong_has_a_bar(tmp_path):
+    empty = pictures.reliability([Bin(0, 1, 0, 0, 0)], 0, ABOUT)
+    key = count(drawn(empty, tmp_path), pictures.BLUE)
+    bins = [Bin(0, 0.5, 0, 0, 0), Bin(0.5, 1, 3, 0.7, 0.0)]
+    page = drawn(pictures.reliability(bins, 0.7, ABOUT), tmp_path)
+    assert count(page, pictures.BLUE) - key > pictures.PLOT / 2
+
+
 @pytest.mark.parametrize("n_shown", [0, 1, 7, 24])
 @pytest.mark.parametrize("name", ["cat", LONG])
 def test_nothing_of_a_contact_sheet_is_cut_off(n_shown, name, tmp_path):

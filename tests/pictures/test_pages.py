@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from automl_cv.pictures import canvas, pages
-from automl_cv.pictures.canvas import MARGIN, SMALL, TEXT, Sheet
+from automl_cv.pictures.canvas import MARGIN, SMALL, TEXT, Lettering, Sheet
 from automl_cv.pictures.colours import INFERNO, Scale, scale_of
 from automl_cv.pictures.maps import ClassMap, FeatureMaps
 
@@ -144,15 +144,16 @@ def test_what_is_said_of_the_input():
 
 @pytest.mark.parametrize("within", [12, 60, 200])
 def test_long_lines_lose_their_middle(within):
-    line = canvas.shortened(LONG, TEXT, within)
-    assert canvas.text_width(line, TEXT) <= within
+    lettering = Lettering([LONG])
+    line = lettering.shortened(LONG, TEXT, within)
+    assert lettering.width(line, TEXT) <= within
     assert re.fullmatch(f"({LONG[0]}.*)?…(.*{LONG[-1]})?", line)
-    assert canvas.shortened("short", TEXT, 200) == "short"
+    assert lettering.shortened("short", TEXT, 200) == "short"
 
 
 @pytest.mark.parametrize("text", ["Müller", "ЖЖ", "猫 cat", "", "\U0001f431"])
 def test_letters_that_the_font_lacks_do_not_stop_it(tmp_path, text):
-    sheet = Sheet(120, 30)
+    sheet = Sheet(120, 30, Lettering([text]))
     sheet.write(5, 5, text, SMALL)
     page = drawn(sheet, tmp_path)
     assert bool((page < 255).any()) == bool(text)
@@ -160,4 +161,27 @@ def test_letters_that_the_font_lacks_do_not_stop_it(tmp_path, text):
 
 def test_without_fonts_of_the_machine_accents_fall_off(monkeypatch):
     monkeypatch.setattr(canvas, "FONTS", (None, "no-such-font.ttf"))
-    assert canvas._font_for("Grüße 猫", TEXT)[1] == "Gru?e ?"
+    assert Lettering(["Grüße 猫"]).writable("Grüße 猫") == "Gru?e ?"
+
+
+def test_words_of_small_text_stand_apart(tmp_path):
+    lettering = Lettering([])
+    sheet = Sheet(200, 30, lettering)
+    sheet.write(5, 5, "strongest place", SMALL)
+    dark = (drawn(sheet, tmp_path) < 200).any(axis=(0, 2))
+    columns = np.flatnonzero(dark)
+    gaps = np.diff(columns)
+    assert gaps.max() >= 4 and np.sort(gaps)[-2] <= 3, "one gap is wider than any within a word"
+    assert columns.max() <= 5 + lettering.width("strongest place", SMALL)
+
+
+def test_a_name_decides_on_the_font_of_the_whole_picture(monkeypatch):
+    has = canvas._has
+    fallback = canvas._font("DejaVuSans.ttf", TEXT)
+    if fallback is None:
+        pytest.skip("no DejaVu Sans here")
+    monkeypatch.setattr(canvas, "FONTS", (None, "DejaVuSans.ttf"))
+    assert not has(canvas._font(None, TEXT), "ü") and has(fallback, "ü")
+    plain, named = Lettering(["cat"]), Lettering(["cat", "Müller"])
+    assert named.width("cat", TEXT) == round(fallback.getlength("cat")) != plain.width("cat", TEXT)
+    assert named.writable("Müller 猫") == "Müller ?", "it lacks fewer letters than Pillow's own"
