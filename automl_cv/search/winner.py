@@ -122,7 +122,9 @@ def _repeated(read: RunTrials, again: Retrained, one: Finalist, why: str) -> Win
     if read.facts.metric.name == ACCURACY and math.isfinite(one.merit.low):
         if low is not None and high is not None and not again.folds:
             over_images = low, high
-        low, high, over = one.merit.low, one.merit.high, _over(read, again, one)
+        # Student's t knows no bounds, and a share has some.
+        low, high = max(one.merit.low, 0.0), min(one.merit.high, 1.0)
+        over = _over(read, again, one)
     validation = Validation(
         accuracy=accuracy,
         low=low,

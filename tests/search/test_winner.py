@@ -87,6 +87,13 @@ def test_the_best_mean_of_the_stages_that_retrain_decides(tmp_path):
     )
 
 
+def test_an_interval_over_few_repeats_ends_where_a_share_does(tmp_path):
+    url = retrained(tmp_path, {"finalists": SHIFTS["finalists"], "folded": (0.06, -0.02, 0.05)})
+    _, winner = choose(url, "slides")
+    assert winner.slot == "folded/0"
+    assert winner.facts.validation.high == 1.0
+
+
 def test_a_later_stage_that_is_worse_does_not_decide(tmp_path):
     url = retrained(tmp_path, {"finalists": SHIFTS["finalists"], "folded": (-0.2, 0.1, 0.0)})
     _, winner = choose(url, "slides")
