@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from automl_cv.catalog.metrics import MetricEntry
 from automl_cv.data.ledger import counted
@@ -68,9 +68,10 @@ def _stage_lines(stage: Retrained, facts: StudyFacts) -> list[str]:
         images = ""
         if mean.n_repeats > 1 and facts.n_validation and not stage.folds:
             images = f", the same {counted(facts.n_validation, 'validation image')}"
+        ends = _ends(mean, "{:z.4f}".format, highest=highest)
         line = (
             f"stage {stage.stage}: {place}. {one.source}: {metric.heading} {mean.mean:.4f} over "
-            f"{counted(mean.n_repeats, kind)}{images}{_ends(mean, highest=highest)}"
+            f"{counted(mean.n_repeats, kind)}{images}{ends}"
         )
         if one.behind_first is not None:
             line += f", {_verdict(one.behind_first, 'behind the first')}"
@@ -109,10 +110,10 @@ def _single_lines(pairs: Sequence[Pair], metric: MetricEntry) -> list[str]:
 def _verdict(difference: Interval, where: str, *, signed: bool = False) -> str:
     shown = columns.signed(difference.mean) if signed else f"{difference.mean:z.4f}"
     told = "can't be told apart" if difference.holds_zero else "a difference"
-    return f"{shown} {where}{_ends(difference)}: {told}"
+    return f"{shown} {where}{_ends(difference, columns.signed)}: {told}"
 
 
-def _ends(interval: Interval, *, highest: float = math.inf) -> str:
+def _ends(interval: Interval, write: Callable[[float], str], *, highest: float = math.inf) -> str:
     if interval.n_repeats < 2:
         return ""
-    return f" (95 %: {interval.low:z.4f} to {min(interval.high, highest):z.4f})"
+    return f" (95 %: {write(interval.low)} to {write(min(interval.high, highest))})"

@@ -127,7 +127,7 @@ def test_the_lines_below_the_leaderboard_are_of_the_same_computation(read, repor
     (line,) = [line for line in notes if line.startswith("augmented against finalists")]
     assert line == (
         "augmented against finalists, narrowed/3: +0.0207 over 3 common seeds "
-        "(95 %: 0.0194 to 0.0219): a difference"
+        "(95 %: +0.0194 to +0.0219): a difference"
     )
     shown = "coarse/5: val acc 0.9335 over 3 seeds, the same 807 validation images (95 %: "
     assert any(shown in line for line in notes)
