@@ -211,8 +211,10 @@ def _calibration(manifest: Manifest) -> list[str]:
         _table(("validation images", "before", "after"), rows),
         *([f"{found.note[0].upper()}{found.note[1:]}."] if found.note else []),
         "The temperature was fitted on these very images, which flatters the second column a "
-        "little. The classifier itself was trained on them too, so only others can check it. A "
-        "temperature changes how sure the probabilities are, not which class is the first: "
+        "little; and the winner was chosen by them, so that they look easier than others and the "
+        "temperature may be too low. The classifier itself was trained on them too: only other "
+        "images can check it, with `automl-cv evaluate`. A temperature changes how sure the "
+        "probabilities are, not which class is the first: "
         f"accuracy {found.accuracy:.4f} before and after.",
     ]
 
