@@ -31,14 +31,13 @@ def fit(
         ),
     ] = None,
     repeats: Annotated[
-        int, typer.Option(min=1, help="Train so often with other seeds; average the logits.")
+        int, typer.Option(min=1, help="Train this many times with other seeds; average the logits.")
     ] = 1,
     calibrate: Annotated[
         bool,
         typer.Option(
             "--calibrate",
-            help="Fit a temperature on the validation images, so that probabilities say how often "
-            "they are right. Trains twice.",
+            help="Divide the logits by a temperature fitted on the validation images. Trains twice.",
         ),
     ] = False,
     data: Annotated[
