@@ -130,22 +130,18 @@ class Classifier:
                 yield Path(path)
 
         for predicted in self._predictor.predict(sources()):
-            rows = iter(predicted.probabilities)
+            # Of equal probabilities the class that comes first counts, as in argmax.
+            order = np.argsort(-predicted.probabilities, axis=1, kind="stable")[:, :top]
+            shares = np.take_along_axis(predicted.probabilities, order, axis=1)
+            rows = zip(order.tolist(), shares.tolist(), strict=True)
             for reason, path in zip(predicted.reasons, names, strict=False):
                 if reason is None:
-                    yield self._ranked(path, next(rows), top)
+                    numbers, probabilities = next(rows)
+                    labels = tuple(self.classes[number] for number in numbers)
+                    yield Prediction(path, labels, tuple(probabilities))
                 else:
                     yield Prediction(path, error=reason)
             del names[: len(predicted.reasons)]
-
-    def _ranked(self, path: str, probabilities: NDArray[np.float32], top: int) -> Prediction:
-        # Of equal probabilities the class that comes first counts, as in argmax.
-        order = np.argsort(-probabilities, kind="stable")[:top]
-        return Prediction(
-            path,
-            tuple(self.classes[number] for number in order),
-            tuple(float(probabilities[number]) for number in order),
-        )
 
 
 def _sources(images: Images) -> Iterator[Source]:

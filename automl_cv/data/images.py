@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from automl_cv.errors import AutomlError
 
@@ -49,7 +49,7 @@ class Picture(NamedTuple):
     """A decoded file.
 
     Args:
-        pixels: uint8, (height, width, 3), red, green, blue.
+        pixels: uint8, (height, width, 3), red, green, blue; read-only.
         format: Pillow's name of the file's format by its content, "JPEG" or "PNG".
     """
 
@@ -68,7 +68,7 @@ def decode(source: Path | bytes) -> npt.NDArray[np.uint8]:
         source: the path of a file, or a file's content.
 
     Returns:
-        uint8, (height, width, 3).
+        uint8, (height, width, 3); read-only.
 
     Raises:
         DamagedImage: the file is empty, truncated, no image, too large to be one (above
@@ -136,7 +136,9 @@ def content_hash(pixels: npt.NDArray[np.uint8]) -> str:
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
-        return ImageOps.exif_transpose(image)
+        # Most pictures stand upright, and of these `exif_transpose` would make a copy.
+        is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        return ImageOps.exif_transpose(image) if is_turned else image
     except Exception:  # a broken EXIF block: the picture itself is whole, and viewers show it
         return image
 
@@ -148,7 +150,8 @@ def _as_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
         # Palettes go through RGBA as well: their transparency is a table that RGB would drop.
         clear = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", clear.size, BACKGROUND), clear)
-    return np.array(image.convert("RGB"), dtype=np.uint8)
+    # `convert` would copy what is RGB already, and `np.array` would copy once more.
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _from_wide_grey(image: Image.Image) -> Image.Image:

@@ -10,3 +10,6 @@ import os
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+# Threads are set before anything of this room, and so of the process, runs an operation.
+from automl_cv.engine import runtime as runtime  # noqa: E402

@@ -20,6 +20,10 @@ Batch = NDArray[np.float32]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+# Bytes of decoded images that are resized together, one image at least. From 1 MiB on speed hardly
+# depends on it; but 64 photographs of 12 megapixels in their own size would be 2.3 GB.
+AT_ONCE = 2**22
+
 Alter = Callable[[Batch, slice], Batch]
 """Is given resized images, and which of all files they are; returns what comes in their place."""
 
@@ -37,27 +41,59 @@ def resize(pixels: Pixels, size: int) -> Batch:
     return resize_all([pixels], size)[0]
 
 
-def resize_all(images: Sequence[Pixels], size: int) -> Batch:
-    """Resize images to squares, those of equal size in one operation.
+def resize_all(images: Iterable[Pixels], size: int) -> Batch:
+    """Resize images to squares; few of them are held in their own size.
 
     The operation is TensorFlow's bilinear one with antialiasing, which a saved classifier
     can carry in its graph: Pillow's gives other pixels.
 
     Args:
-        images: each uint8, shape (height, width, 3).
+        images: each uint8, shape (height, width, 3); taken one by one.
         size: height and width of the result, in pixels.
 
     Returns:
         float32 in [0, 255], shape (images, size, size, 3).
     """
+    parts: list[Batch] = []
+    waiting: list[Pixels] = []
+    n_bytes = 0
+    for pixels in images:
+        waiting.append(pixels)
+        n_bytes += pixels.nbytes
+        if n_bytes >= AT_ONCE:
+            parts.append(_resize_by_size(waiting, size))
+            waiting, n_bytes = [], 0
+    parts.append(_resize_by_size(waiting, size))
+    return np.concatenate(parts)
+
+
+def _resize_by_size(images: Sequence[Pixels], size: int) -> Batch:
+    """Resize images, those of equal size in one operation."""
     resized = np.empty((len(images), size, size, 3), np.float32)
     places: dict[tuple[int, ...], list[int]] = {}
     for place, pixels in enumerate(images):
         places.setdefault(pixels.shape, []).append(place)
     for same in places.values():
-        stacked = np.stack([images[place] for place in same])
-        resized[same] = tf.image.resize(stacked, (size, size), "bilinear", antialias=True)
+        resized[same] = _resize_stacked(np.stack([images[place] for place in same]), size)
     return resized
+
+
+def _resize_stacked(stacked: Pixels, size: int) -> NDArray[np.generic]:
+    """Do what `tf.image.resize` comes to, bilinear with antialiasing, for images of one size.
+
+    That spends 0.5 ms in Python before each call of the operation; this way it is 0.07.
+    """
+    old = stacked.shape[1:3]
+    if old == (size, size):
+        return stacked
+    return tf.raw_ops.ScaleAndTranslate(
+        images=stacked,
+        size=np.array([size, size], np.int32),
+        scale=np.float32(size) / np.array(old, np.float32),
+        translation=np.zeros(2, np.float32),
+        kernel_type="triangle",  # "bilinear", by another name
+        antialias=True,
+    ).numpy()
 
 
 def batches(
@@ -91,7 +127,7 @@ def batches(
         chosen = slice(start, start + batch_size)
         files = list(zip(paths[chosen], content_hashes[chosen], strict=True))
         places = {file: place for place, file in enumerate(dict.fromkeys(files))}
-        pixels = resize_all([_decode_unchanged(path, known) for path, known in places], size)
+        pixels = resize_all((_decode_unchanged(path, known) for path, known in places), size)
         if len(places) < len(files):
             pixels = pixels[[places[file] for file in files]]
         return alter(pixels, chosen)

@@ -78,14 +78,19 @@ class Predictor:
 
     def _load(self, sources: list[Source]) -> tuple[tuple[str | None, ...], images.Batch]:
         reasons: list[str | None] = []
-        decoded = []
-        for source in sources:
-            try:
-                decoded.append(decode(source) if isinstance(source, Path) else source)
-                reasons.append(None)
-            except DamagedImage as damage:
-                reasons.append(str(damage))
-        return tuple(reasons), images.resize_all(decoded, self._size)
+
+        def decoded() -> Iterator[images.Pixels]:
+            for source in sources:
+                try:
+                    pixels = decode(source) if isinstance(source, Path) else source
+                except DamagedImage as damage:
+                    reasons.append(str(damage))
+                else:
+                    reasons.append(None)
+                    yield pixels
+
+        pixels = images.resize_all(decoded(), self._size)
+        return tuple(reasons), pixels
 
     def _classify(self, loaded: tuple[tuple[str | None, ...], images.Batch]) -> Predicted:
         reasons, pixels = loaded

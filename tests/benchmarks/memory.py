@@ -1,9 +1,10 @@
 """What memory a search takes: extraction by the number of images, training by the number of heads.
 
-    python tests/benchmarks/memory.py
+    python tests/benchmarks/memory.py [search|predict]
 
-Each measurement runs in a process of its own and prints its peak resident memory. Images
-are Fashion-MNIST's test images (Debian's package dataset-fashion-mnist).
+And what `automl-cv predict` takes, by the number of files. Each measurement runs in a process of
+its own and prints its peak resident memory. Images of searches are Fashion-MNIST's test images
+(Debian's package dataset-fashion-mnist).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from automl_cv.data import dataset
 from automl_cv.engine.extract import extract
@@ -25,6 +27,8 @@ from automl_cv.studyfile import Backbone, Data
 FEATURES = 360  # of the embedded backbone's four blocks
 HEADS = (50, 400)
 IMAGES = (2_000, 10_000)
+FILES = (2_000, 20_000, 100_000)
+PHOTOS = (128, 512)
 
 
 def peak_megabytes() -> float:
@@ -84,6 +88,15 @@ def run_heads(count: int) -> None:
     print(resident_megabytes())
 
 
+def run_prediction(model: Path, files: str) -> None:
+    """Run `automl-cv predict` on the files that `files` lists."""
+    script = str(Path(sys.executable).parent / "automl-cv")
+    command = [script, "predict", str(model), "-", "--out", str(model.parent / "out.csv")]
+    with Path(files).open() as lines:
+        subprocess.run(command, stdin=lines, check=True, capture_output=True)
+    print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
+
+
 def measured(*arguments: str) -> float:
     """Run this file in a process of its own and return the number that it prints."""
     done = subprocess.run(
@@ -92,7 +105,25 @@ def measured(*arguments: str) -> float:
     return float(done.stdout.splitlines()[-1])
 
 
-def main() -> None:
+def predictions() -> None:
+    """Measure prediction with `compact`: of many tiny files, and of few large ones."""
+    from tests.benchmarks.predict_speed import make
+
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        make(place, "compact", FILES[-1], (28, 28), "png")
+        tiny = [str(path) for path in sorted((place / "files").iterdir())]
+        photo = str(place / "photo.jpg")
+        Image.open(tiny[0]).resize((4000, 3000)).save(photo)
+        lists = {f"{n:,} files of 28x28 pixels": tiny[:n] for n in FILES}
+        lists |= {f"{n} photographs of 4000x3000": [photo] * n for n in PHOTOS}
+        for about, files in lists.items():
+            (place / "list").write_text("\n".join(files))
+            peak = measured("prediction", str(place / "model"), str(place / "list"))
+            print(f"{about:35} {peak:.0f} MB at most")
+
+
+def searches() -> None:
     """Measure both, at two sizes each, and print what more of them costs."""
     with tempfile.TemporaryDirectory() as name:
         measured("extraction", "64", name)  # writes the images
@@ -108,9 +139,15 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent.parent.parent))
     if sys.argv[1:2] == ["extraction"]:
         run_extraction(int(sys.argv[2]), Path(sys.argv[3]))
     elif sys.argv[1:2] == ["heads"]:
         run_heads(int(sys.argv[2]))
+    elif sys.argv[1:2] == ["prediction"]:
+        run_prediction(Path(sys.argv[2]), sys.argv[3])
     else:
-        main()
+        if sys.argv[1:] != ["predict"]:
+            searches()
+        if sys.argv[1:] != ["search"]:
+            predictions()

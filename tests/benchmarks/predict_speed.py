@@ -1,33 +1,51 @@
-"""How fast `Classifier` predicts files, beside a bare forward loop over decoded pixels.
+"""How fast `Classifier` predicts files, beside a bare batched forward loop over decoded images.
 
-    python tests/benchmarks/predict_speed.py [BACKBONE] [N] [HEIGHT]
+    python tests/benchmarks/predict_speed.py [BACKBONE] [N] [WIDTHxHEIGHT] [jpg|png] [ROUNDS]
 
-The bare loop has everything in memory, decoded and resized, and does nothing but
-`model(batch)`: once as TensorFlow comes (its own threads), once as automl-cv sets it up (one
-thread an operation, a caller a core). Prediction resizes decoded images besides, and from files
-it also reads and decodes them.
-The ways run in turns, each in a process of its own; the fastest of three rounds counts, and by
-itself the one that took the least processor time, which other programs on the machine hardly
-change.
+The bare loop has all images in memory and does nothing but `model(batch)`, compiled. It is given
+
+- decoded images as they are: the whole saved network resizes them in its graph;
+- resized: they were resized before, so the loop does less than any prediction must.
+
+Each once as TensorFlow comes (its own threads, one batch after the other), once as automl-cv
+sets it up (one thread an operation, a caller a core). Prediction from decoded images resizes
+them; from files it also reads and decodes them, and ranks classes.
+
+The ways run in turns, each in a process of its own. Other programs on the machine hardly change
+processor time (all cores together), of which the best round counts; the ratio of time is the
+median of the rounds' own.
 """
 
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
+from os import cpu_count
 from pathlib import Path
 
 import numpy as np
 
-ROUNDS = 3
+DEFAULTS = ("compact", "2000", "320x240", "jpg", "5")
 CLASSES = 10
+LOOPS = {
+    "raw own": "bare loop, decoded images as they are, TensorFlow's threads",
+    "raw ours": "bare loop, decoded images as they are, ours",
+    "resized own": "bare loop, resized before, TensorFlow's threads",
+    "resized ours": "bare loop, resized before, ours",
+}
+PREDICTIONS = {
+    "predict arrays": "prediction from decoded images",
+    "predict files": "prediction from files",
+}
 
 
-def make(place: Path, backbone: str, count: int, height: int) -> None:
-    """Write JPEG files of smooth noise, and a saved classifier of first weights."""
+def make(place: Path, backbone: str, count: int, size: tuple[int, int], form: str) -> None:
+    """Write files of smooth noise, and a saved classifier of first weights."""
     from PIL import Image
 
     from automl_cv.catalog.backbones import BACKBONES
@@ -40,8 +58,8 @@ def make(place: Path, backbone: str, count: int, height: int) -> None:
     (place / "files").mkdir()
     for number in range(count):
         coarse = draw.integers(0, 256, (24, 32, 3), np.uint8)
-        image = Image.fromarray(coarse).resize((height * 4 // 3, height))
-        image.save(place / "files" / f"{number:06d}.jpg", quality=90)
+        image = Image.fromarray(coarse).resize(size)
+        image.save(place / "files" / f"{number:06d}.{form}", quality=90)
     entry = BACKBONES[backbone]
     import keras
     from keras import layers
@@ -77,8 +95,8 @@ class Clock:
         )
 
 
-def bare(place: Path, threads: str) -> Speed:
-    """Measure the forward loop."""
+def bare(place: Path, given: str, threads: str) -> Speed:
+    """Measure a forward loop."""
     if threads == "own":
         # As TensorFlow comes, before automl-cv sets it up.
         import tensorflow as tf
@@ -86,28 +104,35 @@ def bare(place: Path, threads: str) -> Speed:
         tf.constant(0)
     from automl_cv.data.images import decode
     from automl_cv.engine import bundle, images
-    from automl_cv.engine.backbone import compile_calls
     from automl_cv.engine.prediction import suited_batch_size
 
-    model = bundle.from_resized(bundle.load_network(place / "model" / "model.keras"))
-    size = model.input_shape[1]
-    files = sorted((place / "files").iterdir())
-    pixels = np.concatenate([images.resize(decode(path), size)[None] for path in files])
+    model = bundle.load_network(place / "model" / "model.keras")
+    behind = bundle.from_resized(model)
+    size = behind.input_shape[1]
     step = suited_batch_size(size)
-    batches = [pixels[start : start + step] for start in range(0, len(files), step)]
-    call = compile_calls(model, step)
-    call(batches[0])
+    decoded = [decode(path) for path in sorted((place / "files").iterdir())]
+    parts = [decoded[start : start + step] for start in range(0, len(decoded), step)]
+    if given == "raw":
+        batches = [np.stack(part) for part in parts]
+    else:
+        model, batches = behind, [images.resize_all(part, size) for part in parts]
+    import tensorflow as tf
+
+    compiled = tf.function(lambda pixels: model(pixels, training=False))
+
+    def call(batch: np.ndarray) -> np.ndarray:
+        return compiled(tf.constant(batch)).numpy()
+
+    for batch in (batches[0], batches[-1]):  # the last may be smaller, and is traced by itself
+        call(batch)
     clock = Clock()
     if threads == "own":
         for batch in batches:
             call(batch)
     else:
-        from concurrent.futures import ThreadPoolExecutor
-        from os import cpu_count
-
         with ThreadPoolExecutor(cpu_count() or 1) as pool:
             list(pool.map(call, batches))
-    return clock.speed(len(files))
+    return clock.speed(len(decoded))
 
 
 def predict(place: Path, given: str) -> Speed:
@@ -140,27 +165,28 @@ def measured(way: str, place: Path) -> Speed:
 
 
 def main() -> None:
-    """Print the figures and their ratio."""
-    backbone, count, height = [*sys.argv[1:], *("compact", "2000", "240")[len(sys.argv) - 1 :]]
-    ways = {"bare own": "bare loop, TensorFlow's threads", "bare ours": "bare loop, ours"}
-    ways |= {"predict arrays": "prediction from decoded images", "predict files": "from files"}
+    """Print the figures and their ratios."""
+    backbone, count, shape, form, rounds = [*sys.argv[1:], *DEFAULTS[len(sys.argv) - 1 :]]
+    width, height = map(int, shape.split("x"))
+    ways = LOOPS | PREDICTIONS
+    speeds: dict[str, list[Speed]] = {way: [] for way in ways}
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        make(place, backbone, int(count), int(height))
-        fastest = dict.fromkeys(ways, (0.0, 0.0))
-        for _ in range(ROUNDS):
+        make(place, backbone, int(count), (width, height), form)
+        for _ in range(int(rounds)):
             for way in ways:
-                wall, processor = measured(way, place)
-                fastest[way] = max(fastest[way][0], wall), max(fastest[way][1], processor)
-    print(f"{backbone}, {count} JPEG files of {int(height) * 4 // 3}x{height} pixels")
-    print(f"{'images a second':35} {'of time':>10} {'of processor time':>20}")
+                speeds[way].append(measured(way, place))
+    print(f"{backbone}, {count} {form} files of {shape} pixels, {rounds} rounds")
+    print(f"{'images a second, best round':60} {'of time':>10} {'of processor time':>20}")
+    best = {way: tuple(map(max, zip(*found, strict=True))) for way, found in speeds.items()}
     for way, about in ways.items():
-        print(f"{about:35} {fastest[way][0]:10.1f} {fastest[way][1]:20.1f}")
-    for mine in ("predict arrays", "predict files"):
-        for loop in ("bare own", "bare ours"):
-            pairs = zip(fastest[mine], fastest[loop], strict=True)
-            wall, processor = (above / below for above, below in pairs)
-            print(f"{mine} / {loop:20} {wall:12.2f} {processor:20.2f}")
+        print(f"{about:60} {best[way][0]:10.1f} {best[way][1]:20.1f}")
+    for mine in PREDICTIONS:
+        for loop in LOOPS:
+            pairs = zip(speeds[mine], speeds[loop], strict=True)
+            wall = statistics.median(above[0] / below[0] for above, below in pairs)
+            processor = best[mine][1] / best[loop][1]
+            print(f"{mine + ' / ' + loop:60} {wall:10.2f} {processor:20.2f}")
 
 
 if __name__ == "__main__":
@@ -168,6 +194,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--way"]:
         way, *rest = sys.argv[2].split()
         place = Path(sys.argv[3])
-        print(json.dumps(bare(place, rest[0]) if way == "bare" else predict(place, rest[0])))
+        print(json.dumps(predict(place, *rest) if way == "predict" else bare(place, way, *rest)))
     else:
         main()

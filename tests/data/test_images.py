@@ -110,6 +110,38 @@ def test_exif_orientation_is_applied(orientation):
     assert decoded.shape == ((WIDTH, HEIGHT, 3) if orientation >= 5 else (HEIGHT, WIDTH, 3))
 
 
+def the_long_way(content):
+    """Decode with each step of Pillow's, whether the picture needs it or not."""
+    with Image.open(BytesIO(content)) as stored:
+        upright = ImageOps.exif_transpose(stored)
+    clear = upright.convert("RGBA")
+    white = Image.new("RGBA", clear.size, (255, 255, 255, 255))
+    laid = Image.alpha_composite(white, clear) if upright.has_transparency_data else upright
+    return np.array(laid.convert("RGB"), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "MPO"])
+def test_leaving_steps_out_changes_no_pixel(image_format, mode):
+    """Content hashes, splits and cached features depend on it."""
+    n_decoded = 0
+    for height, width in ((1, 1), (5, 7), (64, 48)):
+        draw = np.random.default_rng(0).integers(0, 256, (height, width, 4), np.uint8)
+        for orientation in (None, 1, 6, 9):
+            exif = Image.Exif()
+            if orientation is not None:
+                exif[0x0112] = orientation
+            try:
+                content = encoded(Image.fromarray(draw).convert(mode), image_format, exif=exif)
+            except (OSError, ValueError):  # a format that can't hold this mode
+                continue
+            n_decoded += 1
+            decoded = images.decode(content)
+            assert np.array_equal(decoded, the_long_way(content))
+            assert decoded.flags.c_contiguous
+    assert n_decoded in (0, 12)
+
+
 def test_broken_exif_does_not_cost_the_picture():
     content = encoded(Image.fromarray(noise(16)), "JPEG", exif=b"Exif\0\0MM\0*\0\0\xff\xff")
     assert images.decode(content).shape == (16, 16, 3)

@@ -18,7 +18,7 @@ from automl_cv.engine import backbone as backbones
 from automl_cv.engine import bundle, images
 from automl_cv.engine.fitting import logits_of, probabilities
 from automl_cv.engine.head import HeadInput, linear
-from automl_cv.engine.prediction import Predictor
+from automl_cv.engine.prediction import Predicted, Predictor
 from automl_cv.errors import UserError
 from automl_cv.features.weightfile import hash_of
 from automl_cv.models import folder
@@ -212,8 +212,15 @@ class TestClassifier:
             classifier.predict(given)
 
     def test_ties_go_to_the_first_class_as_in_predict(self, classifier):
-        ranked = classifier._ranked("x", np.array([0.25, 0.5, 0.25], np.float32), 3)
-        assert ranked.labels == ("dog", "cat", "mouse")
+        rows = np.array([[0.25, 0.5, 0.25], [0.5, 0.5, 0.0]], np.float32)
+
+        class Tied:
+            def predict(self, sources):
+                yield Predicted(tuple(None if path.stem else "" for path in sources), rows)
+
+        ranked = list(Classifier(classifier._saved, Tied()).rank(["x", "", "z"], 2))
+        assert [one.labels for one in ranked] == [("dog", "cat"), (), ("cat", "dog")]
+        assert [one.error for one in ranked] == [None, "", None]
 
     def test_it_is_public(self):
         import automl_cv

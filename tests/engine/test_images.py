@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from automl_cv.data.images import content_hash, decode
@@ -47,6 +49,40 @@ def test_an_image_is_resized_the_same_in_any_company(files):
     together = images.resize_all(pixels, 12)
     for image, resized in zip(pixels, together, strict=True):
         np.testing.assert_array_equal(images.resize(image, 12), resized)
+
+
+@pytest.mark.parametrize("size", [1, 12, 32])
+def test_resizing_is_tensorflows_to_the_bit(size):
+    """Cached features depend on it."""
+    draw = np.random.default_rng(0)
+    shapes = [
+        (1, 1),
+        (1, 9),
+        (31, 33),
+        (32, 32),
+        (240, 320),
+        (17, 500),
+        *draw.integers(1, 90, (9, 2)),
+    ]
+    pixels = [draw.integers(0, 256, (*shape, 3), np.uint8) for shape in shapes]
+    for image, resized in zip(pixels, images.resize_all(pixels, size), strict=True):
+        expected = tf.image.resize(image, (size, size), "bilinear", antialias=True)
+        np.testing.assert_array_equal(resized, expected)
+
+
+def test_few_images_are_held_in_their_own_size(monkeypatch):
+    monkeypatch.setattr(images, "AT_ONCE", 2 * 20 * 20 * 3)
+    held: list[weakref.ref] = []
+
+    def many():
+        for number in range(9):
+            pixels = np.full((20, 20, 3), number, np.uint8)
+            held.append(weakref.ref(pixels))
+            assert sum(one() is not None for one in held) <= 3
+            yield pixels
+
+    resized = images.resize_all(many(), 2)
+    np.testing.assert_allclose(resized[:, 0, 0, 0], range(9), rtol=1e-6)
 
 
 def test_an_image_of_the_right_size_stays_as_it_is(files):
