@@ -37,7 +37,8 @@ def fit(
         bool,
         typer.Option(
             "--calibrate",
-            help="Divide the logits by a temperature fitted on the validation images. Trains twice.",
+            help="Divide the logits by a temperature fitted on the validation images; trains "
+            "twice.",
         ),
     ] = False,
     data: Annotated[
