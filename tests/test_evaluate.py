@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,6 @@ from sklearn import metrics
 from automl_cv import studyfile
 from automl_cv.data import dataset
 from automl_cv.models import folder, looks
-from tests.conftest import CONSOLE_SCRIPT, environment
 
 FILES = {
     *("confusion.csv", "confusion.png", "metrics.json", "predictions.csv"),
@@ -26,29 +24,14 @@ FILES = {
 }
 
 
-@pytest.fixture(scope="module")
-def fitted(tmp_path_factory, cache_dir) -> Path:
-    """Search and fit once; return the folder of the classifier."""
-    made = tmp_path_factory.mktemp("fitted")
-    for words in (
-        ["search", "quickstart", "--stage", "coarse", "--trials", "1", "--quiet"],
-        ["fit", "quickstart", "--out", "model", "--calibrate", "--quiet"],
-    ):
-        command = [str(CONSOLE_SCRIPT), *words]
-        subprocess.run(
-            command, cwd=made, env=environment(cache_dir), check=True, capture_output=True
-        )
-    return made / "model"
-
-
 @pytest.fixture
-def model(fitted, tmp_path) -> Path:
+def model(calibrated, tmp_path) -> Path:
     """Return a copy of the classifier at which nobody has looked."""
-    return Path(shutil.copytree(fitted, tmp_path / "model"))
+    return Path(shutil.copytree(calibrated, tmp_path / "model"))
 
 
 @pytest.fixture
-def digits(cache_dir, fitted, tmp_path) -> Path:
+def digits(cache_dir, tmp_path, calibrated) -> Path:
     """Return altered digits, so that none is one of the study's, of two classes."""
     for label in ("3", "5"):
         (tmp_path / "new" / label).mkdir(parents=True)
@@ -63,8 +46,8 @@ def shown(done) -> dict:
     return json.loads(done.stdout)
 
 
-def test_calibration_trained_the_search_s_own_trial_again(fitted):
-    manifest = folder.read(fitted).manifest
+def test_calibration_trained_the_search_s_own_trial_again(calibrated):
+    manifest = folder.read(calibrated).manifest
     found, searched = manifest.calibration, manifest.winner.validation
     assert found.images == manifest.data.split_sizes["validation"]
     assert found.accuracy == pytest.approx(searched.accuracy, abs=1e-6)
@@ -72,7 +55,7 @@ def test_calibration_trained_the_search_s_own_trial_again(fitted):
     assert found.after.log_loss < found.before.log_loss
 
 
-def test_two_looks_at_the_held_out_images(model, run):
+def test_two_looks_at_the_held_out_images(model, run, call):
     out = model.parent / "evaluation"
     first = run("evaluate", "model", "--out", "evaluation")
     assert first.stdout.startswith("model, digits: held-out test split, 359 images of 10 classes")
@@ -104,7 +87,7 @@ def test_two_looks_at_the_held_out_images(model, run):
     assert worst["class"] == Path(worst["path"]).parent.name != worst["predicted"]
 
     folder.read(model)  # the record breaks no hash
-    second = run("evaluate", "model", "--data", "digits", "--format", "markdown")
+    second = call("evaluate", "model", "--data", "digits", "--format", "markdown")
     accuracy = facts["metrics"]["accuracy"]["value"]
     day = facts["look"]["first"]["time"][:10]
     wanted = f"look 2 by this folder's models at this test split; the first, on {day} "
@@ -116,9 +99,9 @@ def test_two_looks_at_the_held_out_images(model, run):
     assert {path.name for path in model.iterdir()} == {*folder.OWN, folder.EVALUATIONS}
 
 
-def test_other_images_damaged_files_and_absent_classes(model, digits, run):
+def test_other_images_damaged_files_and_absent_classes(model, digits, call):
     (digits / "5" / "bad.png").write_bytes(b"no picture")
-    done = run("evaluate", "model", "--data", "new", "--format", "json", "--quiet")
+    done = call("evaluate", "model", "--data", "new", "--format", "json", "--quiet")
     facts = shown(done)
     assert done.stderr == ""
     assert (facts["part"], facts["images"]) == ("all images", 24)
@@ -140,16 +123,16 @@ def test_other_images_damaged_files_and_absent_classes(model, digits, run):
     (digits / "5").rename(digits / "test" / "5")
     image = next((digits / "test" / "5").glob("0*.png"))
     image.rename(digits / "train" / "5" / image.name)
-    facts = shown(run("evaluate", "model", "--data", "new", "--format", "json"))
+    facts = shown(call("evaluate", "model", "--data", "new", "--format", "json"))
     assert (facts["part"], facts["images"]) == ("its own test split", 2 + 11)
 
 
-def test_one_image_that_was_trained_on(model, cache_dir, run, tmp_path):
+def test_one_image_that_was_trained_on(model, cache_dir, call, tmp_path):
     study = studyfile.parse(folder.read(model).manifest.study, "the study")
     images = dataset.load("digits", split=study.data.split, seed=study.seed, cache_dir=cache_dir)
     (tmp_path / "one" / "0").mkdir(parents=True)
     shutil.copy(images.rows("train")["path"][0], tmp_path / "one" / "0" / "a.png")
-    done = run("evaluate", "model", "--data", "one", "--quiet")
+    done = call("evaluate", "model", "--data", "one", "--quiet")
     assert done.stderr == ""
     warning, title, *_ = done.stdout.splitlines()
     assert warning.startswith("warning: 1 image of 1 is identical to one it was trained on")
@@ -166,7 +149,7 @@ def test_one_image_that_was_trained_on(model, cache_dir, run, tmp_path):
     assert re.search(r"^log loss +\d\.\d{4} +–$", done.stdout, re.MULTILINE)
 
 
-def test_what_cannot_be_evaluated_is_one_line_and_no_look(model, digits, run, tmp_path):
+def test_what_cannot_be_evaluated_is_one_line_and_no_look(model, digits, call, tmp_path):
     (digits / "3").rename(digits / "cat")
     before = sorted(tmp_path.rglob("*"))
     for arguments, message in (
@@ -177,29 +160,29 @@ def test_what_cannot_be_evaluated_is_one_line_and_no_look(model, digits, run, tm
         (["model", "--out", "absent/x"], "does not exist"),
         (["model", "--out", "model"], "the model's own folder"),
     ):
-        done = run("evaluate", *arguments, "--quiet", check=False)
+        done = call("evaluate", *arguments, "--quiet", check=False)
         assert done.returncode == 2, arguments
         assert message in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_changed_images_of_the_study_are_refused(model, run):
+def test_changed_images_of_the_study_are_refused(model, call):
     path = model / folder.MANIFEST
     facts = json.loads(path.read_text())
     facts["data"]["fingerprint"] = "0" * 32
     path.write_text(json.dumps(facts))
-    done = run("evaluate", "model", "--quiet", check=False)
+    done = call("evaluate", "model", "--quiet", check=False)
     assert done.returncode == 2
     assert "the images are not those that model was fitted on" in done.stderr
     assert looks.read(model) == ()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
-def test_a_folder_that_cannot_be_written_to_is_evaluated_still(model, run):
+def test_a_folder_that_cannot_be_written_to_is_evaluated_still(model, call):
     model.chmod(0o555)
     try:
-        done = run("evaluate", "model", "--quiet")
+        done = call("evaluate", "model", "--quiet")
     finally:
         model.chmod(0o755)
     assert "not recorded" in done.stderr

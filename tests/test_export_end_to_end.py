@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,33 +15,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from automl_cv import studyfile
 from automl_cv.catalog.exports import EXPORTS
 from automl_cv.data import dataset
-from automl_cv.library import load
-from automl_cv.models import folder as models
-from tests.conftest import CONSOLE_SCRIPT, environment
+from automl_cv.models import folder
+from tests.conftest import checked, run_script
 from tests.test_docs import ROOT, blocks
-
-STUDY = """
-extends = "quickstart"
-name = "small"
-[[stage]]
-name = "coarse"
-trials = 3
-epochs = 6
-[[stage]]
-name = "narrowed"
-trials = 1
-epochs = 4
-[[stage]]
-name = "finalists"
-retrain = { stages = ["coarse", "narrowed"], top = 2, repeats = 2 }
-[[stage]]
-name = "augmented"
-retrain = { stages = "finalists", top = 1, repeats = 2 }
-augmentation = { width_shift = 0.05, zoom = 0.1 }
-views = 2
-"""
 
 # A program that knows the export alone.
 PROGRAM = """
@@ -93,29 +74,14 @@ run = lambda batch: compiled({"pixels": batch})[0]
 SIZES = [(8, 8), (24, 17), (61, 90)]
 
 
-def run(folder: Path, cache_dir: Path, *words: object, check: bool = True):
-    done = subprocess.run(
-        [*map(str, words)],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env=environment(cache_dir),
-        timeout=300,
-        check=False,
-    )
-    assert not check or done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
-    return done
-
-
 @pytest.fixture(scope="module")
-def fitted(tmp_path_factory, cache_dir) -> Path:
-    """Search and fit; return the folder with `model/` and unseen pictures in `photos/`."""
-    made = tmp_path_factory.mktemp("fitted")
-    (made / "small.toml").write_text(STUDY)
-    run(made, cache_dir, CONSOLE_SCRIPT, "search", "./small.toml", "--quiet")
-    run(made, cache_dir, CONSOLE_SCRIPT, "fit", "small", "--out", "model", "--calibrate", "--quiet")
-    assert models.read(made / "model").manifest.calibration.temperature != 1, "it is in the graph"
-    study = load(str(made / "small.toml"))
+def made(tmp_path_factory, calibrated, cache_dir) -> Path:
+    """Return a folder with a classifier in `model/` and unseen pictures in `photos/`."""
+    made = tmp_path_factory.mktemp("exports")
+    shutil.copytree(calibrated, made / "model")
+    manifest = folder.read(calibrated).manifest
+    assert manifest.calibration.temperature != 1, "it is in the graph"
+    study = studyfile.parse(manifest.study, "the manifest")
     images = dataset.load("digits", split=study.data.split, seed=study.seed, cache_dir=cache_dir)
     (made / "photos").mkdir()
     for number, path in enumerate(images.rows("test")["path"][::9], start=1):
@@ -126,12 +92,27 @@ def fitted(tmp_path_factory, cache_dir) -> Path:
 
 
 @pytest.fixture(scope="module")
-def predicted(fitted, cache_dir) -> pd.DataFrame:
+def predicted(made, cache_dir) -> pd.DataFrame:
     """Return what `predict` says of the unseen pictures, in Keras."""
-    run(fitted, cache_dir, CONSOLE_SCRIPT, "predict", "model", "photos", "--out", "photos.csv")
-    table = pd.read_csv(fitted / "photos.csv", dtype={"label": str})
+    run_script(made, cache_dir, "predict", "model", "photos", "--out", "photos.csv")
+    table = pd.read_csv(made / "photos.csv", dtype={"label": str})
     assert len(table) == 40 and table["label"].nunique() == 10
     return table
+
+
+@pytest.fixture(scope="module")
+def exported(made, cache_dir):
+    """Return a function that exports the classifier once a form, and what the command said."""
+    return functools.cache(
+        lambda form: run_script(made, cache_dir, "export", "model", "--format", form).stderr
+    )
+
+
+def programmed(program: str, made: Path, *words: str) -> str:
+    """Run a program that must not find this package's sources; return what it printed."""
+    command = [sys.executable, "-P", "-c", program, *words]
+    done = subprocess.run(command, cwd=made, capture_output=True, text=True, timeout=300)
+    return checked(done).stdout
 
 
 def needs(form: str):
@@ -142,39 +123,39 @@ def needs(form: str):
 
 
 @pytest.mark.parametrize("form", [needs(name) for name in EXPORTS.names])
-def test_the_same_images_give_the_same_classes_in_every_runtime(form, fitted, predicted, cache_dir):
+def test_the_same_images_give_the_same_classes_in_every_runtime(form, made, predicted, exported):
     out = f"model-{form}"
-    done = run(fitted, cache_dir, CONSOLE_SCRIPT, "export", "model", "--format", form)
-    assert "largest difference" in done.stderr and "(tolerance 0.0001)" in done.stderr
-    facts = json.loads((fitted / out / "export.json").read_text())
+    said = exported(form)
+    assert "largest difference" in said and "(tolerance 0.0001)" in said
+    facts = json.loads((made / out / "export.json").read_text())
     assert facts["compared"]["sizes"] >= 3
     assert (facts["input"]["resize"] is None) == EXPORTS[form].takes_any_size
 
     program = PROGRAM.replace("RUNTIME", RUNTIMES[form])
-    lines = run(fitted, cache_dir, sys.executable, "-P", "-c", program, out, *predicted["path"])
-    shares = np.array([json.loads(line) for line in lines.stdout.splitlines()])
+    lines = programmed(program, made, out, *predicted["path"]).splitlines()
+    shares = np.array([json.loads(line) for line in lines])
     assert [facts["classes"][place] for place in shares.argmax(axis=1)] == list(predicted["label"])
     np.testing.assert_allclose(shares.max(axis=1), predicted["probability"], atol=1e-4)
 
 
 @pytest.mark.parametrize("form", [needs("onnx")])
-def test_the_program_in_the_documents_runs(form, fitted, predicted, cache_dir):
-    run(fitted, cache_dir, CONSOLE_SCRIPT, "export", "model", "--format", form)
+def test_the_program_in_the_documents_runs(form, made, predicted, exported):
+    exported(form)
     (program,) = [text for text in blocks(ROOT / "docs" / "models.md", "python") if "onnx" in text]
-    said = run(fitted, cache_dir, sys.executable, "-P", "-c", program).stdout.strip()
+    said = programmed(program, made).strip()
     first = predicted.set_index("path").loc["photos/1.png"]
     assert said == first["label"]
 
 
-def test_given_images_are_compared_on_and_none_is_a_mistake(fitted, predicted, cache_dir, tmp_path):
-    words = [CONSOLE_SCRIPT, "export", "model", "--format", "savedmodel", "--out", tmp_path / "out"]
+def test_given_images_are_compared_on_and_none_is_a_mistake(call, made, tmp_path):
+    words = ["export", "model", "--format", "savedmodel", "--out", tmp_path / "out"]
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "1.png").write_bytes(b"no picture")
-    done = run(fitted, cache_dir, *words, "--images", tmp_path / "bad", check=False)
+    done = call(*words, "--images", tmp_path / "bad", check=False, folder=made)
     assert done.returncode == 2
     assert "none of 1 files is an image" in done.stderr
     assert not (tmp_path / "out").exists()
-    done = run(fitted, cache_dir, *words, "--images", tmp_path / "bad", "--images", "photos")
+    done = call(*words, "--images", tmp_path / "bad", "--images", "photos", folder=made)
     assert "on 32 images of 3 sizes" in done.stderr
 
 
@@ -189,8 +170,8 @@ def test_given_images_are_compared_on_and_none_is_a_mistake(fitted, predicted, c
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_wrong_use_is_one_line(words, message, fitted, predicted, cache_dir):
-    done = run(fitted, cache_dir, CONSOLE_SCRIPT, "export", *words, check=False)
+def test_wrong_use_is_one_line(words, message, call, made, predicted):
+    done = call("export", *words, check=False, folder=made)
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

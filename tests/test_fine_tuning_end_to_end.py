@@ -35,7 +35,7 @@ epochs = 1
 name = "tuned"
 retrain = { stages = "coarse", repeats = 2 }
 fine_tune = { blocks = 1 }
-epochs = 6
+epochs = 4
 pruner = "none"
 [[stage]]
 name = "altered"
@@ -60,7 +60,9 @@ def study(tmp_path: Path) -> str:
     return "./tuning.toml"
 
 
-def test_killed_while_it_fine_tunes_it_ends_with_the_same_numbers(run, study, tmp_path, cache_dir):
+def test_killed_while_it_fine_tunes_it_ends_with_the_same_numbers(
+    run, call, study, tmp_path, cache_dir
+):
     run("search", study, "--storage", "sqlite:///whole.db", "--workers", "2")
     stages = ("finalists", "untouched", "tuned", "altered")
     whole = {stage: results(tmp_path / "whole.db", stage) for stage in stages}
@@ -73,7 +75,7 @@ def test_killed_while_it_fine_tunes_it_ends_with_the_same_numbers(run, study, tm
                 if len(seen) == KILLED_AT:
                     break
     assert len(list((cache_dir / "checkpoints").iterdir())) == 1
-    listed = json.loads(run("cache", "--format", "json").stdout)
+    listed = json.loads(call("cache", "--format", "json").stdout)
     assert "checkpoints" in {entry["kind"] for entry in listed["entries"]}
     with Search(tmp_path, cache_dir, study) as search:
         again = {}
@@ -98,7 +100,7 @@ def test_killed_while_it_fine_tunes_it_ends_with_the_same_numbers(run, study, tm
     assert list(untouched["val_accuracy"]) == list(finalists["val_accuracy"])
     assert list(untouched["val_loss"]) == pytest.approx(list(finalists["val_loss"]), rel=1e-3)
     assert seen[KILLED_AT]["loss"] < seen[1]["loss"]
-    pairs = json.loads(run("report", "tuning", "--compare", "--format", "json").stdout)
+    pairs = json.loads(call("report", "tuning", "--compare", "--format", "json").stdout)
     found = {(pair["stage"], pair["against_stage"]) for pair in pairs["comparisons"]}
     assert ("tuned", "finalists") in found
 

@@ -60,7 +60,7 @@ learning_rate = 0.005
 """
 
 
-def test_networks_from_scratch_and_fine_tuned_ones_are_fitted(run, tmp_path, cache_dir):
+def test_networks_from_scratch_and_fine_tuned_ones_are_fitted(run, call, tmp_path, cache_dir):
     (tmp_path / "kinds.toml").write_text(STUDY)
     run("search", "./kinds.toml", "--quiet")
     assert "in stage tuned" in run("fit", "kinds", "--calibrate", "--out", "tuned").stderr
@@ -76,17 +76,17 @@ def test_networks_from_scratch_and_fine_tuned_ones_are_fitted(run, tmp_path, cac
     files = [given.paths[row] for row in tested]
     named = [given.classes[given.labels[row]] for row in tested]
 
-    labels = predicted(run, "tuned", files)
+    labels = predicted(call, "tuned", files)
     assert np.mean(np.equal(labels, named)) > 0.8
     check_fine_tuned(tmp_path / "tuned")
 
-    labels = predicted(run, "scratch", files)
+    labels = predicted(call, "scratch", files)
     assert len(set(labels)) > 2
     order = messages.Prepare(given, study.backbone, cache_dir, study.seed, study.metric)
     check_from_scratch(tmp_path, study, order, tested, labels)
     run("maps", "scratch", files[0], "--out", "maps")
     assert list((tmp_path / "maps").rglob("*.png"))
-    assert "accuracy" in run("evaluate", "scratch").stdout
+    assert "accuracy" in call("evaluate", "scratch").stdout
 
 
 def kill_while_training(tmp_path: Path, cache_dir: Path, trial: str) -> None:
@@ -107,8 +107,8 @@ def kill_while_training(tmp_path: Path, cache_dir: Path, trial: str) -> None:
     assert list(checkpoints("fit-*/*-both/checkpoint.npz"))
 
 
-def predicted(run, model: str, files: list[str]) -> list[str]:
-    rows = run("predict", model, *files, "--format", "csv").stdout
+def predicted(call, model: str, files: list[str]) -> list[str]:
+    rows = call("predict", model, *files, "--format", "csv").stdout
     return [row["label"] for row in csv.DictReader(io.StringIO(rows))]
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,57 +21,13 @@ from automl_cv.data.images import content_hash, decode
 from automl_cv.features import FeatureCache, recipe
 from automl_cv.models import folder
 from automl_cv.studyfile import Backbone
-from tests.conftest import CONSOLE_SCRIPT, environment
-
-STUDY = """
-extends = "quickstart"
-name = "small"
-[[stage]]
-name = "coarse"
-trials = 3
-epochs = 6
-[[stage]]
-name = "narrowed"
-trials = 1
-epochs = 4
-[[stage]]
-name = "finalists"
-retrain = { stages = ["coarse", "narrowed"], top = 2, repeats = 2 }
-[[stage]]
-name = "augmented"
-retrain = { stages = "finalists", top = 1, repeats = 3 }
-augmentation = { width_shift = 0.05, zoom = 0.1 }
-views = 2
-"""
-
-
-@pytest.fixture(scope="module")
-def searched(tmp_path_factory, cache_dir) -> Path:
-    """Search once; return the folder of study and database."""
-    made = tmp_path_factory.mktemp("searched")
-    (made / "small.toml").write_text(STUDY)
-    command = [str(CONSOLE_SCRIPT), "search", "./small.toml", "--quiet"]
-    subprocess.run(command, cwd=made, env=environment(cache_dir), check=True, capture_output=True)
-    return made
+from tests.conftest import CONSOLE_SCRIPT, environment, run_script
 
 
 @pytest.fixture
-def run(searched, cache_dir, tmp_path):
-    """Return a function that runs a command beside the database."""
-
-    def run_script(*arguments: object, check: bool = True, **options):
-        return subprocess.run(
-            [str(CONSOLE_SCRIPT), *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            cwd=searched,
-            env=environment(cache_dir),
-            timeout=300,
-            check=check,
-            **options,
-        )
-
-    return run_script
+def run(searched, cache_dir):
+    """Return a function that runs the installed command beside the shared database."""
+    return partial(run_script, searched, cache_dir)
 
 
 @pytest.fixture
@@ -87,12 +45,10 @@ def digits(tmp_path) -> list[Path]:
 
 
 def test_predictions_on_files_are_those_of_the_head_on_cached_features(
-    run, tmp_path, digits, cache_dir
+    run, fitted, tmp_path, digits, cache_dir
 ):
-    out = tmp_path / "model"
-    fitted = run("fit", "./small.toml", "--out", out, "--trial", "augmented/0")
-    assert "as stage augmented trained it again" in fitted.stderr
-    assert fitted.stdout == ""
+    out = fitted.folder
+    assert "as stage augmented trained it again" in fitted.said
     assert sorted(path.name for path in out.iterdir()) == sorted(folder.OWN)
 
     rows = run("predict", out, digits[0].parent, "--top", "3", "--format", "csv").stdout
@@ -163,35 +119,24 @@ def test_what_the_folder_says_of_itself_and_its_command_repeats_it(run, tmp_path
 
 
 class TestPredict:
-    @pytest.fixture(scope="class", autouse=True)
-    @classmethod
-    def _fitted(cls, searched, cache_dir, tmp_path_factory):
-        cls.model = tmp_path_factory.mktemp("fitted") / "model"
-        subprocess.run(
-            [str(CONSOLE_SCRIPT), "fit", "small", "--out", str(cls.model), "--quiet"],
-            cwd=searched,
-            env=environment(cache_dir),
-            check=True,
-        )
-
-    def test_damaged_files_are_rows_and_the_rest_goes_on(self, run, digits, tmp_path):
+    def test_damaged_files_are_rows_and_the_rest_goes_on(self, call, fitted, digits, tmp_path):
         (tmp_path / "bad.png").write_bytes(digits[0].read_bytes()[:40])
         names = "\n".join(map(str, [digits[0], tmp_path / "bad.png", tmp_path / "no", digits[1]]))
-        done = run("predict", self.model, "-", "--format", "jsonl", input=names)
+        done = call("predict", fitted.folder, "-", "--format", "jsonl", given=names)
         rows = [json.loads(line) for line in done.stdout.splitlines()]
         assert ["predictions" in row for row in rows] == [True, False, False, True]
         assert rows[1]["error"].startswith(("truncated", "damaged"))
         assert "can't be read" in rows[2]["error"]
         assert done.stderr.strip() == "2 of 4 files could not be read"
 
-    def test_only_failures_are_a_failure(self, run, tmp_path):
+    def test_only_failures_are_a_failure(self, call, fitted, tmp_path):
         (tmp_path / "bad.png").write_bytes(b"")
-        done = run("predict", self.model, tmp_path / "bad.png", check=False)
+        done = call("predict", fitted.folder, tmp_path / "bad.png", check=False)
         assert done.returncode == 1
         assert "empty file" in done.stdout
 
-    def test_a_file_takes_its_form_from_its_name(self, run, digits, tmp_path):
-        run("predict", self.model, digits[0].parent / "*.png", "--out", tmp_path / "x.parquet")
+    def test_a_file_takes_its_form_from_its_name(self, call, fitted, digits, tmp_path):
+        call("predict", fitted.folder, digits[0].parent / "*.png", "--out", tmp_path / "x.parquet")
         table = pd.read_parquet(tmp_path / "x.parquet")
         assert len(table) == len(digits)
         assert table["probability"].between(0.1, 1).all()
@@ -207,9 +152,9 @@ class TestPredict:
         ],
         ids=lambda value: " ".join(value) if isinstance(value, list) else None,
     )
-    def test_wrong_use_is_one_line(self, arguments, message, run):
-        given = [self.model if word == "MODEL" else word for word in arguments]
-        done = run("predict", *given, check=False)
+    def test_wrong_use_is_one_line(self, arguments, message, call, fitted):
+        given = [fitted.folder if word == "MODEL" else word for word in arguments]
+        done = call("predict", *given, check=False)
         assert done.returncode == 2
         assert message in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1
@@ -225,14 +170,15 @@ class TestPredict:
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
 def test_what_cannot_be_fitted_is_one_line_and_leaves_nothing(
-    arguments, message, run, tmp_path, digits
+    arguments, message, call, searched, tmp_path, digits
 ):
     for path in digits:
         target = tmp_path / "data" / path.stem[-1] / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(path.read_bytes())
     given = [tmp_path / "data" if word == "DATA" else word for word in arguments]
-    done = run("fit", *given, "--out", tmp_path / "model", "--quiet", check=False)
+    out = tmp_path / "model"
+    done = call("fit", *given, "--out", out, "--quiet", check=False, folder=searched)
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -240,9 +186,8 @@ def test_what_cannot_be_fitted_is_one_line_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["kill", "ctrl-c"])
-def test_an_ended_fit_leaves_the_older_model_whole(how, run, searched, cache_dir, tmp_path):
-    out = tmp_path / "model"
-    run("fit", "small", "--out", out, "--trial", "coarse/0")
+def test_an_ended_fit_leaves_the_older_model_whole(how, fitted, searched, cache_dir, tmp_path):
+    out = Path(shutil.copytree(fitted.folder, tmp_path / "model"))
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     mark = f"test-{time.monotonic_ns()}"
     process = subprocess.Popen(

@@ -66,12 +66,12 @@ def scratch_epoch(search: Search) -> dict:
             return event["epoch"]
 
 
-def everything(run, *arguments: str) -> pd.DataFrame:
+def everything(call, *arguments: str) -> pd.DataFrame:
     stages = ("coarse", "scratch", "architectures")
-    return pd.concat([leaderboard(run, "--stage", name, *arguments)[EXACT] for name in stages])
+    return pd.concat([leaderboard(call, "--stage", name, *arguments)[EXACT] for name in stages])
 
 
-def test_a_killed_network_goes_on_from_its_last_epoch(study, run, tmp_path, cache_dir):
+def test_a_killed_network_goes_on_from_its_last_epoch(study, run, call, tmp_path, cache_dir):
     search = Search(tmp_path, cache_dir, study)
     before = [scratch_epoch(search), scratch_epoch(search)]
     search.process.send_signal(signal.SIGKILL)
@@ -85,21 +85,21 @@ def test_a_killed_network_goes_on_from_its_last_epoch(study, run, tmp_path, cach
     assert not list((cache_dir / "checkpoints").iterdir())
 
     run("search", study, "--workers", "2", "--storage", "sqlite:///undisturbed.db")
-    left, right = everything(run), everything(run, "--storage", "sqlite:///undisturbed.db")
+    left, right = everything(call), everything(call, "--storage", "sqlite:///undisturbed.db")
     assert len(left) == 5
     pd.testing.assert_frame_equal(left, right, check_exact=True)
 
-    check_parameters(run)
+    check_parameters(call)
 
 
-def check_parameters(run) -> None:
-    found = json.loads(run("report", "--stage", "scratch", "--format", "json").stdout)
+def check_parameters(call) -> None:
+    found = json.loads(call("report", "--stage", "scratch", "--format", "json").stdout)
     for trial in found["trials"]:
         assert trial["model"] == "ResNet18"
         # The head's width and dropout are not the network's.
         assert trial.get("width") is None
         assert trial.get("dropout") is None
         assert trial["epochs"] == 3
-    searched = json.loads(run("report", "--stage", "architectures", "--format", "json").stdout)
+    searched = json.loads(call("report", "--stage", "architectures", "--format", "json").stdout)
     assert {trial["width"] for trial in searched["trials"]} == {0.25}
     assert "network" not in searched["trials"][0]

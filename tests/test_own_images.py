@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 
 from automl_cv.store.database import open_storage
 from automl_cv.store.runs import claim, find_run, release
+from tests.conftest import run_script
 
 STUDY = """
 extends = "quickstart"
@@ -26,40 +28,57 @@ epochs = 5
 """
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """Write 3 classes with ready train/ and val/ folders, and things that go wrong."""
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """Write 3 classes with ready train/ and val/ folders, and things that go wrong.
+
+    Returns:
+        The folder of `photos/` and of the study, which stays as it is.
+    """
+    made = tmp_path_factory.mktemp("own")
     generator = np.random.default_rng(0)
     colours = {"cat": (200, 80, 60), "dog [big]": (60, 90, 210), "owl": (70, 180, 70)}
     for split, count in (("train", 12), ("val", 6)):
         for label, colour in colours.items():
-            folder = tmp_path / "photos" / split / label
+            folder = made / "photos" / split / label
             folder.mkdir(parents=True)
             for number in range(count):
                 pixels = np.array(colour) + generator.normal(0, 45, (30, 40, 3))
                 image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
                 image.save(folder / f"{number}.png")
-    root = tmp_path / "photos"
+    root = made / "photos"
     first = (root / "train" / "cat" / "0.png").read_bytes()
     (root / "val" / "cat" / "copy.png").write_bytes(first)
     (root / "train" / "owl" / "cut.png").write_bytes(first[:200])
     (root / "train" / "owl" / "notes.txt").write_text("two owls were asleep")
     (root / "train" / ".DS_Store").write_bytes(b"litter")
-    (tmp_path / "mine.toml").write_text(STUDY)
-    return root
+    (made / "mine.toml").write_text(STUDY)
+    return made
 
 
-def test_from_folder_to_report(photos, run):
-    done = run("search", "./mine.toml", "--stage", "coarse")
+@pytest.fixture(scope="module")
+def searched(made, cache_dir) -> CompletedProcess[str]:
+    """Search the photos once; return what the search wrote."""
+    return run_script(made, cache_dir, "search", "./mine.toml", "--stage", "coarse")
+
+
+@pytest.fixture
+def photos(made, tmp_path) -> Path:
+    """Return copies of the photos, beside the study."""
+    shutil.copy(made / "mine.toml", tmp_path)
+    return Path(shutil.copytree(made / "photos", tmp_path / "photos"))
+
+
+def test_from_folder_to_report(searched, made, call):
     warning = "1 validation image of 19 is identical to one in train"
-    assert warning in done.stderr
+    assert warning in searched.stderr
     near = "1 validation image of 19 is nearly identical to one in train"
-    assert near not in done.stderr and done.stdout.count(near) == 1
-    shown = run("report").stdout
+    assert near not in searched.stderr and searched.stdout.count(near) == 1
+    shown = call("report", folder=made).stdout
     lines = shown.splitlines()
     assert warning in lines[0]
     assert "skipped 2 files: truncated after 200 bytes (1), not an image (1)" in shown
-    stored = json.loads(run("report", "--format", "json").stdout)
+    stored = json.loads(call("report", "--format", "json", folder=made).stdout)
     assert stored["facts"]["class_names"] == ["cat", "dog [big]", "owl"]
     assert stored["facts"]["split_sizes"] == {"train": 36, "validation": 19, "test": 0}
     assert [found["path"] for found in stored["facts"]["ledger"]["skipped"]] == [
@@ -69,15 +88,15 @@ def test_from_folder_to_report(photos, run):
     assert stored["trials"][0]["val_accuracy"] >= 0.8, "colours tell these classes apart"
 
 
-def test_what_is_refused_before_anything_is_extracted(photos, run, tmp_path):
-    done = run("search", "./mine.toml", "--strict", check=False)
+def test_what_is_refused_before_anything_is_extracted(photos, call, tmp_path):
+    done = call("search", "./mine.toml", "--strict", check=False)
     assert done.returncode == 2
     assert "train/owl/cut.png (truncated after 200 bytes)" in done.stderr
 
     for label in ("dog [big]", "owl"):
         shutil.rmtree(photos / "val" / label)
     (tmp_path / "mine.toml").write_text(f'metric = "auroc"\n{STUDY}')
-    done = run("search", "./mine.toml", check=False)
+    done = call("search", "./mine.toml", check=False)
     assert done.returncode == 2
     assert done.stderr == (
         "error: metric: 'auroc' can't be measured: photos has no validation images of "
@@ -85,15 +104,17 @@ def test_what_is_refused_before_anything_is_extracted(photos, run, tmp_path):
     )
 
 
-def test_a_run_is_its_study_and_images_wherever_they_lie(photos, run, tmp_path):
+def test_a_run_is_its_study_and_images_wherever_they_lie(
+    photos, searched, made, run, call, tmp_path
+):
     search = ("search", "./mine.toml", "--stage", "coarse", "--trials", "1")
     moved = tmp_path / "moved"
-    run(*search)
+    shutil.copy(made / "automl-cv.db", tmp_path)
     shutil.copytree(photos, moved)
-    again = run(*search, "--data", f"{moved}/")
+    again = call(*search, "--data", f"{moved}/")
     assert "more: automl-cv report mine\n" in again.stderr
-    stored = json.loads(run("report", "--format", "json").stdout)
-    assert (stored["facts"]["data_source"], len(stored["trials"])) == (f"{moved}/", 1)
+    stored = json.loads(call("report", "--format", "json").stdout)
+    assert (stored["facts"]["data_source"], len(stored["trials"])) == (f"{moved}/", 3)
 
     storage = open_storage(f"sqlite:///{tmp_path}/automl-cv.db", create=False)
     assert claim(storage, "mine", "coarse", find_run(storage).facts[0])
@@ -106,7 +127,7 @@ def test_a_run_is_its_study_and_images_wherever_they_lie(photos, run, tmp_path):
 
     lost = moved / "train" / "cat" / "1.png"
     lost.rename(tmp_path / "aside.png")
-    refused = run(*search, "--data", "moved", check=False)
+    refused = call(*search, "--data", "moved", check=False)
     assert refused.returncode == 2
     assert "the images are not those" in refused.stderr
     assert "55 images then, 54 now" in refused.stderr
@@ -116,7 +137,7 @@ def test_a_run_is_its_study_and_images_wherever_they_lie(photos, run, tmp_path):
     assert "other images than mine@1: begins mine@2\n" in other.stderr
     assert "more: automl-cv report mine@2\n" in other.stderr
     (tmp_path / "aside.png").rename(lost)
-    first = run(*search, "--data", "moved")
+    first = call(*search, "--data", "moved")
     assert "more: automl-cv report mine@1\n" in first.stderr
     assert "mine@2" not in first.stdout
 

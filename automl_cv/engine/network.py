@@ -30,16 +30,16 @@ from automl_cv.engine.runtime import versions
 from automl_cv.engine.scores import scored
 from automl_cv.engine.training import (
     OnEpoch,
+    Training,
     TrainingResult,
     TrainingTask,
+    Weights,
     class_weights_of,
     epoch_order,
     loss_of,
     new_optimizer,
-    optimizer_config,
-    schedule_of,
 )
-from automl_cv.history import Epoch, History, StopReason
+from automl_cv.history import Epoch
 
 VALIDATION_BATCH_SIZE = 64
 BATCHES_AHEAD = 2
@@ -117,9 +117,7 @@ class NetworkTrainer:
 
         Args:
             task: what to train.
-            on_epoch: is told each epoch and decides whether to stop. Where training goes on
-                from a checkpoint it is told the earlier epochs first, in order; only its
-                answer to the last of them counts, as it was answered to the others before.
+            on_epoch: see `Training.run`.
             checkpoint: the trial's own folder. A checkpoint in it of the same task, data, replay
                 and versions of packages is gone on from; any other is removed. The folder stays
                 when training ends: whoever stores the result removes it. None for none.
@@ -128,43 +126,19 @@ class NetworkTrainer:
         Returns:
             The history; a loss that is no longer finite ends it as "diverged".
         """
-        started = time.perf_counter()
+        training = Training(task, self._data.training_images)
         keras.utils.set_random_seed(task.seed)
         class_weights = class_weights_of(task, self._data.training_labels, self._data.classes)
         steps = _Steps(self._build(task), task, self._shards, class_weights)
-        schedule = schedule_of(task, self._data.training_images)
-        fingerprint = self._fingerprint(task, replay)
-        kept = None if checkpoint is None else checkpoints.load(checkpoint, fingerprint)
-        epochs: list[Epoch] = []
-        weights: tuple[np.ndarray, ...] = ()
-        stop: StopReason | None = None
-        error = None
+        kept = keep = None
+        if checkpoint is not None:
+            fingerprint = self._fingerprint(task, replay)
+            kept = checkpoints.load(checkpoint, fingerprint)
+            keep = partial(_keep, checkpoint, fingerprint, steps)
         if kept is not None:
             steps.restore(kept.state)
-            epochs, weights = list(kept.epochs), kept.best
-            for epoch in epochs:
-                stop = on_epoch(epoch)
-        while stop is None and len(epochs) < (len(replay) or task.epochs):
-            done = replay[: len(epochs)] if replay else epochs
-            epoch = self._epoch(steps, task, len(epochs) + 1, schedule(done))
-            best = History(tuple(epochs)).best
-            epochs.append(epoch)
-            if not epoch.is_finite:
-                stop, error = "diverged", f"the loss is not finite in epoch {epoch.epoch}"
-                break
-            if replay or best is None or epoch.merit > best.merit:
-                weights = steps.weights()
-            if checkpoint is not None:
-                held = Checkpoint(tuple(epochs), steps.state(), weights)
-                checkpoints.save(checkpoint, fingerprint, held)
-            stop = on_epoch(epoch)
-        history = History(
-            epochs=tuple(epochs),
-            stop_reason=stop or "epochs",
-            error=error,
-            seconds=time.perf_counter() - started,
-        )
-        return TrainingResult(history, weights, optimizer_config(task))
+        run_epoch = partial(self._epoch, steps, task)
+        return training.run(run_epoch, steps.weights, on_epoch, replay, kept, keep)
 
     def _epoch(self, steps: _Steps, task: TrainingTask, number: int, rates: np.ndarray) -> Epoch:
         started = time.perf_counter()
@@ -334,6 +308,13 @@ class _Steps:
         if self._class_weights is None:
             return losses
         return weighted(losses, labels, self._class_weights)
+
+
+def _keep(
+    checkpoint: Path, fingerprint: str, steps: _Steps, epochs: Sequence[Epoch], best: Weights
+) -> None:
+    held = Checkpoint(tuple(epochs), steps.state(), best)
+    checkpoints.save(checkpoint, fingerprint, held)
 
 
 def _trace(step: Callable[..., tf.Tensor], given: list[Any]) -> Callable[..., tf.Tensor]:

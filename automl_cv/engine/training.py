@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import keras
@@ -17,6 +18,7 @@ from automl_cv.catalog.losses import LOSSES
 from automl_cv.catalog.metrics import ACCURACY
 from automl_cv.catalog.optimizers import OPTIMIZERS
 from automl_cv.catalog.schedules import SCHEDULES
+from automl_cv.engine.checkpoints import Checkpoint
 from automl_cv.engine.head import describe
 from automl_cv.engine.loop import Loop, kind_of
 from automl_cv.engine.losses import Loss, balanced_weights
@@ -111,6 +113,71 @@ class TrainingResult:
 OnEpoch = Callable[[Epoch], StopReason | None]
 """Is told each epoch; returns why training should stop, or None to go on."""
 
+Weights = tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True)
+class Training:
+    """One task's training, epoch by epoch, to where it ends.
+
+    Args:
+        task: what is trained.
+        images: how many train.
+        started: when, on a monotonic clock, in seconds; before its model is made.
+    """
+
+    task: TrainingTask
+    images: int
+    started: float = field(default_factory=time.perf_counter)
+
+    def run(
+        self,
+        train_epoch: Callable[[int, np.ndarray], Epoch],
+        weights: Callable[[], Weights],
+        on_epoch: OnEpoch,
+        replay: Sequence[Epoch] = (),
+        kept: Checkpoint | None = None,
+        keep: Callable[[Sequence[Epoch], Weights], None] | None = None,
+    ) -> TrainingResult:
+        """Train until `on_epoch` stops it, a loss is not finite, or the epochs are used up.
+
+        Args:
+            train_epoch: trains an epoch and validates; is given its number, from 1, and the
+                learning rate of each of its steps, float32.
+            weights: returns a copy of the model's weights.
+            on_epoch: see `HeadTrainer.train`; is told the epochs of `kept` first, in order. Only
+                its answer to the last of them counts, as it was answered to the others before.
+            replay: see `HeadTrainer.train`.
+            kept: where the training stood when it was killed.
+            keep: is given all epochs, and the weights at the best, after each.
+        """
+        schedule = schedule_of(self.task, self.images)
+        epochs, held = ([], ()) if kept is None else (list(kept.epochs), kept.best)
+        best = History(tuple(epochs)).best
+        stop: StopReason | None = None
+        error = None
+        for epoch in epochs:
+            stop = on_epoch(epoch)
+        while stop is None and len(epochs) < (len(replay) or self.task.epochs):
+            done = replay[: len(epochs)] if replay else epochs
+            epoch = train_epoch(len(epochs) + 1, schedule(done))
+            epochs.append(epoch)
+            if not epoch.is_finite:
+                stop, error = "diverged", f"the loss is not finite in epoch {epoch.epoch}"
+                break
+            if replay or best is None or epoch.merit > best.merit:
+                best, held = epoch, weights()
+            if keep is not None:
+                keep(epochs, held)
+            stop = on_epoch(epoch)
+        history = History(
+            epochs=tuple(epochs),
+            stop_reason=stop or "epochs",
+            error=error,
+            seconds=time.perf_counter() - self.started,
+        )
+        return TrainingResult(history, held, optimizer_config(self.task))
+
 
 class HeadTrainer:
     """Trains any number of heads on one set of features.
@@ -147,34 +214,10 @@ class HeadTrainer:
         Returns:
             The history; a loss that is no longer finite ends it as "diverged".
         """
-        started = time.perf_counter()
+        training = Training(task, len(self._data.train))
         has_shares = bool(task.mixing) or (views is not None and views.mixes)
         loop = self._loop(task, len(task.mixing.operations) if has_shares else None)
-        schedule = schedule_of(task, len(self._data.train))
-        epochs: list[Epoch] = []
-        best: Epoch | None = None
-        weights: tuple[np.ndarray, ...] = ()
-        stop: StopReason | None = None
-        error = None
-        for number in range(1, (len(replay) or task.epochs) + 1):
-            done = replay[: number - 1] if replay else epochs
-            epoch = self._epoch(loop, task, views, number, schedule(done))
-            epochs.append(epoch)
-            if not epoch.is_finite:
-                stop, error = "diverged", f"the loss is not finite in epoch {number}"
-                break
-            if replay or best is None or epoch.merit > best.merit:
-                best, weights = epoch, loop.weights()
-            stop = on_epoch(epoch)
-            if stop is not None:
-                break
-        history = History(
-            epochs=tuple(epochs),
-            stop_reason=stop or "epochs",
-            error=error,
-            seconds=time.perf_counter() - started,
-        )
-        return TrainingResult(history, weights, optimizer_config(task))
+        return training.run(partial(self._epoch, loop, task, views), loop.weights, on_epoch, replay)
 
     def _epoch(
         self, loop: Loop, task: TrainingTask, views: Views | None, number: int, rates: np.ndarray

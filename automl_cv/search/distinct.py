@@ -14,14 +14,13 @@ from itertools import islice
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from automl_cv.catalog.samplers import SAMPLERS
 from automl_cv.errors import AutomlError
 from automl_cv.search.drawers import SamplerDrawer
-from automl_cv.search.draws import derived_seed, random_sampler, sampler_of
+from automl_cv.search.draws import KnownSampler, derived_seed, random_sampler, sampler_of
 from automl_cv.space import FloatRange, Space, Value
 from automl_cv.stage import Stage
 
@@ -163,7 +162,7 @@ class DistinctSets:
         return found
 
 
-class DistinctSampler(BaseSampler):
+class DistinctSampler(KnownSampler):
     """Gives one Optuna trial the set that `DistinctSets` draws for it.
 
     It draws before the first parameter is asked for, so that a set which was tried leaves
@@ -183,25 +182,7 @@ class DistinctSampler(BaseSampler):
         """Draw the trial's set."""
         self.drawn = self._sets.draw(self._trial, study, trial)
 
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """Return no parameters: all of them are drawn already."""
-        return {}
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Return nothing, as `infer_relative_search_space` promises."""
-        return {}
-
-    def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
+    def value(self, name: str, distribution: BaseDistribution) -> Any:
         """Return the value that was drawn."""
         assert self.drawn is not None
-        return self.drawn.parameters[param_name]
+        return self.drawn.parameters[name]

@@ -104,7 +104,37 @@ def grouped_tpe(seed: int, **parameters: Any) -> TPESampler:
         return TPESampler(seed=seed, multivariate=True, group=True, **parameters)
 
 
-class QuasiRandomSampler(BaseSampler):
+class KnownSampler(BaseSampler):
+    """Draws no parameters together: whatever is asked for is known by then; `value` says what."""
+
+    def value(self, name: str, distribution: BaseDistribution) -> Any:
+        """Return the value of a parameter."""
+        raise NotImplementedError
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Return no parameters: none is drawn together with others."""
+        return {}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return nothing, as `infer_relative_search_space` promises."""
+        return {}
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Return the known value."""
+        return self.value(param_name, param_distribution)
+
+
+class QuasiRandomSampler(KnownSampler):
     """Draws trial n from the n-th point of a scrambled Sobol sequence (Owen 1998).
 
     Optuna's own QMCSampler counts its points in the storage and knows no conditional
@@ -124,27 +154,9 @@ class QuasiRandomSampler(BaseSampler):
             sequence.fast_forward(index)
         self._coordinates = dict(zip(names, sequence.random()[0], strict=True))
 
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """Return no parameters: each is drawn on its own, from its own coordinate."""
-        return {}
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Return nothing, as `infer_relative_search_space` promises."""
-        return {}
-
-    def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
+    def value(self, name: str, distribution: BaseDistribution) -> Any:
         """Return the value that stands at the parameter's coordinate."""
-        return value_at(float(self._coordinates[param_name]), param_distribution)
+        return value_at(float(self._coordinates[name]), distribution)
 
 
 def value_at(coordinate: float, distribution: BaseDistribution) -> Any:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ import pytest
 from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.engine import backbone as backbones
 from automl_cv.engine import runtime
-from automl_cv.engine.cutting import cut
+from automl_cv.engine.cutting import Cut, cut
 from automl_cv.errors import UserError
 from automl_cv.studyfile import Backbone
 
@@ -35,15 +38,6 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         found[name] = folder / f"{name}.weights.h5"
         network.save_weights(found[name])
     return found
-
-
-@pytest.fixture(scope="module")
-def whole(weights) -> dict[str, list[np.ndarray]]:
-    pixels = images()
-    return {
-        name: [block.numpy() for block in backbones.build(backbone(name, weights), SIZE)(pixels)]
-        for name in ("compact", "ResNet50", "ResNet50V2")
-    }
 
 
 def backbone(name: str, weights: dict[str, Path]) -> Backbone:
@@ -73,32 +67,53 @@ CUTS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "n_blocks", "shape", "n_frozen"), CUTS)
-def test_both_parts_together_compute_what_the_whole_does(
-    name, n_blocks, shape, n_frozen, weights, whole
-):
-    parts = cut(backbone(name, weights), SIZE, n_blocks)
-    assert (parts.shape, parts.n_frozen) == (shape, n_frozen)
-    maps = keras.tree.flatten(parts.frozen(images()))[0]
+class Whole(NamedTuple):
+    """What an uncut backbone makes of the images, by block, and the size of its network."""
+
+    vectors: list[np.ndarray]
+    parameters: int
+
+
+@pytest.fixture(scope="module")
+def whole(weights) -> Callable[[str], Whole]:
+    """Return a function that runs each uncut backbone once."""
+
+    @functools.cache
+    def run(name: str) -> Whole:
+        own = backbone(name, weights)
+        vectors = [block.numpy() for block in backbones.build(own, SIZE)(images())]
+        return Whole(vectors, backbones.load_blocks(own, SIZE)[0].count_params())
+
+    return run
+
+
+@pytest.fixture(scope="module", params=CUTS, ids=lambda own: f"{own[0]}-{own[1]}")
+def parts(request, weights) -> tuple[Cut, str, tuple[int, ...], int]:
+    """Cut a backbone once for all tests; return it with what is expected of it."""
+    name, n_blocks, shape, n_frozen = request.param
+    return cut(backbone(name, weights), SIZE, n_blocks), name, shape, n_frozen
+
+
+def test_both_parts_together_compute_what_the_whole_does(parts, whole):
+    made, name, shape, n_frozen = parts
+    assert (made.shape, made.n_frozen) == (shape, n_frozen)
+    maps = keras.tree.flatten(made.frozen(images()))[0]
     assert maps.shape == (2, np.prod(shape))
-    outputs = keras.tree.flatten(parts.trained(keras.ops.reshape(maps, (-1, *shape))))
-    for found, expected in zip(outputs, whole[name][n_frozen:], strict=True):
+    outputs = keras.tree.flatten(made.trained(keras.ops.reshape(maps, (-1, *shape))))
+    for found, expected in zip(outputs, whole(name).vectors[n_frozen:], strict=True):
         pooled = np.mean(found, axis=(1, 2))
         np.testing.assert_allclose(pooled, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "n_blocks", "shape", "n_frozen"), CUTS)
-def test_only_what_is_behind_the_cut_is_trained(name, n_blocks, shape, n_frozen, weights):
-    del shape, n_frozen
-    parts = cut(backbone(name, weights), SIZE, n_blocks)
-    assert parts.frozen.trainable_weights == []
-    kinds = {weight.name for weight in parts.trained.trainable_weights}
+def test_only_what_is_behind_the_cut_is_trained(parts, whole):
+    made, name, *_ = parts
+    assert made.frozen.trainable_weights == []
+    kinds = {weight.name for weight in made.trained.trainable_weights}
     assert {"kernel", "gamma", "beta"} <= kinds
     assert not any("moving" in kind for kind in kinds)
-    together = parts.frozen.count_params() + parts.trained.count_params()
-    network, _ = backbones.load_blocks(backbone(name, weights), SIZE)
+    together = made.frozen.count_params() + made.trained.count_params()
     # No layer is in both parts, none in neither.
-    assert together == network.count_params()
+    assert together == whole(name).parameters
 
 
 def test_more_blocks_than_there_are_is_told(weights):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,23 +79,41 @@ def pooled(network: keras.Model, images: np.ndarray, features: str) -> np.ndarra
     return blocks[-1] if features == "last" else np.concatenate(blocks, axis=1)
 
 
-def make(features: str, n_blocks: int, *, views: bool = False) -> Case:
+@functools.cache
+def whole() -> keras.Model:
+    return backbones.build(Backbone(), SIZE)
+
+
+@functools.cache
+def head_on(features: str) -> tuple[TrainingData, TrainingResult]:
+    """Return what a head learns from, and the trained head."""
     images, labels = pixels()
-    whole, parts = backbones.build(Backbone(), SIZE), cut(Backbone(), SIZE, n_blocks)
     train, validation = np.arange(TRAIN), np.arange(TRAIN, TRAIN + VALIDATION)
     data = TrainingData(
-        features=pooled(whole, images, features),
+        features=pooled(whole(), images, features),
         train=train,
         train_labels=labels[train].astype(np.int32),
         validation=validation,
         validation_labels=labels[validation].astype(np.int32),
         classes=10,
     )
+    return data, HeadTrainer(data).train(dataclasses.replace(TASK, epochs=20), go_on)
+
+
+@functools.cache
+def parts_of(n_blocks: int) -> Cut:
+    """Cut the backbone once a place: a tuner sets the trained part back for each trial."""
+    return cut(Backbone(), SIZE, n_blocks)
+
+
+def make(features: str, n_blocks: int, *, views: bool = False) -> Case:
+    images, _ = pixels()
+    parts, (data, head) = parts_of(n_blocks), head_on(features)
 
     def mapped(of: np.ndarray) -> np.ndarray:
         return keras.tree.flatten(parts.frozen(of))[0].numpy()
 
-    altered = alter(images[train]) if views else None
+    altered = alter(images[data.train]) if views else None
     return Case(
         parts=parts,
         maps=Maps(
@@ -104,8 +123,8 @@ def make(features: str, n_blocks: int, *, views: bool = False) -> Case:
             fingerprint=f"{features}, {n_blocks}, {views}",
         ),
         data=data,
-        views=None if altered is None else pooled(whole, altered, features),
-        head=HeadTrainer(data).train(dataclasses.replace(TASK, epochs=20), go_on),
+        views=None if altered is None else pooled(whole(), altered, features),
+        head=head,
         features=features,
     )
 

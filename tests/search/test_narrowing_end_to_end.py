@@ -33,8 +33,8 @@ def study(tmp_path: Path) -> str:
     return "./small.toml"
 
 
-def report(run) -> dict[str, Any]:
-    return json.loads(run("report", "--format", "json").stdout)
+def report(call) -> dict[str, Any]:
+    return json.loads(call("report", "--format", "json").stdout)
 
 
 def check_inside(found: dict[str, Any], count: int) -> dict[str, Any]:
@@ -49,9 +49,9 @@ def check_inside(found: dict[str, Any], count: int) -> dict[str, Any]:
     return stored
 
 
-def test_search_report_and_a_resume_after_more_trials(study, run):
+def test_search_report_and_a_resume_after_more_trials(study, run, call):
     done = run("search", study)
-    found = report(run)
+    found = report(call)
     stored = check_inside(found, 2)
     board = [trial for trial in found["trials"] if trial["stage"] == "coarse"]
     assert stored["trials"] == [trial["trial"] for trial in board[:2]]
@@ -59,42 +59,41 @@ def test_search_report_and_a_resume_after_more_trials(study, run):
     first, second = stored["trials"]
     assert f"stage narrowed: narrowed from trials {first} and {second} of coarse to" in done.stderr
 
-    shown = run("report").stdout
+    shown = call("report").stdout
     assert "narrowed stages" in shown
     for name, reason in stored["reasons"].items():
         assert name.replace("_", " ") in shown
         assert reason in shown
     assert f"stage narrowed: narrowed from trials {first} and {second} of coarse" in shown
-    assert "narrowed" not in run("report", "--stage", "coarse").stdout
+    assert "narrowed" not in call("report", "--stage", "coarse").stdout
 
-    run("search", study, "--stage", "coarse", "--trials", "14")
-    resumed = run("search", study, "--stage", "narrowed", "--trials", "4")
-    found = report(run)
-    again = check_inside(found, 4)
+    resumed = run("search", study, "--trials", "14")
+    found = report(call)
+    again = check_inside(found, 14)
     assert {**again, "best_now": None} == {**stored, "best_now": None}
     board = [trial for trial in found["trials"] if trial["stage"] == "coarse"]
     assert again["best_now"] == [trial["trial"] for trial in board[:2]]
     has_others = again["best_now"] != again["trials"]
     assert ("`search --new` narrows anew" in resumed.stderr) == has_others
-    assert ("`search --new` narrows anew" in run("report").stdout) == has_others
+    assert ("`search --new` narrows anew" in call("report").stdout) == has_others
 
 
-def test_a_stage_that_the_time_cut_is_not_narrowed_from(study, run):
+def test_a_stage_that_the_time_cut_is_not_narrowed_from(study, run, call):
     run("search", study, "--stage", "coarse", "--trials", "1")
-    done = run("search", study, "--trials", "5000", "--timeout", "9s")
+    done = run("search", study, "--trials", "5000", "--timeout", "6s")
     assert "stage narrowed: not begun (the time ended)" in done.stderr
-    assert "stage narrowed: not begun (the time ended)" in run("report").stdout
-    assert "narrowed" not in report(run)["facts"]["narrowed"]
+    assert "stage narrowed: not begun (the time ended)" in call("report").stdout
+    assert "narrowed" not in report(call)["facts"]["narrowed"]
 
 
-def test_a_stage_alone_needs_the_one_it_narrows(study, run):
-    done = run("search", study, "--stage", "narrowed", check=False)
+def test_a_stage_alone_needs_the_one_it_narrows(study, call):
+    done = call("search", study, "--stage", "narrowed", check=False)
     assert done.returncode == 2
     assert "search it first with --stage coarse" in done.stderr
 
 
-def test_studies_show_says_the_rule(study, run):
-    shown = run("studies", "show", study).stdout
+def test_studies_show_says_the_rule(study, call):
+    shown = call("studies", "show", study).stdout
     assert "narrowed from the best 2 trials of coarse" in shown
     table = shown.split("narrowed: 2 trials")[1]
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in table.splitlines()]

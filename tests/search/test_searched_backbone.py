@@ -28,7 +28,7 @@ retrain = { stages = "coarse", top = 2, repeats = 1 }
 """
 
 
-def test_each_trial_learns_from_the_features_it_drew(run, tmp_path):
+def test_each_trial_learns_from_the_features_it_drew(run, call, tmp_path):
     (tmp_path / "sizes.toml").write_text(STUDY)
     done = run("search", "./sizes.toml")
     for line in (
@@ -37,7 +37,7 @@ def test_each_trial_learns_from_the_features_it_drew(run, tmp_path):
         "features of compact, 32 pixels, last block: all cached, 192 numbers an image",
     ):
         assert done.stderr.count(line) == 1, done.stderr
-    trials = json.loads(run("report", "--format", "json").stdout)["trials"]
+    trials = json.loads(call("report", "--format", "json").stdout)["trials"]
     assert {trial["model"] for trial in trials} == {"compact"}
     assert "backbone" not in trials[0]
     coarse = {trial["trial"]: trial for trial in trials if trial["stage"] == "coarse"}
@@ -48,7 +48,7 @@ def test_each_trial_learns_from_the_features_it_drew(run, tmp_path):
         best["image_size"],
         best["features"],
     )
-    again = json.loads(run("report", "--stage", "finalists", "--format", "json").stdout)
+    again = json.loads(call("report", "--stage", "finalists", "--format", "json").stdout)
     for trial in again["trials"]:
         source = coarse[int(trial["source"].removeprefix("coarse/"))]
         # The same seed and the same features give the same figures.
@@ -60,6 +60,6 @@ def test_each_trial_learns_from_the_features_it_drew(run, tmp_path):
     )
     assert other.returncode == 0
     with_two = json.loads(
-        run("report", "--format", "json", "--storage", "sqlite:///two.db").stdout
+        call("report", "--format", "json", "--storage", "sqlite:///two.db").stdout
     )["trials"]
     assert [one["val_loss"] for one in with_two] == [one["val_loss"] for one in trials]
