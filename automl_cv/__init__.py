@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from automl_cv.classifier import Classifier
     from automl_cv.estimator import AutoClassifier
-    from automl_cv.store.importance import importance
-    from automl_cv.store.leaderboard import epochs, leaderboard, unfinished
-    from automl_cv.store.pairs import comparison
+    from automl_cv.results.importance import importance
+    from automl_cv.results.leaderboard import epochs, leaderboard, unfinished
+    from automl_cv.results.pairs import comparison
 
 __version__ = "0.1.0"
 
@@ -41,11 +41,11 @@ __all__ = [
 _PUBLIC = {
     "AutoClassifier": "automl_cv.estimator",
     "Classifier": "automl_cv.classifier",
-    "comparison": "automl_cv.store.pairs",
-    "epochs": "automl_cv.store.leaderboard",
-    "importance": "automl_cv.store.importance",
-    "leaderboard": "automl_cv.store.leaderboard",
-    "unfinished": "automl_cv.store.leaderboard",
+    "comparison": "automl_cv.results.pairs",
+    "epochs": "automl_cv.results.leaderboard",
+    "importance": "automl_cv.results.importance",
+    "leaderboard": "automl_cv.results.leaderboard",
+    "unfinished": "automl_cv.results.leaderboard",
 }
 
 

@@ -12,10 +12,10 @@ from PIL import Image
 
 from automl_cv.data.images import DamagedImage, from_pillow
 from automl_cv.errors import UserError
-from automl_cv.models import folder
-from automl_cv.models.folder import SavedClassifier
-from automl_cv.models.manifest import Manifest
-from automl_cv.models.prediction import Prediction
+from automl_cv.saved import folder
+from automl_cv.saved.facts import Manifest
+from automl_cv.saved.folder import SavedClassifier
+from automl_cv.saved.prediction import Prediction
 
 if TYPE_CHECKING:
     from automl_cv.engine.prediction import Predictor, Source
@@ -54,10 +54,10 @@ class Classifier:
         """
         saved = folder.read(Path(path).expanduser())
         # TensorFlow takes seconds to load: not before the folder is known to be good.
-        from automl_cv.engine import bundle
+        from automl_cv.engine import saved_network
         from automl_cv.engine.prediction import Predictor
 
-        return cls(saved, Predictor(bundle.load(saved)))
+        return cls(saved, Predictor(saved_network.load(saved)))
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -15,13 +15,13 @@ from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from automl_cv import library, studyfile
 from automl_cv.classifier import Classifier
 from automl_cv.data import given
-from automl_cv.data.ledger import counted
 from automl_cv.data.listing import as_label
-from automl_cv.models import folder as folders
-from automl_cv.studyfile import StudyFile
+from automl_cv.saved import folder as folders
+from automl_cv.study import library, studyfile
+from automl_cv.study.studyfile import StudyFile
+from automl_cv.words import counted
 
 DATABASE = "automl-cv.db"
 
@@ -168,9 +168,10 @@ class AutoClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _search_and_fit(self, study: StudyFile, own: Path, cache_dir: Path) -> dict[str, bytes]:
         """Run the search and the fit; return the files of the saved classifier."""
         # Optuna and pandas take a second, and predicting needs neither.
-        from automl_cv.cli.progress import progress
-        from automl_cv.cli.views import watching
-        from automl_cv.search import fitting, session
+        from automl_cv.fit import fitting
+        from automl_cv.screen.progress import progress
+        from automl_cv.screen.search_views import watching
+        from automl_cv.search import session
 
         storage = f"sqlite:///{own.absolute() / DATABASE}"
         todo = session.SearchOptions(

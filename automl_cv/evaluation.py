@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from automl_cv import scoring, studyfile
+from automl_cv import scoring
 from automl_cv.catalog.datasets import DATASETS
 from automl_cv.data import dataset
 from automl_cv.data.dataset import Dataset
 from automl_cv.data.inspection import Progress
-from automl_cv.data.ledger import Skipped, counted, listed
+from automl_cv.data.ledger import Skipped
 from automl_cv.errors import UserError
-from automl_cv.models import looks
-from automl_cv.models.evaluation import ALL, HELD_OUT, OWN_TEST, Evaluation
-from automl_cv.models.folder import NETWORK, TRAINED_ON, SavedClassifier
-from automl_cv.models.looks import Look
+from automl_cv.saved import looks
+from automl_cv.saved.evaluation import ALL, HELD_OUT, OWN_TEST, Evaluation
+from automl_cv.saved.folder import NETWORK, TRAINED_ON, SavedClassifier
+from automl_cv.saved.looks import Look
 from automl_cv.scoring import Labels, Probabilities
-from automl_cv.studyfile import StudyFile
+from automl_cv.study import studyfile
+from automl_cv.study.studyfile import StudyFile
+from automl_cv.words import counted, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,10 +103,10 @@ def load_predictor(saved: SavedClassifier) -> Predictor:
     Raises:
         UserError: it can't be loaded.
     """
-    from automl_cv.engine import bundle
+    from automl_cv.engine import saved_network
     from automl_cv.engine.prediction import Predictor
 
-    return Predictor(bundle.load(saved))
+    return Predictor(saved_network.load(saved))
 
 
 def evaluate(

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import typer
 
-from automl_cv import library, studyfile
 from automl_cv.catalog.augmentations import AUGMENTATIONS
 from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.catalog.datasets import DATASETS
@@ -22,6 +21,7 @@ from automl_cv.catalog.pruners import PRUNERS
 from automl_cv.catalog.samplers import SAMPLERS
 from automl_cv.catalog.schedules import SCHEDULES
 from automl_cv.cli.app import build
+from automl_cv.study import library, studyfile
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

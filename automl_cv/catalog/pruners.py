@@ -40,7 +40,7 @@ PRUNERS: Table[PrunerEntry] = Table(
         PrunerEntry(
             name="early_stopping",
             about="stops where the metric has not improved for `patience` epochs",
-            target="automl_cv.search.pruning:EarlyStoppingPruner",
+            target="automl_cv.drawing.pruning:EarlyStoppingPruner",
             stop_means="finish",
             parameters={"patience": Setting(10, lowest=0), "min_delta": Setting(0.0, lowest=0)},
         ),

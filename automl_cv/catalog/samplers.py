@@ -39,14 +39,14 @@ SAMPLERS: Table[SamplerEntry] = Table(
         SamplerEntry(
             name="qmc",
             about="quasi-random Sobol points: fills the space more evenly than random",
-            target="automl_cv.search.draws:QuasiRandomSampler",
+            target="automl_cv.drawing.samplers:QuasiRandomSampler",
             learns=False,
             is_sequence=True,
         ),
         SamplerEntry(
             name="tpe",
             about="tree-structured Parzen estimator; conditional parameters are grouped",
-            target="automl_cv.search.draws:grouped_tpe",
+            target="automl_cv.drawing.samplers:grouped_tpe",
             learns=True,
             parameters={
                 "n_startup_trials": Setting(10, lowest=0),

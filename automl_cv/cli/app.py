@@ -16,8 +16,8 @@ import typer
 
 from automl_cv import __version__
 from automl_cv.cli import commands
-from automl_cv.cli.console import complain
 from automl_cv.errors import AutomlError
+from automl_cv.screen.console import complain
 
 INTERRUPTED = 130
 

@@ -12,14 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from automl_cv import studyfile
 from automl_cv.catalog import datasets
 from automl_cv.data import inspection, listing, manifest, splitting
 from automl_cv.data.inspection import Inspected, Progress
-from automl_cv.data.ledger import Ledger, Skipped, counted, listed
+from automl_cv.data.ledger import Ledger, Skipped
 from automl_cv.data.listing import Candidate, Listing
 from automl_cv.data.splitting import SPLITS
 from automl_cv.errors import UserError, suggest
+from automl_cv.study import studyfile
+from automl_cv.words import counted, listed
 
 COLUMNS = ("path", "label", "split", "content_hash", "group")
 

@@ -22,7 +22,8 @@ import PIL
 from PIL import Image
 
 from automl_cv.data import images
-from automl_cv.data.ledger import Sizes, counted
+from automl_cv.data.ledger import Sizes
+from automl_cv.words import counted
 
 Progress = Callable[[int, int], None]
 

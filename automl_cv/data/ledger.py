@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from automl_cv.words import counted
 
 
 @dataclass(frozen=True)
@@ -83,17 +85,3 @@ class Ledger:
             entries = counted(self.passed_over, "hidden entry", "hidden entries")
             parts.append(f"{entries} passed over")
         return ", ".join(parts)
-
-
-def counted(number: int, singular: str, plural: str | None = None) -> str:
-    """Return "1 image" or "1,797 images"."""
-    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
-
-
-SHOWN = 3  # names a message gives
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return "a, b, c and 4 more"."""
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more:,} more" if more > 0 else "")

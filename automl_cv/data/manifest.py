@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from automl_cv.data.ledger import counted, listed
 from automl_cv.data.listing import SPLIT_NAMES, Candidate, Listing, as_label
 from automl_cv.errors import UserError, suggest
+from automl_cv.words import counted, listed
 
 ENDINGS = (".csv", ".parquet")
 REQUIRED = ("path", "label")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from automl_cv.data.ledger import counted
 from automl_cv.data.splitting import SPLITS
+from automl_cv.words import counted
 
 # Measured with the features of the embedded backbone `compact`. Distinct pictures: no digit of 720
 # comes nearer than 0.85 to one of 1,077 others, no Fashion-MNIST test image of 1,200 nearer than
@@ -30,7 +30,7 @@ BLOCK = 2048  # rows compared at a time: a block of similarities takes 16 MiB
 
 
 @dataclass(frozen=True)
-class Pair:
+class Twin:
     """Two images of different splits.
 
     Args:
@@ -58,7 +58,7 @@ class Overlap:
 
     counts: Mapping[tuple[str, str], int]
     sizes: Mapping[str, int]
-    examples: Mapping[tuple[str, str], tuple[Pair, ...]]
+    examples: Mapping[tuple[str, str], tuple[Twin, ...]]
     threshold: float | None = None
 
     def warnings(self, paths: Sequence[str]) -> list[str]:
@@ -89,11 +89,11 @@ def identical(content_hashes: Sequence[str], splits: Sequence[str]) -> Overlap:
     first: dict[str, dict[str, int]] = {name: {} for name in SPLITS}
     for row, (content, split) in enumerate(zip(content_hashes, splits, strict=True)):
         first[split].setdefault(content, row)
-    found: dict[tuple[str, str], list[Pair]] = {}
+    found: dict[tuple[str, str], list[Twin]] = {}
     for row, (content, split) in enumerate(zip(content_hashes, splits, strict=True)):
         for earlier in SPLITS[: SPLITS.index(split)]:
             if content in first[earlier]:
-                pair = Pair(row, first[earlier][content], 1.0)
+                pair = Twin(row, first[earlier][content], 1.0)
                 found.setdefault((split, earlier), []).append(pair)
     return _summarise(found, splits, None)
 
@@ -119,18 +119,18 @@ def near_duplicates(
     names = np.asarray(splits)
     train = np.flatnonzero(names == "train")
     directions = _Directions.fit(features, train)
-    found: dict[tuple[str, str], list[Pair]] = {}
+    found: dict[tuple[str, str], list[Twin]] = {}
     for split in SPLITS[1:]:
         rows = np.flatnonzero(names == split)
         similarity, twin = _nearest(directions, rows, train)
         for place in np.flatnonzero(similarity >= threshold):
-            pair = Pair(int(rows[place]), int(twin[place]), float(similarity[place]))
+            pair = Twin(int(rows[place]), int(twin[place]), float(similarity[place]))
             found.setdefault((split, "train"), []).append(pair)
     return _summarise(found, names.tolist(), threshold)
 
 
 def _summarise(
-    found: Mapping[tuple[str, str], Sequence[Pair]],
+    found: Mapping[tuple[str, str], Sequence[Twin]],
     splits: Sequence[str],
     threshold: float | None,
 ) -> Overlap:

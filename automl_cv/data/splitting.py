@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from automl_cv.data.ledger import counted
 from automl_cv.errors import UserError
+from automl_cv.words import counted
 
 SPLITS = ("train", "validation", "test")
 

@@ -17,7 +17,7 @@ from automl_cv.catalog.backbones import BACKBONES, BackboneEntry, Preprocessing
 from automl_cv.errors import UserError
 from automl_cv.features import weightfile
 from automl_cv.features.cache import Matrix
-from automl_cv.studyfile import Backbone
+from automl_cv.study.studyfile import Backbone
 
 # Means of ImageNet's training images in blue, green and red, of "caffe" preprocessing
 # (keras/src/applications/imagenet_utils.py).

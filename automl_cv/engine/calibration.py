@@ -13,9 +13,9 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from automl_cv import scoring
-from automl_cv.data.ledger import counted
-from automl_cv.engine.fitting import probabilities
-from automl_cv.models.manifest import Calibration, CalibrationFigures
+from automl_cv.engine.refitting import probabilities
+from automl_cv.saved.facts import Calibration, CalibrationFigures
+from automl_cv.words import counted
 
 LOWEST, HIGHEST = 0.05, 20.0
 """Between which a temperature is looked for."""

@@ -16,9 +16,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from automl_cv.engine import images, recording
+from automl_cv.engine import images, layer_outputs
+from automl_cv.engine.layer_outputs import Step
 from automl_cv.engine.maps import Network, choose, names_of
-from automl_cv.engine.recording import Step
 from automl_cv.errors import UserError, suggest
 from automl_cv.pictures.maps import ClassMap, Values
 
@@ -89,7 +89,7 @@ def class_maps(
     with tf.GradientTape() as tape:
         # Frozen weights are not watched, so that nothing would be without this.
         tape.watch(resized)
-        outputs, steps = recording.run(network.model, resized)
+        outputs, steps = layer_outputs.run(network.model, resized)
         scores = scores_of(outputs, steps)
         if scores is None:
             if class_name is not None:
@@ -109,7 +109,7 @@ def class_maps(
     ends_in_logits = scores.logits is outputs
 
     def probability(masked: tf.Tensor) -> Values:
-        # Not `recording.run`, which would hold what every layer gives for all of them.
+        # Not `layer_outputs.run`, which would hold what every layer gives for all of them.
         given = network.model(masked, training=False)
         return (tf.nn.softmax(given) if ends_in_logits else given)[:, number].numpy()
 

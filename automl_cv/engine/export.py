@@ -18,12 +18,12 @@ from keras import layers
 from PIL import Image
 
 from automl_cv.catalog.exports import ExportEntry
-from automl_cv.engine import bundle, images, runtime
+from automl_cv.engine import images, runtime, saved_network
 from automl_cv.engine.export_runtimes import Run
 from automl_cv.errors import AutomlError
-from automl_cv.models import folder
-from automl_cv.models.export import EXPORT, Compared, Export, Input, Resize
-from automl_cv.models.folder import SavedClassifier
+from automl_cv.saved import folder
+from automl_cv.saved.export import EXPORT, Compared, Export, Input, Resize
+from automl_cv.saved.folder import SavedClassifier
 
 TOLERANCE = 1e-4  # between two probabilities; as `fit` allows between its head and its file
 
@@ -47,7 +47,7 @@ def export(
         AutomlError: Keras can't write it, its runtime can't run it, or the probabilities differ
             by more than TOLERANCE, or another class is the most probable. `out` is as it was.
     """
-    model = bundle.load(saved)
+    model = saved_network.load(saved)
     with folder.replacing(out) as temporary:
         path = temporary / entry.files[0]
         try:
@@ -78,7 +78,7 @@ def write(model: keras.Model, entry: ExportEntry, path: Path) -> Input:
     """Write the graph alone.
 
     Args:
-        model: as `bundle.load` returns it.
+        model: as `saved_network.load` returns it.
         entry: the form.
         path: of the first of its files.
 
@@ -89,7 +89,7 @@ def write(model: keras.Model, entry: ExportEntry, path: Path) -> Input:
     if entry.takes_any_size:
         graph, given = model, Input(shape=(None, None, None, 3), dtype="uint8")
     else:
-        behind = bundle.from_resized(model)
+        behind = saved_network.from_resized(model)
         _, height, width, channels = behind.input_shape
         pixels = keras.Input((height, width, channels), dtype="float32", name="pixels")
         graph = keras.Model(pixels, behind(pixels, training=False), name="classifier")
@@ -110,7 +110,7 @@ def compare(
     """Compare an exported graph with Keras, picture by picture and in batches.
 
     Args:
-        model: as `bundle.load` returns it.
+        model: as `saved_network.load` returns it.
         run: the graph in its runtime.
         given: what the graph takes.
         pictures: uint8, shape (height, width, 3).

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from automl_cv.engine import augment, images, mixing
 from automl_cv.engine import backbone as backbones
-from automl_cv.engine.cutting import cut
+from automl_cv.engine.backbone_parts import cut
 from automl_cv.features import FeatureCache, Recipe, view_name, view_names
 from automl_cv.features.cache import Matrix
-from automl_cv.studyfile import Backbone
+from automl_cv.study.studyfile import Backbone
 
 # ResNet50 at 224 px on two cores: a process of 1.6 to 2.0 GB; of 2.5 to 2.8 with batches of 32,
 # which were no faster.

@@ -13,13 +13,13 @@ import tensorflow as tf
 from keras import layers
 
 from automl_cv.engine import backbone as backbones
-from automl_cv.engine import bundle, images, recording
-from automl_cv.engine.recording import Step
+from automl_cv.engine import images, layer_outputs, saved_network
+from automl_cv.engine.layer_outputs import Step
 from automl_cv.errors import UserError
 from automl_cv.features import weightfile
-from automl_cv.models.folder import SavedClassifier
 from automl_cv.pictures.maps import FeatureMaps
-from automl_cv.studyfile import Backbone
+from automl_cv.saved.folder import SavedClassifier
+from automl_cv.study.studyfile import Backbone
 
 CONVOLUTIONS = (
     layers.Conv2D,
@@ -68,9 +68,9 @@ def of_folder(saved: SavedClassifier) -> Network:
     """Return a classifier that `fit` saved.
 
     Raises:
-        UserError: see `bundle.load`.
+        UserError: see `saved_network.load`.
     """
-    model = bundle.from_resized(bundle.load(saved))
+    model = saved_network.from_resized(saved_network.load(saved))
     return Network(str(saved.folder), model, model.input_shape[1], saved.classes)
 
 
@@ -94,8 +94,8 @@ def of_file(path: Path, image_size: int | None) -> Network:
             f"{path}: can't be loaded: {first}; expected a model of Keras's own layers, saved by "
             "`model.save`"
         ) from None
-    if bundle.RESIZED in [layer.name for layer in model.layers]:
-        model = bundle.from_resized(model)
+    if saved_network.RESIZED in [layer.name for layer in model.layers]:
+        model = saved_network.from_resized(model)
     return Network(str(path), model, _image_size(path, model, image_size))
 
 
@@ -132,7 +132,7 @@ def feature_maps(
     Raises:
         UserError: there is no such layer, several have the name, or it gives no feature maps.
     """
-    _, steps = recording.run(network.model, tf.constant(network.resized(pixels)[None]))
+    _, steps = layer_outputs.run(network.model, tf.constant(network.resized(pixels)[None]))
     short = names_of(steps)
     return [
         FeatureMaps(short[step.path], step.output.numpy()[0].astype("f4"))
@@ -187,7 +187,7 @@ def spread(steps: Sequence[Step]) -> list[Step]:
 def names_of(steps: Sequence[Step]) -> dict[str, str]:
     """Return by path the name that people see: no longer than tells the layers apart."""
     paths = [step.path for step in steps]
-    return dict(zip(paths, recording.short_names(paths), strict=True))
+    return dict(zip(paths, layer_outputs.short_names(paths), strict=True))
 
 
 def _find(network: Network, steps: Sequence[Step], name: str) -> Step:

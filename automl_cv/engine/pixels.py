@@ -17,7 +17,7 @@ import tensorflow as tf
 from automl_cv.catalog.augmentations import Augmentation
 from automl_cv.engine import augment, images, mixing
 from automl_cv.engine.extract import Progress
-from automl_cv.features import Views, view_name
+from automl_cv.features import ViewRecipe, view_name
 from automl_cv.features.pixels import PixelCache, Pixels
 
 DECODING_BATCH = 16  # images a thread decodes and resizes at once
@@ -113,7 +113,7 @@ class Pictures:
             return (pixels,), labels
         names = [view_name(self.content_hashes[row], epoch) for row in rows]
         shares = np.eye(self.classes, dtype=np.float32)[labels]
-        altered, shares = alter(pixels, shares, Views(self.augmentation, seed), names)
+        altered, shares = alter(pixels, shares, ViewRecipe(self.augmentation, seed), names)
         mixes = self.augmentation.of_level("batch", "features")
         return (altered,), shares if mixes else labels
 
@@ -129,7 +129,7 @@ class Pictures:
     @functools.cached_property
     def fingerprint(self) -> str:
         """Tells these images, splits, labels and alterations from all others: a hash."""
-        views = Views(self.augmentation, 0).as_data()  # the seed is the trial's
+        views = ViewRecipe(self.augmentation, 0).as_data()  # the seed is the trial's
         text = json.dumps([self.pixels.shape, self.classes, views, *self.content_hashes])
         digest = hashlib.blake2b(text.encode(), digest_size=16)
         for numbers in (self.labels, self.train, self.validation):
@@ -138,7 +138,7 @@ class Pictures:
 
 
 def alter(
-    pixels: Pixels, shares: np.ndarray, views: Views, names: Sequence[str]
+    pixels: Pixels, shares: np.ndarray, views: ViewRecipe, names: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Alter a batch: each image for itself, then mixed with its neighbour.
 

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from automl_cv.data.images import DamagedImage, decode
-from automl_cv.engine import bundle, images
+from automl_cv.engine import images, saved_network
 from automl_cv.engine.backbone import compile_calls
 from automl_cv.features.cache import Matrix
 
@@ -45,13 +45,13 @@ class Predictor:
     """Decodes, resizes and classifies images, each step some batches ahead of the next.
 
     Args:
-        model: `bundle.load` of a saved classifier.
+        model: `saved_network.load` of a saved classifier.
         batch_size: images that pass the network at once; smaller batches are filled up. None
             takes what suits the network's image size.
     """
 
     def __init__(self, model: keras.Model, batch_size: int | None = None) -> None:
-        network = bundle.from_resized(model)
+        network = saved_network.from_resized(model)
         self._size = int(network.input_shape[1])
         self._batch_size = batch_size or suited_batch_size(self._size)
         self._call = compile_calls(network, self._batch_size)

@@ -16,7 +16,7 @@ from automl_cv.engine.extract import BATCH_SIZE, Network, online_features
 from automl_cv.engine.runtime import as_tensor
 from automl_cv.features import recipe
 from automl_cv.features.cache import Matrix
-from automl_cv.studyfile import Backbone
+from automl_cv.study.studyfile import Backbone
 
 # Batches that measure a backbone's speed, the first of which compiles it and is not timed.
 MEASURED_BATCHES = 9

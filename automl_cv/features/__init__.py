@@ -1,14 +1,14 @@
 """Features of images: what determines them, and the cache that keeps them. NumPy only."""
 
 from automl_cv.features.cache import CacheEntry, FeatureCache, Features
-from automl_cv.features.recipes import Recipe, Views, recipe, view_name, view_names
+from automl_cv.features.recipes import Recipe, ViewRecipe, recipe, view_name, view_names
 
 __all__ = [
     "CacheEntry",
     "FeatureCache",
     "Features",
     "Recipe",
-    "Views",
+    "ViewRecipe",
     "recipe",
     "view_name",
     "view_names",

@@ -11,7 +11,7 @@ from typing import Any
 from automl_cv.catalog.augmentations import Augmentation, augmentation
 from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.features import weightfile
-from automl_cv.studyfile import Backbone
+from automl_cv.study.studyfile import Backbone
 
 # Part of every key: raise it when the layout changes, or the way images are decoded,
 # resized or pooled, so that older features are no longer found.
@@ -23,7 +23,7 @@ MAP_BEFORE = "none, before the last blocks: "
 
 
 @dataclass(frozen=True)
-class Views:
+class ViewRecipe:
     """How images are altered, any number of times each: view 0, 1, 2, …
 
     Args:
@@ -71,7 +71,7 @@ class Recipe:
     preprocessing: str
     image_size: int
     pooling: str = "average"
-    view: Views | None = None
+    view: ViewRecipe | None = None
     precision: str = "float32"
 
     @property
@@ -103,7 +103,7 @@ class Recipe:
         """
         view = data["view"]
         if view is not None:
-            view = Views(augmentation(view["augmentation"]), view["seed"])
+            view = ViewRecipe(augmentation(view["augmentation"]), view["seed"])
         return cls(**{**data, "view": view})
 
 
@@ -138,7 +138,7 @@ def recipe(backbone: Backbone, augmentation: Augmentation | None = None, seed: i
         UserError: a file that it names does not exist, or its keys contradict each other.
     """
     altering = augmentation.of_level("image", "batch") if augmentation else None
-    view = Views(altering, seed) if altering else None
+    view = ViewRecipe(altering, seed) if altering else None
     if weightfile.is_saved_model(backbone):
         path = weightfile.path_of(backbone)
         return Recipe(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.errors import UserError
-from automl_cv.studyfile import Backbone
+from automl_cv.study.studyfile import Backbone
 
 KEY = "backbone.weights"
 """Where a study names a file of weights."""

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from automl_cv.data.images import decode
-from automl_cv.models.evaluation import Evaluation
 from automl_cv.pictures.canvas import (
     BLACK,
     GREY,
@@ -25,6 +24,7 @@ from automl_cv.pictures.canvas import (
     Sheet,
 )
 from automl_cv.pictures.colours import Pixels, Scale
+from automl_cv.saved.evaluation import Evaluation
 from automl_cv.scoring import Bin
 
 # ColorBrewer's "Blues" (Apache-2.0), from white.

@@ -12,10 +12,11 @@ import pandas as pd
 from automl_cv.catalog.metrics import ACCURACY, MetricEntry
 from automl_cv.registry import Table
 from automl_cv.report.columns import Column, accuracy, ends, signed
-from automl_cv.report.document import Report, grid_of, printable, title_of
-from automl_cv.store.comparison import Pair
-from automl_cv.store.leaderboard import RunTrials
-from automl_cv.store.pairs import pairs_frame, pairs_of
+from automl_cv.report.document import Report, grid_of, title_of
+from automl_cv.results.comparison import Pair
+from automl_cv.results.leaderboard import RunTrials
+from automl_cv.results.pairs import pairs_frame, pairs_of
+from automl_cv.words import printable
 
 NOTHING = (
     "nothing to compare: it takes a stage that trains two trials again (retrain = { stages = …, "

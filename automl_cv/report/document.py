@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from automl_cv.data.ledger import counted
 from automl_cv.report.columns import Column
-from automl_cv.store.leaderboard import RunTrials
+from automl_cv.results.leaderboard import RunTrials
 from automl_cv.store.records import StudyFacts
+from automl_cv.words import counted, printable
 
 
 @dataclass(frozen=True)
@@ -124,12 +124,6 @@ def grid_of(
             shown.append(column)
             texts.append([printable(column.cell(value)) for value in plain])
     return Grid(tuple(shown), tuple(zip(*texts, strict=True)), faint)
-
-
-def printable(line: str) -> str:
-    """Return a text as one line without anything that a terminal would obey."""
-    words = " ".join(line.split())
-    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in words)
 
 
 def plain_values(frame: pd.DataFrame, name: str) -> list[Any]:

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from automl_cv.catalog.metrics import ACCURACY, METRICS
-from automl_cv.data.ledger import counted
-from automl_cv.models.evaluation import ALL, Evaluation
-from automl_cv.models.looks import Look
 from automl_cv.report.columns import MISSING, Column
-from automl_cv.report.document import Document, Grid, Section, free_text, printable
+from automl_cv.report.document import Document, Grid, Section, free_text
 from automl_cv.report.layout import lay_out
 from automl_cv.report.markdown import as_markdown
+from automl_cv.saved.evaluation import ALL, Evaluation
+from automl_cv.saved.looks import Look
 from automl_cv.scoring import BINS, CONFIDENCE, Measured
+from automl_cv.words import counted, printable
 
 WRONG_LISTED = 10  # of the most confidently wrong images, in the tables
 MATRIX_WIDTH = 100  # characters; a wider confusion matrix gives way to its largest entries

@@ -6,14 +6,14 @@ import math
 from collections.abc import Callable, Sequence
 
 from automl_cv.catalog.metrics import MetricEntry
-from automl_cv.data.ledger import counted
 from automl_cv.report import columns
+from automl_cv.results.comparison import Comparison, Pair, Retrained, compare
+from automl_cv.results.leaderboard import RunTrials
+from automl_cv.results.repeats import Interval, in_own_units
+from automl_cv.results.winning_stage import choice_text, choose_stage
 from automl_cv.scoring import overconfidence
-from automl_cv.store.comparison import Comparison, Pair, Retrained, compare
-from automl_cv.store.leaderboard import RunTrials
 from automl_cv.store.records import StudyFacts
-from automl_cv.store.repeats import Interval, in_own_units
-from automl_cv.store.winner import choice_text, choose_stage
+from automl_cv.words import counted
 
 
 def finalist_lines(read: RunTrials, *, whole: bool = True) -> list[str]:

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 import pandas as pd
 
 from automl_cv.catalog.samplers import SAMPLERS
-from automl_cv.data.ledger import counted
 from automl_cv.registry import Table
 from automl_cv.report.columns import Column, ends
-from automl_cv.report.document import Report, grid_of, printable, title_of
-from automl_cv.store.evaluators import DEPTH, TREES, TREES_A_RESAMPLE
-from automl_cv.store.importance import Importance, importance_frame, importances
-from automl_cv.store.leaderboard import RunTrials
+from automl_cv.report.document import Report, grid_of, title_of
+from automl_cv.results.evaluators import DEPTH, TREES, TREES_A_RESAMPLE
+from automl_cv.results.importance import Importance, importance_frame, importances
+from automl_cv.results.leaderboard import RunTrials
+from automl_cv.words import counted, printable
 
 LABELS = {"fanova": "fANOVA", "ped_anova": "PED-ANOVA"}
 HERE = "automl_cv.report.importance"

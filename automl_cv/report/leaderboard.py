@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 
 from automl_cv.catalog.metrics import ACCURACY, MetricEntry
-from automl_cv.data.ledger import counted, listed
 from automl_cv.errors import UserError, suggest
 from automl_cv.report.columns import COLUMNS, MISSING, TIE, Column, accuracy, of_parameter, text
 from automl_cv.report.document import (
@@ -20,14 +19,14 @@ from automl_cv.report.document import (
     free_text,
     grid_of,
     plain_values,
-    printable,
     title_of,
 )
 from automl_cv.report.finalists import finalist_lines
-from automl_cv.space import condition_text
-from automl_cv.store.intervals import differs
-from automl_cv.store.leaderboard import RunTrials, ranked_frame, unranked_frame
-from automl_cv.store.records import Narrowed, StudyFacts, TrialRecord, trials_text
+from automl_cv.results.intervals import differs
+from automl_cv.results.leaderboard import RunTrials, ranked_frame, unranked_frame
+from automl_cv.store.records import Narrowed, StudyFacts, TrialRecord
+from automl_cv.study.space import condition_text
+from automl_cv.words import counted, listed, printable, trials_text
 
 REFERENCE = "reference"
 

@@ -9,9 +9,9 @@ from itertools import islice
 from typing import IO, Any
 
 from automl_cv.errors import UserError
-from automl_cv.models.prediction import Prediction
 from automl_cv.registry import Table
 from automl_cv.report.formats import Format
+from automl_cv.saved.prediction import Prediction
 
 PARQUET_ROWS = 10_000  # of a row group, the most that is held in memory
 

@@ -7,9 +7,9 @@ import time
 from collections.abc import Mapping, Sequence
 
 from automl_cv.history import History
-from automl_cv.stage import Stage
 from automl_cv.store.course import Course
-from automl_cv.studyfile import StudyFile
+from automl_cv.study.stage import Stage
+from automl_cv.study.studyfile import StudyFile
 
 # Of ten measured trials, the second slowest counts: early stopping makes most of them shorter
 # than the finalists, which are the ones that went on improving.

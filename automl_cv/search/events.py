@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from automl_cv.history import Epoch, History
-from automl_cv.search.messages import Extracting as Extracting
-from automl_cv.search.messages import SpaceNeeded as SpaceNeeded
-from automl_cv.search.messages import Surveyed as Surveyed
-from automl_cv.space import Value
+from automl_cv.orders.messages import Extracting as Extracting
+from automl_cv.orders.messages import SpaceNeeded as SpaceNeeded
+from automl_cv.orders.messages import Surveyed as Surveyed
+from automl_cv.study.space import Value
 
 
 @dataclass(frozen=True)

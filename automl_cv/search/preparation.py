@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
-
-from automl_cv.data.dataset import Dataset
-from automl_cv.parameters import BACKBONE_PARAMETERS, PIXEL_AUGMENTATIONS
+from automl_cv.drawing.stage_memory import StageMemory
+from automl_cv.orders.crew import Crew
+from automl_cv.orders.messages import PrepareFeatures, PreparePixels, views_order
 from automl_cv.search import events
-from automl_cv.search.memory import StageMemory
-from automl_cv.search.messages import Images, PrepareFeatures, PreparePixels, views_order
-from automl_cv.search.workers import Crew
-from automl_cv.stage import ONLINE, Stage
-from automl_cv.studyfile import StudyFile, drawn_backbone
+from automl_cv.study.parameters import BACKBONE_PARAMETERS, PIXEL_AUGMENTATIONS
+from automl_cv.study.stage import ONLINE, Stage
+from automl_cv.study.studyfile import StudyFile, drawn_backbone
 
 
 def prepare_stage(
@@ -101,16 +98,3 @@ def _n_training(stage: Stage, split_sizes: Mapping[str, int]) -> int:
     if folds is None:
         return split_sizes["train"]
     return (split_sizes["train"] + split_sizes["validation"]) * (folds - 1) // folds
-
-
-def images_of(images: Dataset) -> Images:
-    """Return what a worker needs to know of the images."""
-    table = images.images
-    return Images(
-        paths=tuple(table["path"]),
-        content_hashes=tuple(table["content_hash"]),
-        labels=np.searchsorted(np.asarray(images.classes), table["label"]).astype(np.int32),
-        splits=table["split"].to_numpy(dtype=str),
-        groups=tuple(table["group"].astype(object).where(table["group"].notna(), None)),
-        classes=images.classes,
-    )

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from optuna.storages import RDBStorage
 
-from automl_cv import studyfile
 from automl_cv.catalog.datasets import DATASETS
 from automl_cv.errors import UserError
 from automl_cv.search.spaces import check_sources
-from automl_cv.stage import Stage
 from automl_cv.store.records import StudyFacts
 from automl_cv.store.runs import StudyRun, claim, next_run, runs
-from automl_cv.studyfile import StudyFile
+from automl_cv.study import studyfile
+from automl_cv.study.stage import Stage
+from automl_cv.study.studyfile import StudyFile
 
 
 def expected_run(

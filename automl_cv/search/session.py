@@ -16,21 +16,22 @@ from automl_cv import __version__
 from automl_cv.catalog.metrics import METRICS
 from automl_cv.data import dataset, overlap
 from automl_cv.data.dataset import Dataset
-from automl_cv.data.ledger import listed
+from automl_cv.drawing.samplers import check_sampler
 from automl_cv.errors import AutomlError, UserError
-from automl_cv.search import events, messages
+from automl_cv.orders import messages
+from automl_cv.orders.crew import Crew, raise_failure
+from automl_cv.orders.images import images_of
+from automl_cv.search import events
 from automl_cv.search.budget import Budget
-from automl_cv.search.draws import check_sampler
-from automl_cv.search.preparation import images_of
+from automl_cv.search.completeness import is_settled, tell_settled
 from automl_cv.search.run_choice import expected_run, take_run
-from automl_cv.search.sequence import StageSequence
-from automl_cv.search.settled import is_settled, tell_settled
-from automl_cv.search.workers import Crew, raise_failure
+from automl_cv.search.stages import StageSequence
 from automl_cv.store.database import open_storage
 from automl_cv.store.records import StudyFacts
 from automl_cv.store.runs import StudyRun, claim, release, runs, shown_name
 from automl_cv.store.trials import StageTrials
-from automl_cv.studyfile import StudyFile
+from automl_cv.study.studyfile import StudyFile
+from automl_cv.words import listed
 
 
 @dataclass(frozen=True)

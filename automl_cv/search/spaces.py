@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from optuna.storages import RDBStorage
 
+from automl_cv.drawing.distinct import n_sets
+from automl_cv.drawing.narrowing import narrow
 from automl_cv.errors import AutomlError, UserError
 from automl_cv.search import events
-from automl_cv.search.distinct import n_sets
-from automl_cv.search.narrowing import narrow
-from automl_cv.stage import Stage
 from automl_cv.store.records import Narrowed
 from automl_cv.store.runs import StudyRun
 from automl_cv.store.trials import StageTrials
-from automl_cv.studyfile import StudyFile
+from automl_cv.study.stage import Stage
+from automl_cv.study.studyfile import StudyFile
 
 
 def check_sources(stages: Sequence[Stage], earlier: StudyRun | None) -> None:

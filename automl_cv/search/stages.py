@@ -1,301 +1,142 @@
-"""Stages of a study in order: draws, hands out, stores and settles their trials."""
+"""The stages of a study, one after the other: begun or gone on with, or left for another time."""
 
 from __future__ import annotations
 
-import math
-import shutil
-import time
-from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
-from automl_cv.catalog.metrics import MetricEntry
-from automl_cv.errors import SearchBroken
-from automl_cv.history import Epoch, History
+from optuna.storages import RDBStorage
+
+from automl_cv.drawing.retraining import memory_of
+from automl_cv.orders.checkpoint_paths import checkpoint_path
+from automl_cv.orders.crew import Crew
 from automl_cv.search import events
-from automl_cv.search.budget import Budget
-from automl_cv.search.memory import Drawn, StageMemory
-from automl_cv.search.messages import Answer, Failed, Train, Trained, Verdict
-from automl_cv.search.workers import TRIALS_OF_A_LONG_ONE, Crew, Worker
-from automl_cv.stage import Stage
+from automl_cv.search.budget import Budget, must_wait
+from automl_cv.search.completeness import wanted_slots
+from automl_cv.search.preparation import prepare_stage
+from automl_cv.search.spaces import announcement, narrowed_space
+from automl_cv.search.stage_run import StageRun
 from automl_cv.store.course import Course
-from automl_cv.store.records import TrialRecord
+from automl_cv.store.database import address_of
+from automl_cv.store.records import StudyFacts
 from automl_cv.store.trials import StageTrials
-
-# So many trials that break one after the other are no accident (KerasTuner's number).
-BROKEN_IN_A_ROW = 3
-
-# Longer trials are written while they run, about so often, so that a kill loses no epoch.
-SECONDS_BETWEEN_WRITES = 1.0
-
-# Where the time ends, a worker that ends an epoch so soon gives its trial up by itself. Others
-# are replaced, and the next stage's first trials wait for TensorFlow, about 3 seconds.
-SECONDS_TO_GIVE_UP = 2.0
+from automl_cv.study.space import Choice, Constant
+from automl_cv.study.stage import Stage
+from automl_cv.study.studyfile import StudyFile
 
 
 @dataclass
-class _Running:
-    """A trial that a worker trains now."""
-
-    drawn: Drawn
-    started: float
-    epochs: list[Epoch]
-    written: float | None = None
-
-
-class StageRun:
-    """Searches one stage until it has all its trials.
+class StageSequence:
+    """Runs stages of one run, and keeps count of what is missing.
 
     Args:
-        stage: what to search.
-        memory: draws the stage's trials and decides when they stop.
-        trials: the stage's part of the storage.
+        study: holds all stages.
+        storage: the database.
+        name: name of the run.
+        begun: stages that an earlier search began.
+        facts: what new stages store of the study.
         crew: the workers.
+        budget: says when a stage has to end.
         listen: is told everything that happens.
-        budget: says when the stage has to end.
-        checkpoint: gives the folder of a trial's checkpoint.
+        cache_dir: where features and checkpoints are kept.
+        opened: the part of the storage of each stage that was run.
+        courses: how far each stage came.
+        shortfalls: what is missing, by stage.
     """
 
-    def __init__(
-        self,
-        stage: Stage,
-        memory: StageMemory,
-        trials: StageTrials,
-        crew: Crew,
-        listen: events.Listener,
-        budget: Budget,
-        checkpoint: Callable[[int], Path],
-    ) -> None:
-        self._stage = stage
-        self._memory = memory
-        self._trials = trials
-        self._crew = crew
-        self._listen = listen
-        self._budget = budget
-        self._checkpoint = checkpoint
-        self._running: dict[Worker, _Running] = {}
-        self._broken = 0
+    study: StudyFile
+    storage: RDBStorage
+    name: str
+    begun: Collection[str]
+    facts: StudyFacts
+    crew: Crew
+    budget: Budget
+    listen: events.Listener
+    cache_dir: Path
+    opened: list[StageTrials] = field(default_factory=list)
+    courses: dict[str, Course] = field(default_factory=dict)
+    shortfalls: dict[str, str] = field(default_factory=dict)
 
-    def run(self) -> tuple[Course, int]:
-        """Run every trial that is missing; return how far the stage came, and trials finished.
+    def run(self, declared: Stage) -> None:
+        """Run a stage as far as the time reaches.
 
         Raises:
             SearchBroken: three trials in a row broke.
+            AutomlError: there is nothing to narrow from or to train again.
         """
-        started = time.monotonic()
-        self._trials.settle()
-        finished = {record.trial: record for record in self._trials.records() if record.is_done}
-        for number in sorted(finished):
-            record = finished[number]
-            self._memory.restore(
-                number, record.parameters, record.history, record.system_attributes
-            )
-            self._budget.measure(self._stage, record.history)
-        slots = self._memory.slots
-        pending = deque(n for n in slots if n not in finished)
-        self._finished = len(slots) - len(pending)
-        self._begin_course()
-        metric = self._trials.facts.metric
-        self._listen(
-            events.StageStarted(
-                self._stage.name,
-                len(slots),
-                self._finished,
-                best_by_optimizer(finished, metric),
-                metric.name,
-            )
-        )
-        try:
-            is_cut = self._work(pending)
-        finally:
-            self._abandon()
-        self._note(replace(self._course, is_cut=is_cut))
-        self._listen(
-            events.StageEnded(
-                self._stage.name,
-                self._finished,
-                time.monotonic() - started,
-                self._course.shortfall(self._finished),
-            )
-        )
-        return self._course, self._finished
+        held = None
+        if declared.name in self.begun:
+            held = StageTrials.open(self.storage, self.name, declared.name)
+        if must_wait(declared, self.study, self.courses, self.budget):
+            course, finished = self._leave(declared, held)
+        else:
+            course, finished = self._go_on(declared, held)
+        self.courses[declared.name] = course
+        shortfall = course.shortfall(finished)
+        if shortfall is not None:
+            self.shortfalls[declared.name] = shortfall
 
-    def _begin_course(self) -> None:
-        """Store how many trials the stage wants, and tell if there are no more to have."""
-        before = self._trials.facts.courses.get(self._stage.name)
-        self._note(
-            Course(
-                wanted=len(self._memory.slots),
-                n_sets=self._memory.n_sets,
-                redrawn=() if before is None else before.redrawn,
-            )
-        )
-        if self._memory.n_sets is not None:
-            sets, asked = self._memory.n_sets, self._stage.trials
-            self._listen(events.SpaceExhausted(self._stage.name, sets, asked))
+    def note_waiting(self) -> None:
+        """Store with the stages that were run which others the time left no room for."""
+        waiting = {name: one for name, one in self.courses.items() if not one.is_begun}
+        for trials in self.opened:
+            courses = {trials.stage: self.courses[trials.stage], **waiting}
+            if trials.facts.courses != courses:
+                trials.update_facts(courses=courses)
 
-    def _note(self, course: Course) -> None:
-        self._course = course
-        if self._trials.facts.courses.get(self._stage.name) != course:
-            self._trials.update_facts(courses={self._stage.name: course})
+    def _leave(self, declared: Stage, held: StageTrials | None) -> tuple[Course, int]:
+        """Leave a stage as it is; return how far it came, and trials finished."""
+        if held is None:
+            self.listen(events.StageWaits(declared.name))
+            return Course(declared.trials, is_begun=False, is_cut=True), 0
+        slots = wanted_slots(declared, held.facts)
+        done = {record.trial for record in held.records() if record.is_done}
+        before = held.facts.courses.get(declared.name, Course(len(slots)))
+        course = replace(before, wanted=len(slots), is_cut=not done.issuperset(slots))
+        held.update_facts(courses={declared.name: course})
+        if course.is_cut:
+            self.listen(events.StageWaits(declared.name))
+        return course, len(done.intersection(slots))
 
-    def _work(self, pending: deque[int]) -> bool:
-        """Run the trials; return whether the time ended before they all were."""
-        while pending or self._running:
-            if self._budget.is_over(self._stage):
-                self._recall()
-                return True
-            for worker in self._crew.workers:
-                if pending and worker not in self._running:
-                    self._begin(worker, pending.popleft())
-            for worker, answer in self._crew.answers(timeout=1.0):
-                if worker in self._running:
-                    self._take(worker, answer)
-        return False
+    def _go_on(self, declared: Stage, held: StageTrials | None) -> tuple[Course, int]:
+        """Run a stage; return how far it came, and trials finished."""
+        stage, trials = self._begin(declared, held)
+        self.opened.append(trials)
+        memory = memory_of(self.study, stage, self.storage, trials)
+        sizes = self.facts.split_sizes
+        prepare_stage(self.crew, self.study, stage, memory, sizes, self.listen)
+        path = partial(checkpoint_path, self.cache_dir, address_of(self.storage), trials.name)
+        return StageRun(stage, memory, trials, self.crew, self.listen, self.budget, path).run()
 
-    def _begin(self, worker: Worker, number: int) -> None:
-        drawn = self._memory.draw(number)
-        self._note_redrawn(drawn)
-        order = Train(
-            self._stage,
-            number,
-            drawn.parameters,
-            self._memory.training_seed(number),
-            self._memory.fold(number),
-            self._memory.head_stage(number),
-            self._checkpoint(number) if self._stage.is_long else None,
-        )
-        self._crew.order(worker, order)
-        self._running[worker] = _Running(drawn, time.monotonic(), [])
-        self._listen(events.TrialStarted(self._stage.name, number, drawn.parameters))
-
-    def _note_redrawn(self, drawn: Drawn) -> None:
-        """Store and tell that a trial drew what another one has; it may not do so again."""
-        redrawn = {*self._course.redrawn} - {drawn.trial}
-        if drawn.same_as is not None:
-            redrawn.add(drawn.trial)
-            self._listen(events.TrialRedrawn(self._stage.name, drawn.trial, drawn.same_as))
-        self._note(replace(self._course, redrawn=tuple(sorted(redrawn))))
-
-    def _take(self, worker: Worker, answer: Answer) -> None:
-        running = self._running[worker]
-        match answer:
-            case Epoch():
-                running.epochs.append(answer)
-                worker.send(Verdict(self._memory.after(running.drawn.trial, answer)))
-                if answer.is_finite:
-                    self._budget.note_result()
-                self._keep(running)
-                self._listen(
-                    events.EpochEnded(
-                        self._stage.name, running.drawn.trial, answer, self._stage.epochs
-                    )
-                )
-            case Trained():
-                self._broken = 0
-                self._end(worker, answer.history, answer.optimizer_config)
-            case Failed():
-                self._broken += 1
-                seconds = time.monotonic() - running.started
-                history = History(tuple(running.epochs), "failed", answer.reason, seconds)
-                self._end(worker, history, {})
-                if self._broken == BROKEN_IN_A_ROW:
-                    error = SearchBroken(
-                        f"stage {self._stage.name!r}: {BROKEN_IN_A_ROW} trials in a row failed, "
-                        f"the last with: {answer.reason}; mend the cause and run the same "
-                        "command again, finished trials are kept"
-                    )
-                    error.add_note(answer.traceback)
-                    raise error
-
-    def _keep(self, running: _Running) -> None:
-        """Write a long trial's epochs while it runs; a short one costs one write at its end."""
-        now = time.monotonic()
-        if now - (running.written or running.started) < SECONDS_BETWEEN_WRITES:
-            return
-        if running.written is None:
-            self._show(running.drawn)
-        self._trials.write_epochs(running.drawn.trial, History(tuple(running.epochs)))
-        running.written = now
-
-    def _show(self, drawn: Drawn) -> None:
-        """Write a trial as one that runs."""
-        self._trials.begin(
-            drawn.trial,
-            drawn.parameters,
-            drawn.distributions,
-            system_attributes=drawn.system_attributes,
-        )
-
-    def _end(
-        self, worker: Worker, history: History, optimizer_config: Mapping[str, object]
-    ) -> None:
-        running = self._running.pop(worker)
-        worker.trained += TRIALS_OF_A_LONG_ONE if self._stage.is_long else 1
-        drawn = running.drawn
-        self._memory.finish(drawn.trial, history)
-        self._budget.measure(self._stage, history)
-        self._trials.finish(
-            drawn.trial,
-            drawn.parameters,
-            drawn.distributions,
-            history,
-            optimizer_config=optimizer_config,
-            system_attributes=drawn.system_attributes,
-        )
-        if history.stop_reason != "failed":
-            # Only now: a search killed before would have to train all of it again.
-            shutil.rmtree(self._checkpoint(drawn.trial), ignore_errors=True)
-        self._finished += history.stop_reason != "failed"
-        self._listen(
-            events.TrialEnded(
-                self._stage.name, drawn.trial, drawn.parameters, history, self._finished
-            )
-        )
-
-    def _recall(self) -> None:
-        """Have the workers give up their trials at the end of the epoch, if it comes soon."""
-        recalled: set[Worker] = set()
-        until = time.monotonic() + SECONDS_TO_GIVE_UP
-        while self._running and time.monotonic() < until:
-            for worker, answer in self._crew.answers(timeout=0.1):
-                if worker not in self._running:
-                    continue
-                if isinstance(answer, Epoch):
-                    self._running[worker].epochs.append(answer)
-                    worker.send(Verdict(None, is_cut=True))
-                    recalled.add(worker)
-                elif worker in recalled:
-                    self._give_up(self._running.pop(worker))
-                else:
-                    self._take(worker, answer)
-
-    def _abandon(self) -> None:
-        """Give up what still runs, and end its processes."""
-        for worker, running in self._running.items():
-            self._give_up(running)
-            worker.replace()
-        self._running.clear()
-
-    def _give_up(self, running: _Running) -> None:
-        """Let a trial go: it runs again, with the same numbers, next time.
-
-        What it reached is kept for the report, but is no result: a trial that was cut is
-        another one than the search without a deadline would have.
-        """
-        if running.epochs:
-            if running.written is None:
-                self._show(running.drawn)
-            self._trials.interrupt(running.drawn.trial, History(tuple(running.epochs)))
+    def _begin(self, stage: Stage, begun: StageTrials | None) -> tuple[Stage, StageTrials]:
+        """Return a stage with the space that is searched, and its part of the storage."""
+        facts = self.facts
+        if stage.narrow_from is not None:
+            narrowed = narrowed_space(self.study, stage, self.storage, self.name, begun)
+            self.listen(announcement(stage, narrowed))
+            facts = replace(facts, narrowed={stage.name: narrowed})
+            stage = stage.model_copy(update={"space": narrowed.space})
+        if begun is None:
+            with_notes = replace(facts, notes=_notes(stage))
+            return stage, StageTrials.create(self.storage, self.name, stage.name, with_notes)
+        begun.update_facts(study=facts.study, versions=facts.versions, narrowed=facts.narrowed)
+        return stage, begun
 
 
-def best_by_optimizer(records: Mapping[int, TrialRecord], metric: MetricEntry) -> dict[str, float]:
-    """Return the best of a metric that each optimizer reached."""
-    best: dict[str, float] = {}
-    for record in records.values():
-        epoch = record.history.best
-        if epoch is not None:
-            optimizer = str(record.parameters.get("optimizer"))
-            best[optimizer] = max(best.get(optimizer, -math.inf), epoch.merit)
-    return {optimizer: metric.score(merit) for optimizer, merit in best.items()}
+# Zeiler 2012 (https://arxiv.org/abs/1212.5701) has no learning rate at all, which is 1.0.
+ADADELTA_NOTE = (
+    "Adadelta: 0.001 is Keras's default learning rate, the paper's is 1.0; "
+    "at 0.001 it hardly moves in 50 epochs"
+)
+
+
+def _notes(stage: Stage) -> tuple[str, ...]:
+    """Return lines that a reader of the stage's results should know."""
+    if stage.retrain is not None:
+        return ()
+    optimizer, rate = (stage.space.parameters[name] for name in ("optimizer", "learning_rate"))
+    is_adadelta = isinstance(optimizer, Constant) and optimizer.value == "Adadelta"
+    is_default = isinstance(rate, Constant | Choice) and "0.001" in str(rate)
+    return (ADADELTA_NOTE,) if is_adadelta and is_default else ()

@@ -56,6 +56,13 @@ def open_storage(url: str, *, create: bool, busy_seconds: float = BUSY_SECONDS) 
     return storage
 
 
+def address_of(storage: RDBStorage) -> str:
+    """Return what tells a database from others: its file, the same from wherever it is named."""
+    url = storage.engine.url
+    is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+    return str(Path(str(url.database)).resolve()) if is_file else str(url)
+
+
 def patiently(action: Callable[[], T]) -> T:
     """Do a write, again while SQLite says that the database is locked.
 

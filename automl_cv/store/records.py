@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict
 
 from automl_cv.catalog.metrics import ACCURACY, METRICS, MetricEntry
 from automl_cv.history import Epoch, History
-from automl_cv.space import Space
 from automl_cv.store.course import Course
+from automl_cv.study.space import Space
+from automl_cv.words import trials_text
 
 # Attributes of an Optuna study or trial. The version grows when a value's meaning changes.
 FACTS = "automl-cv:v1:facts"  # of a study: StudyFacts
@@ -65,12 +66,6 @@ class Narrowed(BaseModel):
             f"the best of {self.stage} are now {trials_text(self.best_now)}; the ranges stay "
             "those that the first trials were drawn from, `search --new` narrows anew",
         )
-
-
-def trials_text(trials: Sequence[int]) -> str:
-    """Return "trial 3" or "trials 3, 5 and 6"."""
-    *others, last = map(str, trials)
-    return f"trials {', '.join(others)} and {last}" if others else f"trial {last}"
 
 
 @dataclass(frozen=True)

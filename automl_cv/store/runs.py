@@ -20,11 +20,7 @@ from optuna.storages import RDBStorage
 from automl_cv.errors import AutomlError, UserError, suggest
 from automl_cv.store.database import patiently
 from automl_cv.store.lease import Lease
-from automl_cv.store.optuna_tables import (
-    last_attributes,
-    study_attribute,
-    swap_study_attribute,
-)
+from automl_cv.store.optuna_tables import last_attributes, study_attribute, swap_study_attribute
 from automl_cv.store.records import FACTS, HOLDER, LEASE, StudyFacts
 
 

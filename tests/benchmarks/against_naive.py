@@ -26,7 +26,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from automl_cv import library
 from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.data import dataset
 from automl_cv.data.images import content_hash, decode
@@ -36,7 +35,8 @@ from automl_cv.engine.extract import extract
 from automl_cv.engine.head import describe, linear
 from automl_cv.engine.training import HeadTrainer, TrainingData, TrainingTask, epoch_order
 from automl_cv.features import FeatureCache, recipe
-from automl_cv.studyfile import Backbone
+from automl_cv.study import library
+from automl_cv.study.studyfile import Backbone
 
 keras = runtime.keras
 

@@ -14,8 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from automl_cv.store.leaderboard import read_run
-from automl_cv.store.repeats import Interval, interval, paired_difference
+from automl_cv.results.leaderboard import read_run
+from automl_cv.results.repeats import Interval, interval, paired_difference
 
 MOVES = "width_shift = 0.1, height_shift = 0.1, zoom = 0.1"
 AUGMENTATIONS = {

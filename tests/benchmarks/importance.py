@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import automl_cv
-from automl_cv.store import evaluators
-from tests.store.drawn import drawn
+from automl_cv.results import evaluators
+from tests.results.drawn import drawn
 
 
 def timed(action: Callable[[], Any]) -> tuple[float, Any]:

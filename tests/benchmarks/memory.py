@@ -22,7 +22,7 @@ from automl_cv.data import dataset
 from automl_cv.engine.extract import extract
 from automl_cv.engine.training import HeadTrainer, TrainingData, TrainingTask
 from automl_cv.features import FeatureCache, recipe
-from automl_cv.studyfile import Backbone, Data
+from automl_cv.study.studyfile import Backbone, Data
 
 FEATURES = 360  # of the embedded backbone's four blocks
 HEADS = (50, 400)

@@ -49,10 +49,10 @@ def make(place: Path, backbone: str, count: int, size: tuple[int, int], form: st
     from PIL import Image
 
     from automl_cv.catalog.backbones import BACKBONES
-    from automl_cv.engine import bundle
+    from automl_cv.engine import saved_network
     from automl_cv.engine.head import HeadInput, linear
-    from automl_cv.models import folder
-    from tests.models.saved import MANIFEST
+    from automl_cv.saved import folder
+    from tests.saved.saved import MANIFEST
 
     draw = np.random.default_rng(0)
     (place / "files").mkdir()
@@ -71,7 +71,7 @@ def make(place: Path, backbone: str, count: int, size: tuple[int, int], form: st
     ones = np.ones(width, np.float32)
     head = linear(HeadInput(width, CLASSES, ones, ones), normalization=False)
     with folder.replacing(place / "model") as temporary:
-        bundle.save(keras.Model(pixels, head(features)), temporary / folder.NETWORK)
+        saved_network.save(keras.Model(pixels, head(features)), temporary / folder.NETWORK)
         manifest = MANIFEST.model_copy(update={"image_size": entry.image_size})
         names = tuple(map(str, range(CLASSES)))
         folder.complete(temporary, manifest, names, "")
@@ -103,11 +103,11 @@ def bare(place: Path, given: str, threads: str) -> Speed:
 
         tf.constant(0)
     from automl_cv.data.images import decode
-    from automl_cv.engine import bundle, images
+    from automl_cv.engine import images, saved_network
     from automl_cv.engine.prediction import suited_batch_size
 
-    model = bundle.load_network(place / "model" / "model.keras")
-    behind = bundle.from_resized(model)
+    model = saved_network.load_network(place / "model" / "model.keras")
+    behind = saved_network.from_resized(model)
     size = behind.input_shape[1]
     step = suited_batch_size(size)
     decoded = [decode(path) for path in sorted((place / "files").iterdir())]

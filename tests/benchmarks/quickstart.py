@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from automl_cv import library
 from automl_cv.data import dataset
 from automl_cv.data.images import decode
-from automl_cv.search.reference import logistic_reference
+from automl_cv.study import library
+from automl_cv.worker.reference import logistic_reference
 
 SCRIPT = str(Path(sys.executable).parent / "automl-cv")
 

@@ -6,9 +6,9 @@ import tomllib
 
 import pytest
 
-from automl_cv import studyfile
 from automl_cv.catalog.presets import PRESETS
 from automl_cv.errors import UserError
+from automl_cv.study import studyfile
 
 STUDY = studyfile.parse(
     tomllib.loads("""

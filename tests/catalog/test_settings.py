@@ -13,7 +13,7 @@ from automl_cv.catalog.pruners import PRUNERS
 from automl_cv.catalog.samplers import SAMPLERS
 from automl_cv.catalog.schedules import SCHEDULES
 from automl_cv.catalog.settings import SettableEntry, Setting
-from automl_cv.parameters import REQUIRED_PARAMETERS
+from automl_cv.study.parameters import REQUIRED_PARAMETERS
 
 TABLES = [HEADS, LOSSES, OPTIMIZERS, PRUNERS, SAMPLERS, SCHEDULES]
 NAN = float("nan")

@@ -8,8 +8,8 @@ import pytest
 
 from automl_cv.cli.app import main
 from tests.published import build
-from tests.store.drawn import drawn
-from tests.store.retrained import retrained
+from tests.results.drawn import drawn
+from tests.results.retrained import retrained
 
 
 @pytest.fixture

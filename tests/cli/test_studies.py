@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typer.testing import CliRunner
 
-from automl_cv import library
 from automl_cv.cli.app import build
+from automl_cv.study import library
 
 
 def shown(*arguments: str) -> str:

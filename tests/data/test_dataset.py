@@ -8,7 +8,7 @@ from PIL import Image
 from automl_cv.data import dataset
 from automl_cv.data.ledger import Skipped
 from automl_cv.errors import UserError
-from automl_cv.studyfile import Split
+from automl_cv.study.studyfile import Split
 
 CLASSES = ("cat", "dog", "owl")
 

@@ -1,6 +1,7 @@
 import json
 
-from automl_cv.data.ledger import Ledger, Sizes, Skipped, counted, listed
+from automl_cv.data.ledger import Ledger, Sizes, Skipped
+from automl_cv.words import counted, listed
 
 
 def test_a_ledger_survives_json():

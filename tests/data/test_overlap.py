@@ -6,7 +6,7 @@ from PIL import Image
 
 from automl_cv.catalog.datasets import materialise
 from automl_cv.data import images, overlap
-from automl_cv.data.overlap import Overlap, Pair, identical, near_duplicates
+from automl_cv.data.overlap import Overlap, Twin, identical, near_duplicates
 
 
 def test_identical_images_are_counted_for_each_pair_of_splits():
@@ -21,9 +21,9 @@ def test_identical_images_are_counted_for_each_pair_of_splits():
         },
         sizes={"train": 3, "validation": 3, "test": 2},
         examples={
-            ("validation", "train"): (Pair(3, 0, 1.0), Pair(4, 0, 1.0)),
-            ("test", "train"): (Pair(6, 1, 1.0),),
-            ("test", "validation"): (Pair(7, 5, 1.0),),
+            ("validation", "train"): (Twin(3, 0, 1.0), Twin(4, 0, 1.0)),
+            ("test", "train"): (Twin(6, 1, 1.0),),
+            ("test", "validation"): (Twin(7, 5, 1.0),),
         },
     )
     assert found.warnings([f"{number}.png" for number in range(8)]) == [
@@ -107,7 +107,7 @@ def test_fewer_images_than_channels():
     features = np.random.default_rng(0).random((30, 200)).astype(np.float16)
     features[25] = features[4]
     found = near_duplicates(features, ["train"] * 20 + ["validation"] * 10)
-    assert found.examples["validation", "train"] == (Pair(25, 4, pytest.approx(1, abs=1e-3)),)
+    assert found.examples["validation", "train"] == (Twin(25, 4, pytest.approx(1, abs=1e-3)),)
 
 
 def test_features_that_are_all_the_same_are_like_nothing():

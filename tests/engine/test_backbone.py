@@ -19,7 +19,7 @@ from keras.src.applications import resnet as keras_resnet
 from automl_cv.catalog.backbones import BACKBONES, Weights
 from automl_cv.engine import backbone as backbones
 from automl_cv.errors import UserError
-from automl_cv.studyfile import Backbone
+from automl_cv.study.studyfile import Backbone
 from tests.engine import tiny
 
 # Keras's `save` copies variables in a way that NumPy 2 deprecates (keras/backend/tensorflow).

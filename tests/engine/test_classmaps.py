@@ -9,8 +9,8 @@ from keras import layers
 
 from automl_cv.engine import classmaps, images, maps
 from automl_cv.errors import UserError
+from tests.engine.test_layer_outputs import small_base, transfer_model
 from tests.engine.test_maps import PICTURE, network_of
-from tests.engine.test_recording import small_base, transfer_model
 
 SIDE, SQUARE = 16, 4
 CORNERS = {(0, 0), (0, 12), (12, 0), (12, 12), (5, 7)}

@@ -12,11 +12,11 @@ import pytest
 from keras import layers
 
 from automl_cv.catalog.exports import EXPORTS
-from automl_cv.engine import bundle, export, export_runtimes
+from automl_cv.engine import export, export_runtimes, saved_network
 from automl_cv.errors import AutomlError, UserError
-from automl_cv.models import folder
-from automl_cv.models.export import check_target
-from tests.models.saved import MANIFEST
+from automl_cv.saved import folder
+from automl_cv.saved.export import check_target
+from tests.saved.saved import MANIFEST
 
 # Keras's `save` copies variables in a way that NumPy 2 deprecates (keras/backend/tensorflow).
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -33,7 +33,7 @@ def saved(tmp_path_factory) -> folder.SavedClassifier:
     network = keras.Model(pixels, layers.Dense(3)(layers.Flatten()(hidden)), name="network")
     out = tmp_path_factory.mktemp("saved") / "model"
     with folder.replacing(out) as temporary:
-        bundle.save(network, temporary / folder.NETWORK)
+        saved_network.save(network, temporary / folder.NETWORK)
         folder.complete(temporary, MANIFEST, CLASSES, "")
     return folder.read(out)
 

@@ -21,7 +21,7 @@ from automl_cv.engine import images, mixing
 from automl_cv.engine.extract import extract, load, online_features
 from automl_cv.errors import AutomlError
 from automl_cv.features import FeatureCache, Recipe, recipe, view_name, view_names
-from automl_cv.studyfile import Backbone
+from automl_cv.study.studyfile import Backbone
 from tests.engine import tiny
 
 # Keras's `save` copies variables in a way that NumPy 2 deprecates (keras/backend/tensorflow).

@@ -11,13 +11,13 @@ import tensorflow as tf
 from keras import layers
 
 from automl_cv.catalog.backbones import BACKBONES
-from automl_cv.engine import bundle, images, maps, pretraining, recording
+from automl_cv.engine import images, layer_outputs, maps, pretraining, saved_network
 from automl_cv.errors import UserError
-from automl_cv.models import folder
 from automl_cv.pictures.maps import FeatureMaps
-from automl_cv.studyfile import Backbone
-from tests.engine.test_recording import small_base, transfer_model
-from tests.models.saved import MANIFEST
+from automl_cv.saved import folder
+from automl_cv.study.studyfile import Backbone
+from tests.engine.test_layer_outputs import small_base, transfer_model
+from tests.saved.saved import MANIFEST
 
 # Keras's `save` copies variables in a way that NumPy 2 deprecates (keras/backend/tensorflow).
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -67,7 +67,7 @@ def test_one_layer_a_stage_shallow_to_deep(compact):
 )  # fmt: skip
 def test_spread_over_networks_of_keras(name, expected):
     model = getattr(keras.applications, name)(include_top=False, weights=None)
-    _, steps = recording.run(model, tf.zeros((1, 64, 64, 3)))
+    _, steps = layer_outputs.run(model, tf.zeros((1, 64, 64, 3)))
     assert [step.path for step in maps.spread(steps)] == expected.split()
 
 
@@ -107,7 +107,7 @@ def test_files_with_preprocessing_in_their_graph(tmp_path: Path):
     network = maps.of_file(path, None)
     assert network.image_size == 16
     (shown,) = maps.feature_maps(network, PICTURE)
-    _, steps = recording.run(model, images.resize(PICTURE, 16)[None])
+    _, steps = layer_outputs.run(model, images.resize(PICTURE, 16)[None])
     expected = next(step.output for step in steps if step.path == "base/sum")
     np.testing.assert_allclose(shown.values, expected[0], atol=1e-5)
 
@@ -136,9 +136,9 @@ def write_classifier(out: Path) -> keras.Model:
     """Write a saved classifier on `compact` of three classes, untrained; return its network."""
     features = keras.Input((192,))
     head = keras.Model(features, layers.Dense(3, name="scores")(features))
-    network = bundle.on_backbone(Backbone(name="compact"), 16, [head])
+    network = saved_network.on_backbone(Backbone(name="compact"), 16, [head])
     with folder.replacing(out) as temporary:
-        bundle.save(network, temporary / folder.NETWORK)
+        saved_network.save(network, temporary / folder.NETWORK)
         manifest = MANIFEST.model_copy(update={"image_size": 16})
         folder.complete(temporary, manifest, ("cat", "dog", "bird"), "# card\n")
     return network
@@ -151,7 +151,7 @@ def test_a_saved_classifier_and_the_file_in_it(tmp_path: Path):
     file = tmp_path / "saved" / folder.NETWORK
     bare = maps.of_file(file, None)
     assert (bare.image_size, bare.classes, bare.name) == (16, None, str(file))
-    _, steps = recording.run(model, images.resize(PICTURE, 16)[None])
+    _, steps = layer_outputs.run(model, images.resize(PICTURE, 16)[None])
     expected = next(step.output for step in steps if step.path.endswith("/post_relu"))
     for network in (opened, bare):
         (shown,) = maps.feature_maps(network, PICTURE, ["post_relu"])

@@ -18,7 +18,7 @@ from automl_cv.engine.head import describe, linear
 from automl_cv.engine.training import HeadTrainer, TrainingData, TrainingTask, epoch_order
 from automl_cv.engine.views import CachedViews, OnlineViews, Shown, epoch_views, measured
 from automl_cv.features import FeatureCache, recipe, view_name, view_names
-from automl_cv.studyfile import Backbone
+from automl_cv.study.studyfile import Backbone
 from tests.engine import tiny
 from tests.engine.test_training import blobs, figures, go_on, keras, task
 

@@ -11,9 +11,9 @@ import pytest
 
 from automl_cv.catalog.augmentations import augmentation
 from automl_cv.errors import UserError
-from automl_cv.features import Recipe, Views, recipe, view_names
+from automl_cv.features import Recipe, ViewRecipe, recipe, view_names
 from automl_cv.features.weightfile import hash_of
-from automl_cv.studyfile import Backbone
+from automl_cv.study.studyfile import Backbone
 
 RESNET = recipe(Backbone(name="ResNet50"))
 ZOOM = augmentation({"zoom": 0.1})
@@ -34,7 +34,7 @@ def test_the_key_stays_what_it_was():
 def test_every_part_changes_the_key(name):
     value = getattr(RESNET, name)
     if name == "view":
-        other = Views(ZOOM, seed=0)
+        other = ViewRecipe(ZOOM, seed=0)
     else:
         other = f"{value}x" if isinstance(value, str) else value + 1
     assert replace(RESNET, **{name: other}).key != RESNET.key
@@ -54,11 +54,11 @@ def test_what_leaves_pixels_alone_needs_no_views():
     backbone = Backbone(name="ResNet50")
     for idle in (None, augmentation({}), augmentation({"zoom": 0, "mixup": True})):
         assert recipe(backbone, idle, seed=5) == RESNET
-    assert recipe(backbone, augmentation({"zoom": 0.1, "mixup": True})).view == Views(ZOOM, 0)
+    assert recipe(backbone, augmentation({"zoom": 0.1, "mixup": True})).view == ViewRecipe(ZOOM, 0)
 
 
 def test_a_recipe_is_read_back():
-    for one in (RESNET, replace(RESNET, view=Views(ZOOM, seed=3))):
+    for one in (RESNET, replace(RESNET, view=ViewRecipe(ZOOM, seed=3))):
         assert Recipe.from_data(json.loads(json.dumps(one.as_data()))) == one
 
 

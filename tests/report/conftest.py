@@ -6,7 +6,7 @@ import pytest
 from automl_cv.history import History
 from automl_cv.report.document import Report
 from automl_cv.report.leaderboard import compose
-from automl_cv.store.leaderboard import read_run
+from automl_cv.results.leaderboard import read_run
 from automl_cv.store.lease import Lease
 from automl_cv.store.trials import StageTrials
 from tests.published import COARSE, build, distributions_of, fail, finish, history_of, parameters_of

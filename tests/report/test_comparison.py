@@ -5,6 +5,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from automl_cv.fit.winner import choose
 from automl_cv.report.columns import Column
 from automl_cv.report.comparison import PAIR_COLUMNS, compose_comparison
 from automl_cv.report.data import as_csv, as_json, as_parquet
@@ -14,11 +15,10 @@ from automl_cv.report.leaderboard import compose
 from automl_cv.report.markdown import as_markdown
 from automl_cv.report.page import as_page
 from automl_cv.report.terminal import as_text
-from automl_cv.search.winner import choose
-from automl_cv.store.leaderboard import read_run
+from automl_cv.results.leaderboard import read_run
 from tests.published import build
-from tests.store.retrained import retrained
-from tests.store.test_comparison import facts, record, repeated, retrains
+from tests.results.retrained import retrained
+from tests.results.test_comparison import facts, record, repeated, retrains
 
 
 @pytest.fixture(scope="module")

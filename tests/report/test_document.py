@@ -1,9 +1,9 @@
 import pytest
 
 from automl_cv.errors import UserError
-from automl_cv.report.document import printable
 from automl_cv.store.database import open_storage
 from automl_cv.store.trials import StageTrials
+from automl_cv.words import printable
 from tests.published import COARSE, FACTS, finish
 from tests.report.conftest import Built
 

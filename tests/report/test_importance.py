@@ -8,10 +8,10 @@ from automl_cv.report.data import as_csv, as_json
 from automl_cv.report.formats import FORMATS
 from automl_cv.report.importance import compose_importance
 from automl_cv.report.terminal import as_text
-from automl_cv.store import evaluators
-from automl_cv.store.leaderboard import read_run
-from tests.store.drawn import drawn
-from tests.store.retrained import retrained
+from automl_cv.results import evaluators
+from automl_cv.results.leaderboard import read_run
+from tests.results.drawn import drawn
+from tests.results.retrained import retrained
 
 
 @pytest.fixture(scope="module")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from automl_cv import library
+from automl_cv.drawing.narrowing import narrow
 from automl_cv.report.markdown import as_markdown
 from automl_cv.report.page import as_page
 from automl_cv.report.terminal import as_text
-from automl_cv.search.narrowing import narrow
-from automl_cv.space import Space
 from automl_cv.store.records import Narrowed, TrialRecord
+from automl_cv.study import library
+from automl_cv.study.space import Space
 from tests.published import COARSE, history_of, parameters_of
 from tests.report.conftest import Built
 

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from automl_cv.errors import UserError
-from automl_cv.models.prediction import Prediction
 from automl_cv.report import predictions
 from automl_cv.report.formats import chosen_format
 from automl_cv.report.predictions import PREDICTION_FORMATS
+from automl_cv.saved.prediction import Prediction
 
 CLASSES = ["cat", "red panda", "dog"]
 ROWS = [

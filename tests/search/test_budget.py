@@ -6,10 +6,10 @@ import tomllib
 
 import pytest
 
-from automl_cv import studyfile
 from automl_cv.history import Epoch, History
 from automl_cv.search.budget import Budget, must_wait
 from automl_cv.store.course import Course
+from automl_cv.study import studyfile
 
 STUDY = studyfile.parse(
     tomllib.loads("""

@@ -6,18 +6,18 @@ import pytest
 from optuna.distributions import CategoricalDistribution
 
 import automl_cv
-from automl_cv import studyfile
+from automl_cv.drawing.narrowing import best_trials
+from automl_cv.drawing.stage_memory import StageMemory
 from automl_cv.errors import UserError
+from automl_cv.fit.winner import choose
 from automl_cv.history import Epoch, History
 from automl_cv.report.comparison import compose_comparison
 from automl_cv.report.leaderboard import compose
-from automl_cv.search.memory import StageMemory
-from automl_cv.search.narrowing import best_trials
-from automl_cv.search.winner import choose
+from automl_cv.results.leaderboard import read_run
 from automl_cv.store.database import open_storage
-from automl_cv.store.leaderboard import read_run
 from automl_cv.store.records import StudyFacts
 from automl_cv.store.trials import StageTrials
+from automl_cv.study import studyfile
 
 SPACE = {"optimizer": "Adam", "batch_size": 8, "learning_rate": {"low": 0.1, "high": 0.9}}
 COARSE = {

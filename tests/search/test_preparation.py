@@ -6,14 +6,14 @@ import tomllib
 
 import pytest
 
-from automl_cv import studyfile
 from automl_cv.catalog.augmentations import augmentation
+from automl_cv.drawing.retraining import RetrainMemory, Source
+from automl_cv.drawing.stage_memory import StageMemory
 from automl_cv.errors import UserError
-from automl_cv.search.memory import StageMemory
-from automl_cv.search.messages import PrepareFeatures
+from automl_cv.orders.messages import PrepareFeatures
 from automl_cv.search.preparation import needed_features
-from automl_cv.search.retraining import RetrainMemory, Source
-from automl_cv.studyfile import StudyFile
+from automl_cv.study import studyfile
+from automl_cv.study.studyfile import StudyFile
 
 TOML = """
 name = "s"

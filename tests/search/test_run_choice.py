@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 from optuna.storages import RDBStorage
 
-from automl_cv import library, studyfile
 from automl_cv.errors import UserError
 from automl_cv.search.run_choice import expected_run, take_run
 from automl_cv.store.database import open_storage
 from automl_cv.store.records import StudyFacts
 from automl_cv.store.runs import StudyRun, release, runs
 from automl_cv.store.trials import StageTrials
-from automl_cv.studyfile import StudyFile
+from automl_cv.study import library, studyfile
+from automl_cv.study.studyfile import StudyFile
 
 QUICKSTART = library.load("quickstart")
 

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 from optuna.storages import RDBStorage
 
-from automl_cv import studyfile
+from automl_cv.drawing.stage_memory import distributions_of
 from automl_cv.errors import AutomlError, UserError
-from automl_cv.library import load
-from automl_cv.search.memory import distributions_of
 from automl_cv.search.spaces import announcement, check_sources, narrowed_space
 from automl_cv.store.database import open_storage
 from automl_cv.store.records import Narrowed
 from automl_cv.store.runs import find_run
 from automl_cv.store.trials import StageTrials
-from automl_cv.studyfile import StudyFile
+from automl_cv.study import studyfile
+from automl_cv.study.library import load
+from automl_cv.study.studyfile import StudyFile
 from tests.published import COARSE, FACTS, fail, finish, history_of, parameters_of
 
 

@@ -7,9 +7,9 @@ import optuna
 import pytest
 
 from automl_cv.errors import AutomlError, UserError
+from automl_cv.results.leaderboard import leaderboard
 from automl_cv.store import database
 from automl_cv.store.database import open_storage, patiently
-from automl_cv.store.leaderboard import leaderboard
 from automl_cv.store.records import HISTORY
 from automl_cv.store.trials import StageTrials
 from tests.published import COARSE, FACTS, build, finish

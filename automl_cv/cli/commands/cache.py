@@ -13,9 +13,9 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
-from automl_cv.cli.console import say, show
 from automl_cv.cli.options import CacheDir, Debug, cache_folder
 from automl_cv.errors import AutomlError
+from automl_cv.screen.console import say, show
 
 # Folders in the cache folder, beside features.
 DATASETS, INSPECTIONS, CHECKPOINTS = "datasets", "inspections", "checkpoints"

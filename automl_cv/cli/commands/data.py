@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from automl_cv.cli.console import messages, output, say, show
 from automl_cv.cli.options import CacheDir, Debug, cache_folder
+from automl_cv.screen.console import messages, output, say, show
 
 if TYPE_CHECKING:
     from automl_cv.data.dataset import Dataset
@@ -47,7 +47,7 @@ def data(
     study file that says nothing else would divide it: 60, 20 and 20 %, seed 0.
     """
     from automl_cv.data import dataset, overlap
-    from automl_cv.studyfile import Data
+    from automl_cv.study.studyfile import Data
 
     with _progress() as report:
         images = dataset.load(

@@ -10,8 +10,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from automl_cv.cli.console import say, show
 from automl_cv.cli.options import CacheDir, Debug, cache_folder
+from automl_cv.screen.console import say, show
 
 STYLES = {"ok": "green", "absent": "yellow", "broken": "bold red"}
 

@@ -12,7 +12,7 @@ from automl_cv.errors import UserError
 from automl_cv.report.formats import EVALUATION_FORMATS
 
 if TYPE_CHECKING:
-    from automl_cv.models.evaluation import Evaluation
+    from automl_cv.saved.evaluation import Evaluation
 
 SEED = 0  # of the resamples behind the intervals: the same model and images, the same figures
 
@@ -50,9 +50,9 @@ def evaluate(
     Example: automl-cv evaluate model --out evaluation
     """
     from automl_cv import evaluation
-    from automl_cv.cli.console import caution, output, say, show, without_chatter
-    from automl_cv.cli.progress import progress
-    from automl_cv.models import folder
+    from automl_cv.saved import folder
+    from automl_cv.screen.console import caution, output, say, show, without_chatter
+    from automl_cv.screen.progress import progress
 
     chosen = EVALUATION_FORMATS[form]
     if out is not None:

@@ -14,7 +14,7 @@ from automl_cv.errors import UserError
 
 if TYPE_CHECKING:
     from automl_cv.data.images import Picture
-    from automl_cv.models.folder import SavedClassifier
+    from automl_cv.saved.folder import SavedClassifier
 
 COMPARED = 32  # images; enough to meet every class of most sets, and done in seconds
 
@@ -57,9 +57,9 @@ def export(
     """
     entry = EXPORTS[form]
     entry.check_installed()
-    from automl_cv.cli.console import say, without_chatter
-    from automl_cv.models import export as exported
-    from automl_cv.models import folder
+    from automl_cv.saved import export as exported
+    from automl_cv.saved import folder
+    from automl_cv.screen.console import say, without_chatter
 
     saved = folder.read(model)
     out = out or Path(f"{str(model).rstrip('/')}-{entry.name}")
@@ -90,8 +90,8 @@ def export(
 
 def _own(saved: SavedClassifier, cache_dir: Path) -> list[str]:
     """Return the files of the images that a classifier was fitted on."""
-    from automl_cv import studyfile
     from automl_cv.data import dataset
+    from automl_cv.study import studyfile
 
     source = saved.manifest.data.source
     study = studyfile.parse(saved.manifest.study, str(saved.folder))

@@ -61,9 +61,9 @@ def fit(
     Example: automl-cv fit quickstart --out model
     """
     from automl_cv.catalog.metrics import METRICS
-    from automl_cv.cli.console import say
-    from automl_cv.cli.progress import progress
-    from automl_cv.search import fitting
+    from automl_cv.fit import fitting
+    from automl_cv.screen.console import say
+    from automl_cv.screen.progress import progress
 
     def again(run: str, slot: str) -> str:
         words = ["automl-cv", "fit", run, "--trial", slot, "--out", str(out)]
@@ -117,7 +117,7 @@ def fit(
 def _name(study: str) -> str:
     """Return the name of a run, where the path of a study's file is given the study's."""
     if study.endswith(".toml"):
-        from automl_cv import library
+        from automl_cv.study import library
 
         return library.load(study).name
     return study

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from automl_cv.cli.console import say, without_chatter
 from automl_cv.cli.options import Debug, Quiet
 from automl_cv.errors import UserError, suggest
+from automl_cv.screen.console import say, without_chatter
 
 if TYPE_CHECKING:
     from automl_cv.data.images import Picture
     from automl_cv.engine.maps import Network
-    from automl_cv.models.folder import SavedClassifier
-    from automl_cv.studyfile import Backbone
+    from automl_cv.saved.folder import SavedClassifier
+    from automl_cv.study.studyfile import Backbone
 
     Found = Backbone | SavedClassifier | Path
 
@@ -133,8 +133,8 @@ def _find(model: str, image_size: int | None, weights: str | None) -> Found:
     """Find what `model` names, and check it as far as that goes without TensorFlow."""
     from automl_cv.catalog.backbones import BACKBONES
     from automl_cv.features import weightfile
-    from automl_cv.models import folder, safety
-    from automl_cv.studyfile import Backbone
+    from automl_cv.saved import folder, safety
+    from automl_cv.study.studyfile import Backbone
 
     if model in BACKBONES:
         size = image_size or BACKBONES[model].image_size
@@ -162,7 +162,7 @@ def _find(model: str, image_size: int | None, weights: str | None) -> Found:
 
 
 def _load(found: Found, image_size: int | None) -> Network:
-    from automl_cv.studyfile import Backbone
+    from automl_cv.study.studyfile import Backbone
 
     with without_chatter():
         from automl_cv.engine import maps as engine

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from automl_cv.cli.console import say, without_chatter
 from automl_cv.cli.options import Debug, OutFile, Quiet, form_option
 from automl_cv.errors import UserError
 from automl_cv.report.formats import chosen_format
 from automl_cv.report.predictions import PREDICTION_FORMATS
+from automl_cv.screen.console import say, without_chatter
 
 if TYPE_CHECKING:
-    from automl_cv.models.prediction import Prediction
+    from automl_cv.saved.prediction import Prediction
 
 ALL_FAILED = 1  # exit code
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from automl_cv.cli.console import output, say, show
 from automl_cv.cli.options import DEFAULT_STORAGE, Debug, OutFile, Storage, form_option
 from automl_cv.errors import UserError
 from automl_cv.report.formats import FORMATS, ReportFormat, chosen_format
+from automl_cv.screen.console import output, say, show
 
 if TYPE_CHECKING:
     from automl_cv.report.document import Report
@@ -102,21 +102,21 @@ def _leaderboard(
     storage: str, study: str | None, stage: str | None, top: int | None, sort: str | None
 ) -> Report:
     from automl_cv.report.leaderboard import compose
-    from automl_cv.store.leaderboard import read_run
+    from automl_cv.results.leaderboard import read_run
 
     return compose(read_run(storage, study, stage), stage=stage, top=top, sort=sort)
 
 
 def _comparison(storage: str, study: str | None, stage: str | None) -> Report:
     from automl_cv.report.comparison import compose_comparison
-    from automl_cv.store.leaderboard import read_run
+    from automl_cv.results.leaderboard import read_run
 
     return compose_comparison(read_run(storage, study), stage=stage)
 
 
 def _importance(storage: str, study: str | None, stage: str | None) -> Report:
     from automl_cv.report.importance import compose_importance
-    from automl_cv.store.leaderboard import read_run
+    from automl_cv.results.leaderboard import read_run
 
     return compose_importance(read_run(storage, study, stage), stage=stage)
 

@@ -86,10 +86,10 @@ def search(
 
     Example: automl-cv search quickstart
     """
-    from automl_cv import library, studyfile
-    from automl_cv.cli.console import say
-    from automl_cv.cli.views import watching
+    from automl_cv.screen.console import say
+    from automl_cv.screen.search_views import watching
     from automl_cv.search import events, session
+    from automl_cv.study import library, studyfile
 
     seconds = parse_duration(timeout)
     chosen = studyfile.overridden(

@@ -12,8 +12,8 @@ import typer
 from automl_cv.cli import options
 
 if TYPE_CHECKING:
-    from automl_cv.stage import Stage
-    from automl_cv.studyfile import StudyFile
+    from automl_cv.study.stage import Stage
+    from automl_cv.study.studyfile import StudyFile
 
 app = typer.Typer(invoke_without_command=True, help="List studies; show or copy one.")
 
@@ -30,8 +30,8 @@ def studies(context: typer.Context, debug: options.Debug = False) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from automl_cv import library
-    from automl_cv.cli.console import show as show_table
+    from automl_cv.screen.console import show as show_table
+    from automl_cv.study import library
 
     table = Table("study", title="Studies", title_justify="left")
     # Their number: the names of ten stages would fill a screen. `show` gives them.
@@ -56,11 +56,11 @@ def show(study: StudyArgument, debug: options.Debug = False) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from automl_cv import library
     from automl_cv.catalog.metrics import METRICS
-    from automl_cv.cli.console import output
-    from automl_cv.cli.console import show as show_table
-    from automl_cv.data.ledger import counted
+    from automl_cv.screen.console import output
+    from automl_cv.screen.console import show as show_table
+    from automl_cv.study import library
+    from automl_cv.words import counted
 
     chosen = library.load(study)
     backbone = chosen.backbone
@@ -114,9 +114,9 @@ def export(
     debug: options.Debug = False,
 ) -> None:
     """Copy a study's file, to change it: the copy is named by its path, `search ./NAME.toml`."""
-    from automl_cv import library
-    from automl_cv.cli.console import say
     from automl_cv.errors import UserError
+    from automl_cv.screen.console import say
+    from automl_cv.study import library
 
     source = library.locate(study)
     target = folder / source.name
@@ -135,7 +135,7 @@ def _rows(study: StudyFile, stage: Stage) -> Iterator[tuple[str, object, str, bo
 
     The last item is whether another stage's trials decide: it will be within these values.
     """
-    from automl_cv.space import Constant, condition_text
+    from automl_cv.study.space import Constant, condition_text
 
     own = dict(stage.space.parameters)
     if stage.narrow_from is not None:
@@ -164,7 +164,7 @@ def _loss(stage: Stage) -> str:
 
 def _named(named: object) -> str:
     """Return "early_stopping (patience 10, min_delta 0.0)"."""
-    from automl_cv.stage import Named
+    from automl_cv.study.stage import Named
 
     assert isinstance(named, Named)
     own = ", ".join(f"{name} {value}" for name, value in named.parameters.items())

@@ -1,0 +1,108 @@
+"""Cutting a backbone in two: what stays as it is, and the last blocks, which are fine-tuned.
+
+The cut lies where every path goes through one layer, so that nothing jumps over it: all before
+it runs once for each image, and what comes out is cached as features are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from automl_cv.engine import backbone as backbones
+from automl_cv.errors import UserError
+from automl_cv.features import weightfile
+from automl_cv.study.studyfile import Backbone
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A backbone in two parts.
+
+    Args:
+        frozen: from pixels to a flattened feature map (a list of one, as of `backbone.build`),
+            shape (batch, height * width * channels).
+        trained: from that map, shape (batch, height, width, channels), to the outputs of the
+            blocks behind it, not pooled; trainable.
+        weights: those that the trained part begins with.
+        shape: height, width and channels of the map.
+        n_frozen: blocks whose output lies before the cut, or is the cut.
+        whole: both parts as one, from pixels to a vector for each block, as of
+            `backbone.build`. Its last layers are those of the trained part.
+    """
+
+    frozen: keras.Model
+    trained: keras.Model
+    weights: Sequence[np.ndarray]
+    shape: tuple[int, int, int]
+    n_frozen: int
+    whole: keras.Model
+
+
+def cut(backbone: Backbone, image_size: int, n_blocks: int) -> Cut:
+    """Cut a backbone before its last blocks.
+
+    The cut is the latest layer, at or before the output of the block before them, that every
+    path goes through. With all blocks it is the image: the stem is trained too.
+
+    Args:
+        backbone: of the study or trial.
+        image_size: height and width of the images, in pixels.
+        n_blocks: how many blocks are trained.
+
+    Raises:
+        UserError: the backbone can't be built, or hasn't so many blocks.
+    """
+    if weightfile.is_saved_model(backbone):
+        raise UserError(
+            f"fine_tune: {backbone.name} is a saved model, whose blocks aren't known; "
+            "take a backbone of the table"
+        )
+    network, preprocessing = backbones.load_blocks(backbone, image_size)
+    outputs = network.outputs
+    if n_blocks > len(outputs):
+        raise UserError(
+            f"fine_tune.blocks: {backbone.name} has {len(outputs)} blocks, "
+            f"can't train the last {n_blocks}"
+        )
+    numbers = {id(layer.output): number for number, layer in enumerate(network.layers)}
+    # The output of the last block that stays may lie behind the cut, and is trained then.
+    stays = n_blocks < len(outputs)
+    place = _bottleneck(network, numbers[id(outputs[-n_blocks - 1])] if stays else 0)
+    layer = network.layers[place]
+    behind = [output for output in outputs if numbers[id(output)] > place]
+    trained = keras.Model(layer.output, behind, name="trained")
+    for own in trained.layers:
+        own.trainable = True
+    # Keras takes no graph without a layer.
+    end = layer.output if place else keras.layers.Identity()(network.input)
+    before = keras.Model(network.input, end, name="frozen")
+    shape = before.compute_output_shape((None, image_size, image_size, 3))[1:]
+    frozen = backbones.on_pixels(
+        before,
+        preprocessing,
+        image_size,
+        lambda maps: [keras.layers.Flatten(name="map")(one) for one in maps],
+    )
+    whole = backbones.on_pixels(network, preprocessing, image_size, backbones.pool)
+    n_frozen = len(outputs) - len(behind)
+    return Cut(frozen, trained, trained.get_weights(), shape, n_frozen, whole)
+
+
+def _bottleneck(network: keras.Model, highest: int) -> int:
+    """Return the latest layer, up to the number `highest`, that every path goes through.
+
+    Layers stand in an order in which each comes after those that it reads. So a path misses
+    a layer exactly where one before it is read by one behind it.
+    """
+    numbers = {id(layer.output): number for number, layer in enumerate(network.layers)}
+    furthest = [0] * len(network.layers)  # the last layer that reads each layer
+    for number, layer in enumerate(network.layers[1:], start=1):
+        for tensor in keras.tree.flatten(layer.input):
+            furthest[numbers[id(tensor)]] = number
+    return max(
+        number for number in range(highest + 1) if max(furthest[:number], default=0) <= number
+    )

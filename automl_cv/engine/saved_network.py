@@ -1,0 +1,155 @@
+"""The network of a saved classifier: from raw images of any size to probabilities, in one graph.
+
+    pixels      uint8 (batch, height, width, 3)
+    floats      the same as float32
+    resized     float32 in [0, 255], (batch, image_size, image_size, 3)
+    network     float32 logits, (batch, classes)
+    tempered    the same divided by a temperature; only in a calibrated classifier
+    probabilities
+
+All are layers of Keras's own, so that the file loads in safe mode wherever Keras is installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import keras
+from keras import layers
+
+from automl_cv.engine import backbone as backbones
+from automl_cv.errors import UserError
+from automl_cv.saved.folder import SavedClassifier
+from automl_cv.study.studyfile import Backbone
+
+RESIZED = "resized"
+
+
+def save(network: keras.Model, path: Path, temperature: float = 1.0) -> None:
+    """Write a classifier's network as a `.keras` file.
+
+    Args:
+        network: from float32 pixels in [0, 255], shape (batch, size, size, 3), to float32
+            logits, shape (batch, classes); of Keras's own layers.
+        path: the file.
+        temperature: what the logits are divided by; 1 leaves them and the graph as they are.
+    """
+    _, height, width, _ = network.input_shape
+    pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
+    # Resizing would round its results to whole numbers if it were given whole numbers.
+    floats = layers.Rescaling(1.0, dtype="float32", name="floats")(pixels)
+    # The very operation of `images.resize_all`.
+    resized = layers.Resizing(
+        height, width, "bilinear", antialias=True, dtype="float32", name=RESIZED
+    )(floats)
+    logits = network(resized, training=False)
+    if temperature != 1.0:
+        logits = layers.Rescaling(1 / temperature, dtype="float32", name="tempered")(logits)
+    probabilities = layers.Softmax(dtype="float32", name="probabilities")(logits)
+    keras.Model(pixels, probabilities, name="classifier").save(path)
+
+
+def load(saved: SavedClassifier) -> keras.Model:
+    """Load the network of a saved classifier that `models.folder.read` has checked.
+
+    Returns:
+        A model from uint8 images, shape (batch, height, width, 3), to float32 probabilities,
+        shape (batch, classes).
+
+    Raises:
+        UserError: Keras can't load it, or it is not of the form that `save` writes.
+    """
+    try:
+        model = load_network(saved.network)
+    except Exception as error:  # whatever a layer's from_config raises
+        first = (str(error).strip() or type(error).__name__).split("\n")[0]
+        written = ", ".join(map(" ".join, saved.manifest.versions.items()))
+        raise UserError(
+            f"{saved.network}: can't be loaded: {first}; use the versions that wrote it ({written})"
+        ) from None
+    names = [layer.name for layer in model.layers]
+    if RESIZED not in names or tuple(model.output_shape) != (None, len(saved.classes)):
+        raise UserError(
+            f"{saved.network}: expected probabilities of {len(saved.classes)} classes from "
+            f"images that a layer {RESIZED!r} has resized; fit the model again"
+        )
+    return model
+
+
+def load_network(path: Path) -> keras.Model:
+    """Load what `save` wrote; for files of others see `load`."""
+    return keras.models.load_model(path, compile=False, safe_mode=True)
+
+
+def from_resized(model: keras.Model) -> keras.Model:
+    """Return the part of a loaded network that stands behind its resizing.
+
+    Images of different sizes can't share a batch, so whoever predicts many of them resizes
+    each by itself and goes on here.
+
+    Returns:
+        A model from float32 pixels in [0, 255], shape (batch, image_size, image_size, 3), to
+        probabilities.
+    """
+    return keras.Model(model.get_layer(RESIZED).output, model.output, name="from_resized")
+
+
+def on_backbone(backbone: Backbone, image_size: int, heads: Sequence[keras.Model]) -> keras.Model:
+    """Put trained heads behind the backbone whose features they learned from.
+
+    Args:
+        backbone: of the study or trial.
+        image_size: height and width of the images, in pixels.
+        heads: each from features to logits; of several, the logits are averaged.
+
+    Returns:
+        What `save` takes.
+    """
+    return behind(backbones.build(backbone, image_size), backbone.features, heads)
+
+
+def behind(
+    network: keras.Model, chosen: Literal["last", "all"], heads: Sequence[keras.Model]
+) -> keras.Model:
+    """Put trained heads behind a network that gives features.
+
+    Args:
+        network: from pixels to a vector for each block.
+        chosen: the blocks whose vectors the heads learned from.
+        heads: each from features to logits; of several, the logits are averaged.
+
+    Returns:
+        What `save` takes.
+    """
+    vectors = network.outputs if chosen == "all" else network.outputs[-1:]
+    features = layers.Concatenate(name="features")(vectors) if len(vectors) > 1 else vectors[0]
+    # Layers of one graph need names of their own, which heads of one kind don't have.
+    named = [
+        keras.Model(head.input, head.output, name=f"head{number}")
+        for number, head in enumerate(heads, start=1)
+    ]
+    logits = [head(features) for head in named]
+    mean = layers.Average(name="mean_logits")(logits) if len(logits) > 1 else logits[0]
+    return keras.Model(network.input, mean, name="network")
+
+
+def averaged(networks: Sequence[keras.Model]) -> keras.Model:
+    """Return one network that gives the mean of the logits of several.
+
+    Args:
+        networks: each what `save` takes, for images of one size.
+
+    Returns:
+        What `save` takes.
+    """
+    if len(networks) == 1:
+        return keras.Model(networks[0].input, networks[0].output, name="network")
+    pixels = keras.Input(networks[0].input_shape[1:], name="pixels")
+    named = [
+        keras.Model(one.input, one.output, name=f"network{number}")
+        for number, one in enumerate(networks, start=1)
+    ]
+    mean = layers.Average(name="mean_logits")([one(pixels, training=False) for one in named])
+    return keras.Model(pixels, mean, name="network")

@@ -1,0 +1,219 @@
+"""Fits the winner of a search on train and validation images, and saves it as a folder."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from automl_cv.catalog.backbones import BACKBONES
+from automl_cv.catalog.datasets import DATASETS
+from automl_cv.data import dataset
+from automl_cv.data.dataset import Dataset
+from automl_cv.drawing.samplers import derived_seed
+from automl_cv.errors import UserError
+from automl_cv.features import weightfile
+from automl_cv.fit.winner import Winner, choose
+from automl_cv.history import Epoch
+from automl_cv.orders import messages
+from automl_cv.orders.checkpoint_paths import fit_checkpoints_path
+from automl_cv.orders.crew import Worker, raise_failure
+from automl_cv.orders.images import images_of
+from automl_cv.results.leaderboard import RunTrials
+from automl_cv.saved import card, folder
+from automl_cv.saved.facts import Data, Fitting, Kind, Manifest
+from automl_cv.study import studyfile
+from automl_cv.study.stage import Stage, head_stage
+from automl_cv.study.studyfile import Backbone, StudyFile, drawn_backbone
+
+Listener = Callable[[str, int, int], None]
+"""Is told (what is done now, how much of it is done, how much there is)."""
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What to fit, and where to.
+
+    Args:
+        study: name of a run, as `report` takes it.
+        out: the folder to write; an older model there is replaced.
+        storage: address of the database.
+        cache_dir: folder of features and built-in data.
+        command: is given run and trial; returns the command that fits them again.
+        trial: "stage/number" in place of the winner.
+        repeats: trainings whose logits are averaged.
+        data: where the images are now, in place of where they were.
+        calibrate: divide the logits by a temperature, fitted on the validation images with
+            trainings on the training images alone.
+    """
+
+    study: str
+    out: Path
+    storage: str
+    cache_dir: Path
+    command: Callable[[str, str], str]
+    trial: str | None = None
+    repeats: int = 1
+    data: str | None = None
+    calibrate: bool = False
+
+
+def fit(options: FitOptions, listen: Listener) -> Manifest:
+    """Train the winner of a search on train and validation images, and write a saved classifier.
+
+    It is trained for as many epochs as the search found best. The schedule is the search's,
+    laid out over the search's epochs; one that goes by validation loss goes by the search's.
+    Networks and fine-tuned blocks leave a checkpoint each epoch, until the folder is written.
+
+    Args:
+        options: what to fit.
+        listen: is told how far it is.
+
+    Raises:
+        UserError: there is no such run or trial, the images are not those of the search, or the
+            folder can't be written.
+        AutomlError: no trial has a result, or training diverged.
+    """
+    started = time.perf_counter()
+    folder.check_target(options.out)
+    read, winner = choose(options.storage, options.study, options.trial)
+    study = studyfile.parse(read.facts.study, f"the stored study {read.run.name}")
+    stage = study.stage(winner.facts.stage)
+    worker = Worker(0)  # loads TensorFlow while this process reads the images
+    try:
+        images = _load(study, read, options, listen)
+        kind = _kind(stage)
+        backbone = study.backbone  # of a network, only its image size counts
+        if kind != "network":
+            backbone = drawn_backbone(backbone, winner.facts.parameters)
+        seeds = _seeds(study, winner, options.repeats)
+        checkpoints = fit_checkpoints_path(
+            options.cache_dir, images.fingerprint, study.seed, stage.name, winner.facts.parameters
+        )
+        with folder.replacing(options.out) as temporary:
+            worker.send(
+                messages.Fit(
+                    images=images_of(images),
+                    backbone=backbone,
+                    cache_dir=options.cache_dir.absolute(),
+                    seed=study.seed,
+                    stage=stage,
+                    parameters=winner.facts.parameters,
+                    seeds=seeds,
+                    replay=winner.replay,
+                    path=temporary.absolute() / folder.NETWORK,
+                    metric=study.metric,
+                    head_stage=head_stage(
+                        stage, {one.name: one for one in study.stages}, winner.searched[0]
+                    ),
+                    calibrate=options.calibrate,
+                    checkpoints=checkpoints if stage.is_long else None,
+                )
+            )
+            task = "decoding images" if kind == "network" else "extracting features"
+            trainings = len(seeds) * (2 if options.calibrate else 1)
+            fitted = _await(worker, len(winner.replay) * trainings, task, listen)
+            manifest = Manifest(
+                kind=kind,
+                image_size=fitted.image_size,
+                backbone=None if kind == "network" else backbone.model_dump(mode="json"),
+                weights_licence=None if kind == "network" else _weights_licence(backbone),
+                data=_data(images),
+                study=study.as_toml_data(),
+                winner=winner.facts,
+                fitting=Fitting(
+                    images=len(images.images) - len(images.rows("test")),
+                    epochs=len(winner.replay),
+                    seeds=seeds,
+                    command=options.command(f"{read.run.study}@{read.run.number}", winner.slot),
+                    seconds=time.perf_counter() - started,
+                ),
+                calibration=fitted.calibration,
+                versions={**read.facts.versions, **fitted.versions},
+                created=datetime.now(UTC),
+            )
+            text = card.compose(
+                manifest,
+                images.classes,
+                folder=str(options.out),
+                searched=winner.replay,
+                fitted=fitted.histories,
+                weights=fitted.weights,
+            )
+            table = images.images
+            known = table.loc[table["split"] != "test", "content_hash"]
+            folder.complete(temporary, manifest, images.classes, text, known)
+        # Only now: a fit killed before would have to train all of it again.
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    finally:
+        worker.close()
+    return manifest
+
+
+def _kind(stage: Stage) -> Kind:
+    if stage.network is not None:
+        return "network"
+    return "head" if stage.fine_tune is None else "fine_tuned"
+
+
+def _load(study: StudyFile, read: RunTrials, options: FitOptions, listen: Listener) -> Dataset:
+    """Read the images, which must be those of the search."""
+    source = options.data or read.facts.data_source
+    images = dataset.load(
+        source,
+        split=study.data.split,
+        seed=study.seed,
+        cache_dir=options.cache_dir,
+        on_progress=lambda done, total: listen("inspecting images", done, total),
+    )
+    if images.fingerprint != read.facts.data_fingerprint:
+        before, now = sum(read.facts.split_sizes.values()), len(images.images)
+        raise UserError(
+            f"{source}: the images are not those that {read.run.name} was searched on "
+            f"({before:,} images then, {now:,} now, fingerprint "
+            f"{read.facts.data_fingerprint[:8]} then, {images.fingerprint[:8]} now). Put them "
+            "back, name where they are with --data, or search again with --new"
+        )
+    return images
+
+
+def _seeds(study: StudyFile, winner: Winner, repeats: int) -> tuple[int, ...]:
+    """Return the trial's own seed, then those of its repeats, as stages that retrain have them."""
+    stage, trial = winner.searched
+    purposes = ["training", *(f"training, repeat {number}" for number in range(1, repeats))]
+    return tuple(derived_seed(study.seed, stage, trial, purpose) for purpose in purposes)
+
+
+def _await(worker: Worker, epochs: int, before: str, listen: Listener) -> messages.Fitted:
+    done = 0
+    while True:
+        match worker.receive():
+            case messages.Extracting(done=images, total=total):
+                listen(before, images, total)
+            case Epoch():
+                done += 1
+                listen("training", done, epochs)
+            case messages.Fitted() as fitted:
+                return fitted
+            case messages.Failed() as failed:
+                raise_failure(failed)
+
+
+def _data(images: Dataset) -> Data:
+    return Data(
+        source=images.source,
+        fingerprint=images.fingerprint,
+        split_sizes={split: len(images.rows(split)) for split in images.splits},
+        ledger=images.ledger.to_json(),
+        licence=DATASETS[images.source].licence if images.source in DATASETS else None,
+    )
+
+
+def _weights_licence(backbone: Backbone) -> str | None:
+    """Return the licence of weights that the table knows; None for a file of the user's."""
+    if weightfile.is_saved_model(backbone) or backbone.weights not in (None, "imagenet"):
+        return None
+    return BACKBONES[backbone.name].weights.licence

@@ -1,0 +1,197 @@
+"""The worker processes of a search: started, spoken to, replaced when they die.
+
+A process of its own for TensorFlow keeps the memory of a long search bounded, turns
+a crash into one failed trial, and lets `automl-cv` show its progress undisturbed. The
+search itself stays the only one that writes the storage.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection, Pipe, wait
+from types import TracebackType
+from typing import Any, NoReturn
+
+from automl_cv.errors import AutomlError, UserError
+from automl_cv.orders.messages import (
+    Answer,
+    Extracting,
+    Failed,
+    Order,
+    Prepare,
+    Prepared,
+    PrepareFeatures,
+    PreparePixels,
+    SpaceNeeded,
+    Survey,
+    Train,
+    Verdict,
+)
+
+# A worker is replaced after so many trials: TensorFlow never gives all its memory back.
+TRIALS_BEFORE_REPLACEMENT = 400
+# A trial that trains a network counts as so many: with the last blocks of `compact` it leaves
+# 10 MB behind.
+TRIALS_OF_A_LONG_ONE = 20
+
+
+class Worker:
+    """One process that carries out one order at a time.
+
+    Args:
+        number: tells workers apart in messages, from 0.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._start()
+
+    def _start(self) -> None:
+        self.is_prepared = False
+        self.trained = 0
+        self._log = tempfile.TemporaryFile(prefix="automl-cv-worker-")
+        ours, theirs = Pipe()
+        self.connection: Connection = ours
+        # -P: a random.py in the user's folder must not shadow the library's.
+        command = [sys.executable, "-P", "-m", "automl_cv.worker.process", str(theirs.fileno())]
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            pass_fds=(theirs.fileno(),),
+        )
+        theirs.close()
+
+    def send(self, message: Order | Verdict) -> None:
+        """Send an order, or the answer to an epoch; a dead worker shows when it is read."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.connection.send(message)
+
+    def receive(self) -> Answer:
+        """Return the next answer; a worker that died answers `Failed` and is replaced."""
+        try:
+            answer: Answer = self.connection.recv()
+            return answer
+        except (EOFError, ConnectionResetError):
+            reason = self._epitaph()
+            self.close()
+            self._start()
+            return Failed(reason=reason, exit_code=1, traceback=reason)
+
+    def _epitaph(self) -> str:
+        """Say how the process ended, with the last line it printed."""
+        status = self._process.wait()
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        last = f": {lines[-1][:200]}" if lines else ""
+        if status == -9:
+            return "the worker process was killed, most likely for want of memory"
+        how = f"signal {-status}" if status < 0 else f"exit code {status}"
+        return f"the worker process ended with {how}{last}"
+
+    def close(self) -> None:
+        """Hang up and end the process."""
+        self.connection.close()
+        self._process.kill()
+        self._process.wait()
+        self._log.close()
+
+    def replace(self) -> None:
+        """End the process and start another in its place."""
+        self.close()
+        self._start()
+
+
+class Crew:
+    """All workers of a search; a context manager that leaves no process behind.
+
+    Args:
+        count: how many, from 0.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.workers: list[Worker] = []
+        self.hire(count)
+        self._orders: list[Prepare | PrepareFeatures | PreparePixels] = []
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for worker in self.workers:
+            worker.close()
+
+    def hire(self, count: int) -> None:
+        """Start workers until there are so many; only before the first order."""
+        self.workers += [Worker(number) for number in range(len(self.workers), count)]
+
+    def has(self, order: PrepareFeatures | PreparePixels) -> bool:
+        """Tell whether all workers hold these features or pixels."""
+        own = [PrepareFeatures(one.backbone) for one in self._orders if isinstance(one, Prepare)]
+        return order in own or order in self._orders
+
+    def prepare(
+        self,
+        order: Prepare | PrepareFeatures | PreparePixels,
+        on_progress: Callable[[Extracting | SpaceNeeded], None],
+    ) -> Prepared:
+        """Have the features extracted by one worker, then opened by all of them.
+
+        Raises:
+            UserError: the backbone or its weights can't be had.
+            AutomlError: extraction failed.
+        """
+        prepared = [self._prepare(worker, order, on_progress) for worker in self.workers]
+        self._orders.append(order)
+        return prepared[0]
+
+    def _prepare(
+        self,
+        worker: Worker,
+        order: Prepare | PrepareFeatures | PreparePixels,
+        on_progress: Callable[[Extracting | SpaceNeeded], None],
+    ) -> Prepared:
+        worker.send(order)
+        while True:
+            match worker.receive():
+                case Extracting() | SpaceNeeded() as progress:
+                    on_progress(progress)
+                case Prepared() as prepared:
+                    worker.is_prepared = True
+                    return prepared
+                case Failed() as failed:
+                    raise_failure(failed)
+
+    def order(self, worker: Worker, order: Survey | Train) -> None:
+        """Send an order to a worker that waits for one; a fresh process is prepared first."""
+        if worker.trained >= TRIALS_BEFORE_REPLACEMENT:
+            worker.replace()
+        if not worker.is_prepared:
+            for earlier in self._orders:
+                self._prepare(worker, earlier, lambda progress: None)
+        worker.send(order)
+
+    def answers(self, timeout: float | None = None) -> Iterator[tuple[Worker, Answer]]:
+        """Yield what the workers have to say; nothing if none does within `timeout` seconds."""
+        by_connection: dict[Any, Worker] = {worker.connection: worker for worker in self.workers}
+        for ready in wait(list(by_connection), timeout):
+            worker = by_connection[ready]
+            yield worker, worker.receive()
+
+
+def raise_failure(failed: Failed) -> NoReturn:
+    """Raise what a worker's failure stands for: UserError where the input is to blame."""
+    error = UserError if failed.exit_code == UserError.exit_code else AutomlError
+    raised = error(failed.reason)
+    raised.add_note(failed.traceback)
+    raise raised

@@ -1,0 +1,283 @@
+"""What the search and its worker processes say to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from automl_cv.catalog.augmentations import Augmentation
+from automl_cv.history import Epoch, History, StopReason
+from automl_cv.orders.images import Images
+from automl_cv.saved.facts import Calibration
+from automl_cv.study.space import Value
+from automl_cv.study.stage import Stage
+from automl_cv.study.studyfile import Backbone
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Order: make sure that the features of all images are cached, and hold them ready.
+
+    Args:
+        images: all of them.
+        backbone: the study's own; trials that draw another one need PrepareFeatures.
+        cache_dir: where they are kept.
+        seed: the study's; views and folds derive from it.
+        metric: the study's, an entry of the table of metrics.
+    """
+
+    images: Images
+    backbone: Backbone
+    cache_dir: Path
+    seed: int
+    metric: str
+
+
+@dataclass(frozen=True)
+class PrepareFeatures:
+    """Order: do the same for another backbone, or for altered images; answered like Prepare.
+
+    Args:
+        backbone: what makes the features.
+        augmentation: how training images are altered; None for all images as they are.
+        views: altered views of each training image. "online" caches nothing: the worker
+            gets ready to run the backbone in each epoch, and measures its speed.
+        splits: which of the images are altered.
+        n_blocks: in place of features, the feature maps that the last blocks start from, of
+            the images that train and validate; 0 for features.
+    """
+
+    backbone: Backbone
+    augmentation: Augmentation | None = None
+    views: int | Literal["online"] = 1
+    splits: tuple[str, ...] = ("train",)
+    n_blocks: int = 0
+
+    def __str__(self) -> str:
+        """Return a line for people: "compact, 24 pixels, all blocks, 8 views: zoom 0.1"."""
+        size = "its own size" if self.backbone.image_size is None else "{} pixels"
+        blocks = {"last": "last block", "all": "all blocks"}[self.backbone.features]
+        text = f"{self.backbone.name}, {size.format(self.backbone.image_size)}, {blocks}"
+        if self.n_blocks:
+            text = f"{self.backbone.name}, {size.format(self.backbone.image_size)}"
+            last = "last block" if self.n_blocks == 1 else f"last {self.n_blocks} blocks"
+            text += f", maps before the {last}"
+        if self.augmentation is not None:
+            text += f", {self.views} views: {self.augmentation}"
+        return text
+
+
+def views_order(
+    stage: Stage, backbone: Backbone, parameters: Mapping[str, Value]
+) -> PrepareFeatures | None:
+    """Return the order for the altered images that a trial trains on; None where it has none.
+
+    Args:
+        stage: what the trial belongs to.
+        backbone: of the trial.
+        parameters: of the trial; those of its augmentation count.
+    """
+    altering = stage.augmentation_of(parameters).of_level("image", "batch")
+    if not altering:
+        return None
+    if stage.views == "online":
+        return PrepareFeatures(backbone, views="online")
+    has_folds = stage.retrain is not None and stage.retrain.folds is not None
+    splits = ("train", "validation") if has_folds else ("train",)
+    return PrepareFeatures(backbone, altering, stage.views, splits)
+
+
+@dataclass(frozen=True)
+class PreparePixels:
+    """Order: decode all images once, for networks that train on pixels; answered like Prepare."""
+
+    def __str__(self) -> str:
+        """Return a line for people."""
+        return "pixels"
+
+
+@dataclass(frozen=True)
+class SpaceNeeded:
+    """Answer to PrepareFeatures, before a large extraction: it will take so much of the disk.
+
+    Args:
+        n_bytes: what will be written.
+        free: what is free there now, in bytes.
+        folder: where.
+    """
+
+    n_bytes: int
+    free: int
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Extracting:
+    """Answer to Prepare, many times: so many images have passed the backbone."""
+
+    done: int
+    total: int
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Answer to Prepare, once: the features are there.
+
+    Args:
+        extracted: images that passed the backbone now; 0 where all were cached.
+        dimension: length of a feature vector.
+        seconds: what it took; of "online" views what these images took, all else left out.
+        versions: of the packages that decide numbers.
+    """
+
+    extracted: int
+    dimension: int
+    seconds: float
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Order: train the reference, and look for images that stand in two splits."""
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """Answer to Survey: the reference is trained and the splits are compared.
+
+    Args:
+        reference: the logistic regression's figures.
+        warnings: lines on images that stand in two splits.
+    """
+
+    reference: Mapping[str, Any]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Train:
+    """Order: train one trial; the worker sends each Epoch and waits for a Verdict.
+
+    Args:
+        stage: what the trial belongs to.
+        trial: its number.
+        parameters: what is trained.
+        seed: of weights, order and dropout.
+        fold: number of the fold of train and validation images that validates; None to
+            validate on the validation images.
+        head_stage: with `fine_tune`, the stage whose training gives the head to begin with.
+        checkpoint: folder of the trial's checkpoint; None where trials are short.
+    """
+
+    stage: Stage
+    trial: int
+    parameters: Mapping[str, Value]
+    seed: int
+    fold: int | None = None
+    head_stage: Stage | None = None
+    checkpoint: Path | None = None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Order: train a trial on train and validation images, write the whole network.
+
+    The worker sends each Epoch of each training and waits for nothing.
+
+    Args:
+        images: all of them.
+        backbone: the trial's; of a network from scratch the study's, for its image size.
+        cache_dir: where features are kept.
+        seed: the study's; views derive from it.
+        stage: what the trial belongs to.
+        parameters: of the trial.
+        seeds: of the trainings whose logits are averaged.
+        replay: the epochs of the search to go by, the last of them the best.
+        path: the file of the network.
+        metric: the study's; where a head's best epoch has to be found again, it goes by it.
+        head_stage: see `Train`.
+        calibrate: train on the training images alone first, and fit a temperature on the
+            validation images.
+        checkpoints: folder of the trainings' checkpoints; None where they are short.
+    """
+
+    images: Images
+    backbone: Backbone
+    cache_dir: Path
+    seed: int
+    stage: Stage
+    parameters: Mapping[str, Value]
+    seeds: tuple[int, ...]
+    replay: tuple[Epoch, ...]
+    path: Path
+    metric: str
+    head_stage: Stage | None = None
+    calibrate: bool = False
+    checkpoints: Path | None = None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Answer to Fit, once: the network is written.
+
+    Args:
+        histories: of each training, without anything that validates.
+        image_size: height and width that the network resizes images to, in pixels.
+        weights: numbers that the network holds.
+        difference: largest difference between probabilities of the written network, read back,
+            on files, and of what was trained, on the same images.
+        versions: of the packages that decide numbers.
+        calibration: None where none was asked for.
+    """
+
+    histories: tuple[History, ...]
+    image_size: int
+    weights: int
+    difference: float
+    versions: Mapping[str, str]
+    calibration: Calibration | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Answer to an Epoch: why to stop, or None to go on.
+
+    Args:
+        stop: why the trial has ended.
+        is_cut: the time ended; the trial is given up, and answered with Failed.
+    """
+
+    stop: StopReason | None
+    is_cut: bool = False
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Answer to Train, once: the trial ended by itself or was stopped."""
+
+    history: History
+    optimizer_config: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Answer to any order: it could not be carried out.
+
+    Args:
+        reason: one line.
+        exit_code: 2 where the user's input is to blame, else 1.
+        traceback: for `--debug`.
+        history: what a trial had done.
+    """
+
+    reason: str
+    exit_code: int
+    traceback: str
+    history: History = field(default_factory=History)
+
+
+Order = Prepare | PrepareFeatures | PreparePixels | Survey | Train | Fit
+Answer = Extracting | SpaceNeeded | Prepared | Surveyed | Epoch | Trained | Fitted | Failed

@@ -1,0 +1,329 @@
+"""Trials as DataFrames: the leaderboard, the trials without a result, and every epoch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+from optuna.storages import RDBStorage
+
+from automl_cv.catalog.metrics import ACCURACY
+from automl_cv.history import Epoch
+from automl_cv.results.comparison import SOURCE
+from automl_cv.results.intervals import differs
+from automl_cv.scoring import wilson
+from automl_cv.store.course import course_lines, outdone_lines
+from automl_cv.store.database import open_storage
+from automl_cv.store.reading import read_records
+from automl_cv.store.records import StudyFacts, TrialRecord, merged
+from automl_cv.store.runs import StudyRun, find_run
+
+# Parameters that every leaderboard has, in this order; others follow as they are met.
+_PARAMETERS = {
+    "batch_size": "Int64",
+    "optimizer": "str",
+    "learning_rate": "float64",
+    "momentum": "float64",
+}
+
+
+@dataclass(frozen=True)
+class RunTrials:
+    """All that a database holds of one run.
+
+    Args:
+        run: the run.
+        facts: facts of its stages as one.
+        ranked: trials with a result, best first.
+        unranked: trials that failed, were interrupted or run now; by stage and slot.
+        repeated: trials that were trained again over seeds or folds. Among all stages they are
+            not ranked: the luckiest of many repeats would come first, and folds have other
+            validation images. Of one stage asked for by name they are.
+    """
+
+    run: StudyRun
+    facts: StudyFacts
+    ranked: tuple[TrialRecord, ...]
+    unranked: tuple[TrialRecord, ...]
+    repeated: tuple[TrialRecord, ...] = ()
+
+
+def read_run(
+    storage: str | RDBStorage, study: str | None = None, stage: str | None = None
+) -> RunTrials:
+    """Read one run, or one stage of it.
+
+    The order is validation accuracy at the best epoch, highest first; then the validation
+    loss there, lowest first; then stage and slot.
+
+    Args:
+        storage: the database, or its address.
+        study: see `automl_cv.store.runs.find_run`.
+        stage: name of one stage; None for all.
+
+    Raises:
+        UserError: no such database, study or stage.
+    """
+    if isinstance(storage, str):
+        storage = open_storage(storage, create=False)
+    run = find_run(storage, study)
+    positions = range(len(run.stages)) if stage is None else [run.position(stage)]
+    records = [
+        record
+        for position in positions
+        for record in read_records(storage, run.study_ids[position], run.name, run.stages[position])
+        if run.facts[position].counts(record)
+    ]
+    repeated = [record for record in records if record.is_ranked and SOURCE in record.parameters]
+    ranked = sorted(
+        (
+            record
+            for record in records
+            if record.is_ranked and (stage is not None or SOURCE not in record.parameters)
+        ),
+        key=_merit,
+    )
+    facts = merged([run.facts[position] for position in positions])
+    done = Counter(record.stage for record in records if record.is_done)
+    courses = {
+        name: course
+        for name, course in facts.courses.items()
+        # One that was begun since it was noted says itself how far it came.
+        if course.is_begun or (stage is None and name not in run.stages)
+    }
+    lines = course_lines(courses, done) + outdone_lines(facts.finalists, facts.contenders)
+    return RunTrials(
+        run=run,
+        facts=replace(facts, notes=(*lines, *facts.notes)),
+        ranked=tuple(ranked),
+        unranked=tuple(record for record in records if not record.is_ranked),
+        repeated=tuple(repeated),
+    )
+
+
+def leaderboard(
+    storage: str | RDBStorage, study: str | None = None, stage: str | None = None
+) -> pd.DataFrame:
+    """Return the trials that have a result, best first.
+
+    Example:
+        >>> import automl_cv
+        >>> board = automl_cv.leaderboard("sqlite:///automl-cv.db", "quickstart")
+        >>> best = board.iloc[0]
+
+    Args:
+        storage: the database, or its address.
+        study: "quickstart" for its latest run, "quickstart@1" for its first; None for the
+            run that changed last.
+        stage: name of one stage; None for all.
+
+    Returns:
+        One row a trial. rank; stage, trial (the slot), model; a column for each parameter,
+        missing where a trial has none; epochs (run), best_epoch; at the best epoch
+        accuracy, the study's metric under its name where it is not accuracy, val_accuracy, its
+        95 % interval val_accuracy_low and _high (Wilson), loss,
+        val_loss; tied_with_first: whether its val_accuracy can't be told from the first
+        one's (`automl_cv.results.intervals.differs`), missing where trials are ranked by another
+        metric; stop_reason; seconds; state.
+
+    Raises:
+        UserError: no such database, study or stage.
+    """
+    return ranked_frame(read_run(storage, study, stage))
+
+
+def unfinished(
+    storage: str | RDBStorage, study: str | None = None, stage: str | None = None
+) -> pd.DataFrame:
+    """Return the trials that have no result: failed, interrupted or still running.
+
+    Args:
+        storage: the database, or its address.
+        study: as for `leaderboard`.
+        stage: as for `leaderboard`.
+
+    Returns:
+        One row a trial: stage, trial, state, model, parameters, epochs, val_accuracy (best so
+        far), seconds, reason.
+
+    Raises:
+        UserError: no such database, study or stage.
+    """
+    return unranked_frame(read_run(storage, study, stage))
+
+
+def epochs(
+    storage: str | RDBStorage,
+    study: str | None = None,
+    trial: int | None = None,
+    stage: str | None = None,
+) -> pd.DataFrame:
+    """Return every epoch of every trial, finished or not.
+
+    Args:
+        storage: the database, or its address.
+        study: as for `leaderboard`.
+        trial: one slot; None for all.
+        stage: as for `leaderboard`.
+
+    Returns:
+        One row an epoch: stage, trial, state, epoch (from 1), accuracy, val_accuracy, loss,
+        val_loss, learning_rate, seconds, the study's metric where it is not accuracy; by stage,
+        trial and epoch.
+
+    Raises:
+        UserError: no such database, study or stage.
+    """
+    read = read_run(storage, study, stage)
+    order = {name: position for position, name in enumerate(read.run.stages)}
+    records = sorted(
+        (
+            record
+            for record in (*read.ranked, *read.unranked)
+            if trial is None or record.trial == trial
+        ),
+        key=lambda record: (order[record.stage], record.trial),
+    )
+    rows = [(record, epoch) for record in records for epoch in record.history.epochs]
+
+    def of_epoch(name: str, dtype: str = "float64") -> pd.Series[Any]:
+        return _series((getattr(epoch, name) for _, epoch in rows), dtype)
+
+    return pd.DataFrame(
+        {
+            "stage": _series((record.stage for record, _ in rows), "str"),
+            "trial": _series((record.trial for record, _ in rows), "Int64"),
+            "state": _series((record.state for record, _ in rows), "str"),
+            "epoch": of_epoch("epoch", "Int64"),
+            **{
+                name: of_epoch(name)
+                for name in Epoch.__dataclass_fields__
+                if name not in ("epoch", "score")
+            },
+            **_metric_column(read.facts, [epoch for _, epoch in rows]),
+        }
+    )
+
+
+def ranked_frame(read: RunTrials) -> pd.DataFrame:
+    """Return the leaderboard of a run; see `leaderboard`."""
+    records = read.ranked
+    best = [_best(record) for record in records]
+    intervals = [_interval(epoch.val_accuracy, read.facts.n_validation) for epoch in best]
+    return pd.DataFrame(
+        {
+            "rank": _series(range(1, len(records) + 1), "Int64"),
+            **_identity(read, records),
+            **_parameters(records),
+            "epochs": _series((len(record.history.epochs) for record in records), "Int64"),
+            "best_epoch": _series((epoch.epoch for epoch in best), "Int64"),
+            "accuracy": _series((epoch.accuracy for epoch in best), "float64"),
+            **_metric_column(read.facts, best),
+            "val_accuracy": _series((epoch.val_accuracy for epoch in best), "float64"),
+            "val_accuracy_low": _series((low for low, _ in intervals), "float64"),
+            "val_accuracy_high": _series((high for _, high in intervals), "float64"),
+            "loss": _series((epoch.loss for epoch in best), "float64"),
+            "val_loss": _series((epoch.val_loss for epoch in best), "float64"),
+            "tied_with_first": _series(_ties(best, read.facts), "boolean"),
+            "stop_reason": _series((record.history.stop_reason for record in records), "str"),
+            "seconds": _series((record.history.seconds for record in records), "float64"),
+            "state": _series((record.state for record in records), "str"),
+        }
+    )
+
+
+def unranked_frame(read: RunTrials) -> pd.DataFrame:
+    """Return the trials of a run that have no result; see `unfinished`."""
+    records = read.unranked
+    return pd.DataFrame(
+        {
+            **_identity(read, records),
+            "state": _series((record.state for record in records), "str"),
+            **_parameters(records),
+            "epochs": _series((len(record.history.epochs) for record in records), "Int64"),
+            "val_accuracy": _series(
+                (record.best and record.best.val_accuracy for record in records), "float64"
+            ),
+            "seconds": _series((record.history.seconds for record in records), "float64"),
+            "reason": _series((record.reason for record in records), "str"),
+        }
+    )
+
+
+def _merit(record: TrialRecord) -> tuple[float, float]:
+    best = _best(record)
+    return -best.merit, best.val_loss
+
+
+def _best(record: TrialRecord) -> Epoch:
+    assert record.best is not None, "only ranked trials come here"
+    return record.best
+
+
+def _interval(val_accuracy: float, n_images: int | None) -> tuple[float | None, float | None]:
+    return wilson(val_accuracy, n_images) if n_images else (None, None)
+
+
+def _metric_column(facts: StudyFacts, epochs: Sequence[Epoch]) -> dict[str, pd.Series[Any]]:
+    """Return the metric of epochs, under its name; nothing where it is accuracy."""
+    metric = facts.metric
+    if metric.name == ACCURACY:
+        return {}
+    values = (None if one.score is None else metric.score(one.score) for one in epochs)
+    return {metric.name: _series(values, "float64")}
+
+
+def _ties(best: Sequence[Epoch], facts: StudyFacts) -> list[bool | None]:
+    n_images = facts.n_validation
+    if not n_images or facts.metric.name != ACCURACY:
+        return [None for _ in best]
+    return [not differs(best[0].val_accuracy, epoch.val_accuracy, n_images) for epoch in best]
+
+
+def _identity(read: RunTrials, records: Sequence[TrialRecord]) -> dict[str, pd.Series[Any]]:
+    return {
+        "stage": _series((record.stage for record in records), "str"),
+        "trial": _series((record.trial for record in records), "Int64"),
+        "model": _series((_model(read, record) for record in records), "str"),
+    }
+
+
+def _model(read: RunTrials, record: TrialRecord) -> str:
+    """Return the name of the network that is trained, or that a head's features come from."""
+    declared = read.facts.networks.get(record.stage)
+    if declared is not None:
+        return str(record.parameters.get("network", declared))
+    return str(record.parameters.get("backbone", read.facts.backbone))
+
+
+def _parameters(records: Sequence[TrialRecord]) -> dict[str, pd.Series[Any]]:
+    """Return a typed column for each parameter that any of the trials has."""
+    names = dict.fromkeys([*_PARAMETERS, *(name for r in records for name in r.parameters)])
+    for name in ("backbone", "network"):
+        names.pop(name, None)  # stands as the model
+    columns = {}
+    for name in names:
+        values = [record.parameters.get(name) for record in records]
+        dtype = _PARAMETERS.get(name) or _dtype(values)
+        as_text: Callable[[Any], Any] = str if dtype == "str" else lambda value: value
+        columns[name] = _series(
+            (None if value is None else as_text(value) for value in values), dtype
+        )
+    return columns
+
+
+def _dtype(values: Iterable[Any]) -> str:
+    """Return the narrowest type that holds all values; pandas itself would say "object"."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {bool}:
+        return "boolean"
+    if kinds == {int}:
+        return "Int64"
+    return "float64" if kinds and kinds <= {int, float} else "str"
+
+
+def _series(values: Iterable[Any], dtype: str) -> pd.Series[Any]:
+    return pd.Series(list(values), dtype=dtype)

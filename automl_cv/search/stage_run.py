@@ -1,0 +1,301 @@
+"""Stages of a study in order: draws, hands out, stores and settles their trials."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from automl_cv.catalog.metrics import MetricEntry
+from automl_cv.drawing.stage_memory import Drawn, StageMemory
+from automl_cv.errors import SearchBroken
+from automl_cv.history import Epoch, History
+from automl_cv.orders.crew import TRIALS_OF_A_LONG_ONE, Crew, Worker
+from automl_cv.orders.messages import Answer, Failed, Train, Trained, Verdict
+from automl_cv.search import events
+from automl_cv.search.budget import Budget
+from automl_cv.store.course import Course
+from automl_cv.store.records import TrialRecord
+from automl_cv.store.trials import StageTrials
+from automl_cv.study.stage import Stage
+
+# So many trials that break one after the other are no accident (KerasTuner's number).
+BROKEN_IN_A_ROW = 3
+
+# Longer trials are written while they run, about so often, so that a kill loses no epoch.
+SECONDS_BETWEEN_WRITES = 1.0
+
+# Where the time ends, a worker that ends an epoch so soon gives its trial up by itself. Others
+# are replaced, and the next stage's first trials wait for TensorFlow, about 3 seconds.
+SECONDS_TO_GIVE_UP = 2.0
+
+
+@dataclass
+class _Running:
+    """A trial that a worker trains now."""
+
+    drawn: Drawn
+    started: float
+    epochs: list[Epoch]
+    written: float | None = None
+
+
+class StageRun:
+    """Searches one stage until it has all its trials.
+
+    Args:
+        stage: what to search.
+        memory: draws the stage's trials and decides when they stop.
+        trials: the stage's part of the storage.
+        crew: the workers.
+        listen: is told everything that happens.
+        budget: says when the stage has to end.
+        checkpoint: gives the folder of a trial's checkpoint.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        memory: StageMemory,
+        trials: StageTrials,
+        crew: Crew,
+        listen: events.Listener,
+        budget: Budget,
+        checkpoint: Callable[[int], Path],
+    ) -> None:
+        self._stage = stage
+        self._memory = memory
+        self._trials = trials
+        self._crew = crew
+        self._listen = listen
+        self._budget = budget
+        self._checkpoint = checkpoint
+        self._running: dict[Worker, _Running] = {}
+        self._broken = 0
+
+    def run(self) -> tuple[Course, int]:
+        """Run every trial that is missing; return how far the stage came, and trials finished.
+
+        Raises:
+            SearchBroken: three trials in a row broke.
+        """
+        started = time.monotonic()
+        self._trials.settle()
+        finished = {record.trial: record for record in self._trials.records() if record.is_done}
+        for number in sorted(finished):
+            record = finished[number]
+            self._memory.restore(
+                number, record.parameters, record.history, record.system_attributes
+            )
+            self._budget.measure(self._stage, record.history)
+        slots = self._memory.slots
+        pending = deque(n for n in slots if n not in finished)
+        self._finished = len(slots) - len(pending)
+        self._begin_course()
+        metric = self._trials.facts.metric
+        self._listen(
+            events.StageStarted(
+                self._stage.name,
+                len(slots),
+                self._finished,
+                best_by_optimizer(finished, metric),
+                metric.name,
+            )
+        )
+        try:
+            is_cut = self._work(pending)
+        finally:
+            self._abandon()
+        self._note(replace(self._course, is_cut=is_cut))
+        self._listen(
+            events.StageEnded(
+                self._stage.name,
+                self._finished,
+                time.monotonic() - started,
+                self._course.shortfall(self._finished),
+            )
+        )
+        return self._course, self._finished
+
+    def _begin_course(self) -> None:
+        """Store how many trials the stage wants, and tell if there are no more to have."""
+        before = self._trials.facts.courses.get(self._stage.name)
+        self._note(
+            Course(
+                wanted=len(self._memory.slots),
+                n_sets=self._memory.n_sets,
+                redrawn=() if before is None else before.redrawn,
+            )
+        )
+        if self._memory.n_sets is not None:
+            sets, asked = self._memory.n_sets, self._stage.trials
+            self._listen(events.SpaceExhausted(self._stage.name, sets, asked))
+
+    def _note(self, course: Course) -> None:
+        self._course = course
+        if self._trials.facts.courses.get(self._stage.name) != course:
+            self._trials.update_facts(courses={self._stage.name: course})
+
+    def _work(self, pending: deque[int]) -> bool:
+        """Run the trials; return whether the time ended before they all were."""
+        while pending or self._running:
+            if self._budget.is_over(self._stage):
+                self._recall()
+                return True
+            for worker in self._crew.workers:
+                if pending and worker not in self._running:
+                    self._begin(worker, pending.popleft())
+            for worker, answer in self._crew.answers(timeout=1.0):
+                if worker in self._running:
+                    self._take(worker, answer)
+        return False
+
+    def _begin(self, worker: Worker, number: int) -> None:
+        drawn = self._memory.draw(number)
+        self._note_redrawn(drawn)
+        order = Train(
+            self._stage,
+            number,
+            drawn.parameters,
+            self._memory.training_seed(number),
+            self._memory.fold(number),
+            self._memory.head_stage(number),
+            self._checkpoint(number) if self._stage.is_long else None,
+        )
+        self._crew.order(worker, order)
+        self._running[worker] = _Running(drawn, time.monotonic(), [])
+        self._listen(events.TrialStarted(self._stage.name, number, drawn.parameters))
+
+    def _note_redrawn(self, drawn: Drawn) -> None:
+        """Store and tell that a trial drew what another one has; it may not do so again."""
+        redrawn = {*self._course.redrawn} - {drawn.trial}
+        if drawn.same_as is not None:
+            redrawn.add(drawn.trial)
+            self._listen(events.TrialRedrawn(self._stage.name, drawn.trial, drawn.same_as))
+        self._note(replace(self._course, redrawn=tuple(sorted(redrawn))))
+
+    def _take(self, worker: Worker, answer: Answer) -> None:
+        running = self._running[worker]
+        match answer:
+            case Epoch():
+                running.epochs.append(answer)
+                worker.send(Verdict(self._memory.after(running.drawn.trial, answer)))
+                if answer.is_finite:
+                    self._budget.note_result()
+                self._keep(running)
+                self._listen(
+                    events.EpochEnded(
+                        self._stage.name, running.drawn.trial, answer, self._stage.epochs
+                    )
+                )
+            case Trained():
+                self._broken = 0
+                self._end(worker, answer.history, answer.optimizer_config)
+            case Failed():
+                self._broken += 1
+                seconds = time.monotonic() - running.started
+                history = History(tuple(running.epochs), "failed", answer.reason, seconds)
+                self._end(worker, history, {})
+                if self._broken == BROKEN_IN_A_ROW:
+                    error = SearchBroken(
+                        f"stage {self._stage.name!r}: {BROKEN_IN_A_ROW} trials in a row failed, "
+                        f"the last with: {answer.reason}; mend the cause and run the same "
+                        "command again, finished trials are kept"
+                    )
+                    error.add_note(answer.traceback)
+                    raise error
+
+    def _keep(self, running: _Running) -> None:
+        """Write a long trial's epochs while it runs; a short one costs one write at its end."""
+        now = time.monotonic()
+        if now - (running.written or running.started) < SECONDS_BETWEEN_WRITES:
+            return
+        if running.written is None:
+            self._show(running.drawn)
+        self._trials.write_epochs(running.drawn.trial, History(tuple(running.epochs)))
+        running.written = now
+
+    def _show(self, drawn: Drawn) -> None:
+        """Write a trial as one that runs."""
+        self._trials.begin(
+            drawn.trial,
+            drawn.parameters,
+            drawn.distributions,
+            system_attributes=drawn.system_attributes,
+        )
+
+    def _end(
+        self, worker: Worker, history: History, optimizer_config: Mapping[str, object]
+    ) -> None:
+        running = self._running.pop(worker)
+        worker.trained += TRIALS_OF_A_LONG_ONE if self._stage.is_long else 1
+        drawn = running.drawn
+        self._memory.finish(drawn.trial, history)
+        self._budget.measure(self._stage, history)
+        self._trials.finish(
+            drawn.trial,
+            drawn.parameters,
+            drawn.distributions,
+            history,
+            optimizer_config=optimizer_config,
+            system_attributes=drawn.system_attributes,
+        )
+        if history.stop_reason != "failed":
+            # Only now: a search killed before would have to train all of it again.
+            shutil.rmtree(self._checkpoint(drawn.trial), ignore_errors=True)
+        self._finished += history.stop_reason != "failed"
+        self._listen(
+            events.TrialEnded(
+                self._stage.name, drawn.trial, drawn.parameters, history, self._finished
+            )
+        )
+
+    def _recall(self) -> None:
+        """Have the workers give up their trials at the end of the epoch, if it comes soon."""
+        recalled: set[Worker] = set()
+        until = time.monotonic() + SECONDS_TO_GIVE_UP
+        while self._running and time.monotonic() < until:
+            for worker, answer in self._crew.answers(timeout=0.1):
+                if worker not in self._running:
+                    continue
+                if isinstance(answer, Epoch):
+                    self._running[worker].epochs.append(answer)
+                    worker.send(Verdict(None, is_cut=True))
+                    recalled.add(worker)
+                elif worker in recalled:
+                    self._give_up(self._running.pop(worker))
+                else:
+                    self._take(worker, answer)
+
+    def _abandon(self) -> None:
+        """Give up what still runs, and end its processes."""
+        for worker, running in self._running.items():
+            self._give_up(running)
+            worker.replace()
+        self._running.clear()
+
+    def _give_up(self, running: _Running) -> None:
+        """Let a trial go: it runs again, with the same numbers, next time.
+
+        What it reached is kept for the report, but is no result: a trial that was cut is
+        another one than the search without a deadline would have.
+        """
+        if running.epochs:
+            if running.written is None:
+                self._show(running.drawn)
+            self._trials.interrupt(running.drawn.trial, History(tuple(running.epochs)))
+
+
+def best_by_optimizer(records: Mapping[int, TrialRecord], metric: MetricEntry) -> dict[str, float]:
+    """Return the best of a metric that each optimizer reached."""
+    best: dict[str, float] = {}
+    for record in records.values():
+        epoch = record.history.best
+        if epoch is not None:
+            optimizer = str(record.parameters.get("optimizer"))
+            best[optimizer] = max(best.get(optimizer, -math.inf), epoch.merit)
+    return {optimizer: metric.score(merit) for optimizer, merit in best.items()}

@@ -1,0 +1,136 @@
+"""The library of study files: found by name or path, read with what they extend.
+
+A file may build on another (`extends = "slides"`): tables are merged key by key,
+stages by name.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from automl_cv.errors import UserError, suggest
+from automl_cv.study.studyfile import StudyFile, parse
+
+STUDY_FOLDERS = (
+    Path(__file__).parent.parent / "studies",  # an installed wheel
+    Path(__file__).parent.parent.parent / "studies",  # a checkout
+)
+
+
+def load(name_or_path: str) -> StudyFile:
+    """Read a study by its name (one of those shipped) or by the path of its file.
+
+    Raises:
+        UserError: no such study or file, no TOML, or a mistake in it.
+    """
+    path = locate(name_or_path)
+    return parse(_read(path, ()), str(path))
+
+
+def locate(name_or_path: str) -> Path:
+    """Return the path of a study file, given its path or its name.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name_or_path.endswith(".toml") or "/" in name_or_path or "\\" in name_or_path:
+        path = Path(name_or_path).expanduser()
+        if not path.is_file():
+            raise UserError(f"{path}: no such study file; see `automl-cv studies` for names")
+        return path
+    shipped_files = shipped()
+    if name_or_path not in shipped_files:
+        study, _, number = name_or_path.partition("@")
+        if number and study in shipped_files:
+            raise UserError(
+                f"{name_or_path!r} is a run, expected a study: give {study}; `search` goes on "
+                "with the latest run of the same study on the same images"
+            )
+        raise UserError(
+            f"no study is called {name_or_path!r}: {suggest(name_or_path, shipped_files)}; "
+            "a file of your own is named by its path, ./NAME.toml"
+        )
+    return shipped_files[name_or_path]
+
+
+def shipped() -> dict[str, Path]:
+    """Return the study files that come with automl-cv, path by name, sorted."""
+    folder = next((folder for folder in STUDY_FOLDERS if folder.is_dir()), None)
+    found = {path.stem: path for path in folder.glob("*.toml")} if folder else {}
+    return dict(sorted(found.items()))
+
+
+def _read(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:
+    """Read TOML and lay it over the study it extends."""
+    if path.resolve() in [link.resolve() for link in chain]:
+        names = " -> ".join(link.name for link in (*chain, path))
+        raise UserError(f"{chain[0]}: extends goes in a circle: {names}")
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # editors on Windows begin with a mark
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path}: no valid TOML: {_with_line(str(error), text)}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: no valid TOML: {error}") from None
+    except OSError as error:
+        raise UserError(f"{path}: can't be read: {error.strerror}") from None
+    parent = raw.pop("extends", None)
+    if parent is None:
+        return raw
+    if not isinstance(parent, str):
+        raise UserError(f"{path}: extends: expected the name or path of a study, got {parent!r}")
+    beside = (path.resolve() if path.is_symlink() else path).parent / parent
+    parent_path = beside if parent.endswith(".toml") and beside.is_file() else locate(parent)
+    base = _read(parent_path, (*chain, path))
+    base.pop("about", None)  # what is said of another study need not hold for this one
+    return _merge(base, raw)
+
+
+def _with_line(problem: str, text: str) -> str:
+    """Return what tomllib says with the line that it means; a doubled key by its name."""
+    found = re.search(r" \(at line (\d+), column \d+\)$", problem)
+    if found is None:
+        return problem
+    number = int(found[1])
+    line = text.split("\n")[number - 1].strip()
+    key = line.partition("=")[0].strip()
+    if problem.startswith("Cannot overwrite a value") and "=" in line:
+        return f"line {number}: {key} stands twice in one table; leave one out"
+    return f"line {number}: {line!r}: {problem[: found.start()]}"
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Lay one table over another: tables key by key, stages by name, anything else replaced.
+
+    Within a space each parameter is replaced as a whole: a list can't be laid over a range.
+    """
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        if key == "stage" and isinstance(below, list) and isinstance(value, list):
+            merged[key] = _merge_stages(below, value)
+        elif key == "space" and isinstance(below, dict) and isinstance(value, dict):
+            merged[key] = {**below, **value}
+        elif isinstance(below, dict) and isinstance(value, dict):
+            merged[key] = _merge(below, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _merge_stages(base: list[Any], over: list[Any]) -> list[Any]:
+    stages = {stage.get("name"): stage for stage in base}
+    for stage in over:
+        name = stage.get("name") if isinstance(stage, dict) else None
+        stages[name] = _merge_stage(stages[name], stage) if name in stages else stage
+    return list(stages.values())
+
+
+def _merge_stage(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Lay one stage over another; a rule that narrows takes the place of the space below it."""
+    if "narrow_from" in over and "narrow_from" not in base:
+        base = {key: value for key, value in base.items() if key != "space"}
+    return _merge(base, over)

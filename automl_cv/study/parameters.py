@@ -1,0 +1,207 @@
+"""The parameters that a trial knows: what a stage's space must and may hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from automl_cv.catalog.augmentations import AUGMENTATIONS
+from automl_cv.catalog.backbones import BACKBONES
+from automl_cv.catalog.heads import HEADS
+from automl_cv.catalog.networks import NETWORKS
+from automl_cv.catalog.optimizers import OPTIMIZERS
+from automl_cv.catalog.schedules import SCHEDULES
+from automl_cv.catalog.settings import Setting
+from automl_cv.errors import suggest
+from automl_cv.study.space import Choice, Constant, FloatRange, IntRange, Parameter, Space
+
+# Numbers that every trial needs, whatever its optimizer, head and schedule.
+TRIAL_SETTINGS: Mapping[str, Setting] = {
+    "batch_size": Setting(32, lowest=1),
+    "learning_rate": Setting(0.001, lowest=0, open_ends=(True, False)),
+}
+REQUIRED_PARAMETERS = ("optimizer", *TRIAL_SETTINGS)
+# What of the study's [backbone] a space may draw, by parameter. Each set of values has an
+# entry of its own in the feature cache.
+BACKBONE_PARAMETERS = {"backbone": "name", "image_size": "image_size", "features": "features"}
+# What a space may draw of how training images are altered, by operation.
+AUGMENTATION_STRENGTHS: Mapping[str, Setting] = {one.name: one.strength for one in AUGMENTATIONS}
+# Those of them that work on pixels, and so decide what passes the backbone.
+PIXEL_AUGMENTATIONS = tuple(one.name for one in AUGMENTATIONS if one.level != "features")
+MIXING_AUGMENTATIONS = tuple(one.name for one in AUGMENTATIONS if one.level != "image")
+NOT_CACHED = 'mixes images, so that its views can\'t be cached; set views = "online"'
+ANY_OPTIMIZER = Choice(choices=tuple(OPTIMIZERS.names))
+
+
+def checked_space(
+    space: Space,
+    head: str | None,
+    schedule: str | None,
+    *,
+    network: str | None = None,
+    is_partial: bool = False,
+) -> Space:
+    """Check a space against what training, its optimizers, head or network, and schedule take.
+
+    Args:
+        space: what a stage searches.
+        head: the stage's head, whose own parameters the space may hold; None where it is not
+            known, so that no parameter's name can be told to be wrong.
+        schedule: likewise its schedule.
+        network: the network that the stage trains in place of a head, if it does.
+        is_partial: whether the space is laid over another one, and need not be whole.
+
+    Returns:
+        The space, whole numbers made floats where a parameter is a float.
+
+    Raises:
+        ValueError: a parameter is missing, unknown, or of values it can't take.
+    """
+    found = dict(space.parameters)
+    missing = [name for name in REQUIRED_PARAMETERS if name not in found]
+    if missing and not is_partial:
+        raise ValueError(f"the space lacks {', '.join(missing)}")
+    settings = {
+        **TRIAL_SETTINGS,
+        **_optimizer_settings(found.get("optimizer", ANY_OPTIMIZER)),
+        **(_network_settings(found, network) if network else _head_settings(head)),
+        **(SCHEDULES[schedule].parameters if schedule else {}),
+        **AUGMENTATION_STRENGTHS,
+    }
+    known = ["optimizer", *settings]
+    for name, parameter in found.items():
+        if name in BACKBONE_PARAMETERS and isinstance(parameter, IntRange | FloatRange):
+            raise ValueError(
+                f"{name}: list the values; each passes all images through a backbone once"
+            )
+        if name in settings:
+            found[name] = _checked(name, parameter, settings[name])
+        elif name != "optimizer" and head and schedule:
+            raise ValueError(f"unknown parameter {name!r}: {suggest(name, known)}")
+    return Space(parameters=found)
+
+
+def check_cached_views(parameters: Mapping[str, Parameter]) -> None:
+    """Raise a ValueError where views of what a space draws can't be cached.
+
+    Args:
+        parameters: of the space, by name.
+    """
+    for entry in AUGMENTATIONS:
+        parameter = parameters.get(entry.name)
+        if parameter is None or entry.level == "features":
+            continue
+        if entry.level == "batch":
+            raise ValueError(f"{entry.name} {NOT_CACHED}")
+        if isinstance(parameter, IntRange | FloatRange):
+            raise ValueError(
+                f"{entry.name}: a range would run the backbone for each trial; list the values, "
+                'each combination of which is cached, or set views = "online"'
+            )
+
+
+def known_parameters(head: str, schedule: str, network: str | None = None) -> set[str]:
+    """Return the names of all parameters that a stage takes, whatever its optimizers."""
+    settings = _network_settings({}, network) if network else _head_settings(head)
+    return {
+        *optimizer_parameters(),
+        *settings,
+        *AUGMENTATION_STRENGTHS,
+        *SCHEDULES[schedule].parameters,
+    }
+
+
+def optimizer_parameters() -> set[str]:
+    """Return the names of what any training takes: optimizers, their parameters, batch size."""
+    return {"optimizer", *TRIAL_SETTINGS, *_optimizer_settings(ANY_OPTIMIZER)}
+
+
+def drawn_settings(
+    settings: Mapping[str, Setting], fixed: Mapping[str, Any], drawn: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return a value for every setting: the drawn one, else the fixed one, else the default.
+
+    Args:
+        settings: of an entry of a table.
+        fixed: what the stage sets.
+        drawn: what a trial drew from its space, which wins; other names are left alone.
+    """
+    return {
+        name: setting.checked(name, drawn.get(name, fixed.get(name, setting.default)))
+        for name, setting in settings.items()
+    }
+
+
+def _network_settings(space: Mapping[str, Any], network: str) -> dict[str, Setting]:
+    """Return the own parameters of all networks that the space may draw, and their choice."""
+    choice = Setting(network, choices=tuple(NETWORKS.names))
+    drawn = space.get("network", Constant(value=network))
+    names = drawn.choices if isinstance(drawn, Choice) else (getattr(drawn, "value", None),)
+    settings = {"network": choice}
+    for name in map(str, names):
+        settings |= NETWORKS[name].parameters if name in NETWORKS else {}
+    return settings
+
+
+def _head_settings(head: str | None) -> dict[str, Setting]:
+    """Return the own parameters of a head, and those of the backbone before it."""
+    return {
+        **(HEADS[head].parameters if head else {}),
+        "backbone": Setting("compact", choices=tuple(BACKBONES.names)),
+        "image_size": Setting(224, lowest=8, highest=4096),
+        "features": Setting("last", choices=("last", "all")),
+    }
+
+
+def _optimizer_settings(parameter: Any) -> dict[str, Setting]:
+    """Return the own parameters of all optimizers that the space may draw."""
+    match parameter:
+        case Constant():
+            names: tuple[Any, ...] = (parameter.value,)
+        case Choice():
+            names = parameter.choices
+        case _:
+            raise ValueError(f"optimizer: expected a name or a list of names, got {parameter}")
+    settings: dict[str, Setting] = {}
+    for name in map(str, names):
+        if name not in OPTIMIZERS:
+            raise ValueError(f"unknown optimizer {name!r}: {suggest(name, OPTIMIZERS.names)}")
+        settings |= OPTIMIZERS[name].parameters
+    return settings
+
+
+def _checked(name: str, parameter: Any, setting: Setting) -> Any:
+    """Check a parameter's values; return a range in the setting's own kind of number."""
+    match parameter:
+        case Constant():
+            setting.checked(name, parameter.value)
+            return parameter
+        case Choice():
+            for value in parameter.choices:
+                setting.checked(name, value)
+            return parameter
+    if setting.kind in (bool, str):
+        raise ValueError(
+            f"{name}: expected {setting.expected}, got the range {parameter}; list the values"
+        )
+    if setting.kind is int and isinstance(parameter, FloatRange):
+        raise ValueError(
+            f"{name}: expected {setting.expected}, got the range {parameter} of any numbers; "
+            "write its ends (and its step) as whole numbers: 8, not 8.0"
+        )
+    for end in (parameter.low, parameter.high):
+        setting.checked(name, end)
+    return _as_float(parameter) if setting.kind is float else parameter
+
+
+def _as_float(parameter: Any) -> Any:
+    """Return a range of numbers: `low = 0, high = 1` is no whole number here."""
+    if not isinstance(parameter, IntRange):
+        return parameter
+    return FloatRange(
+        low=float(parameter.low),
+        high=float(parameter.high),
+        step=None if parameter.step is None else float(parameter.step),
+        log=parameter.log,
+        when=parameter.when,
+    )

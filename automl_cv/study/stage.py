@@ -1,0 +1,377 @@
+"""A stage of a study as its file declares it: what it searches, or what it trains again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from automl_cv.catalog.augmentations import Augmentation, augmentation, drawn_augmentation
+from automl_cv.catalog.heads import HEADS
+from automl_cv.catalog.losses import LOSSES
+from automl_cv.catalog.networks import NETWORKS
+from automl_cv.catalog.pruners import PRUNERS
+from automl_cv.catalog.samplers import SAMPLERS
+from automl_cv.catalog.schedules import SCHEDULES
+from automl_cv.catalog.settings import SettableEntry
+from automl_cv.errors import suggest
+from automl_cv.registry import Table
+from automl_cv.study.parameters import (
+    NOT_CACHED,
+    check_cached_views,
+    checked_space,
+    known_parameters,
+)
+from automl_cv.study.space import Space, Value
+
+S = TypeVar("S", bound=SettableEntry)
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+# What a stage that retrains takes from the first stage it names, unless it sets its own.
+INHERITED = (
+    "epochs",
+    "pruner",
+    "head",
+    "schedule",
+    "loss",
+    "class_weight",
+    "augmentation",
+    "views",
+)
+ONLINE = "online"
+MOST_VIEWS = 1000
+
+# The tables whose entries a stage names, by key.
+TABLES: dict[str, Table[Any]] = {
+    "sampler": SAMPLERS,
+    "pruner": PRUNERS,
+    "head": HEADS,
+    "schedule": SCHEDULES,
+    "loss": LOSSES,
+    "network": NETWORKS,
+}
+
+
+class Section(BaseModel):
+    """A table of a study file: frozen, and no key that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+def known_name(table: Table[Any], name: str) -> str:
+    """Return a name that stands in a table; ValueError with close matches otherwise."""
+    if name not in table:
+        raise ValueError(f"unknown {table.kind} {name!r}: {suggest(name, table.names)}")
+    return name
+
+
+class Named(Section):
+    """An entry of a table with its own parameters: `"random"` or `{ name = "tpe", … }`."""
+
+    name: str
+    parameters: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spell_out(cls, raw: Any) -> Any:
+        if isinstance(raw, str):
+            return {"name": raw}
+        if isinstance(raw, Mapping) and "parameters" not in raw:
+            own = {key: value for key, value in raw.items() if key != "name"}
+            return {**{key: raw[key] for key in ("name",) if key in raw}, "parameters": own}
+        return raw
+
+
+class NarrowFrom(Section):
+    """Where a stage takes its space from: `"coarse"` or `{ stage = "coarse", top = 2 }`.
+
+    Args:
+        stage: one that stands above.
+        top: how many of its best trials the space is derived from.
+    """
+
+    stage: str
+    top: int = Field(2, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spell_out(cls, raw: Any) -> Any:
+        return {"stage": raw} if isinstance(raw, str) else raw
+
+    def __str__(self) -> str:
+        trials = "trial" if self.top == 1 else f"{self.top} trials"
+        return f"narrowed from the best {trials} of {self.stage}"
+
+
+class Retrain(Section):
+    """Which trials a stage trains again: `{ stages = "narrowed", top = 3, repeats = 5 }`.
+
+    Args:
+        stages: those above whose best trials are trained again, one name or several.
+        top: how many trials, the best of all these stages.
+        repeats: seeds for each; the first is the trial's own.
+        folds: in place of seeds, folds of the train and validation images; each validates once.
+        drawn_augmentation: whether what a trial drew of its augmentation counts again. By
+            default where the stage sets no augmentation of its own.
+    """
+
+    stages: tuple[str, ...] = Field(min_length=1)
+    top: int = Field(1, ge=1)
+    repeats: int = Field(1, ge=1)
+    folds: int | None = Field(None, ge=2)
+    drawn_augmentation: bool = True
+
+    @field_validator("stages", mode="before")
+    @classmethod
+    def _spell_out(cls, raw: Any) -> Any:
+        return (raw,) if isinstance(raw, str) else raw
+
+    @model_validator(mode="after")
+    def _check(self) -> Retrain:
+        if self.folds is not None and self.repeats > 1:
+            raise ValueError("repeats and folds exclude each other; leave one out")
+        return self
+
+    @property
+    def n_repeats(self) -> int:
+        """Trainings of each trial."""
+        return self.folds or self.repeats
+
+    def __str__(self) -> str:
+        trials = "trial" if self.top == 1 else f"{self.top} trials"
+        times = f"over {self.folds} folds" if self.folds else f"over {self.repeats} seeds"
+        over = "" if self.n_repeats == 1 else f" {times}"
+        return f"the best {trials} of {' and '.join(self.stages)} trained again{over}"
+
+
+class FineTune(Section):
+    """What of the backbone a stage trains too: `{ blocks = 1, rate_factor = 0.1 }`.
+
+    Args:
+        blocks: how many of its last blocks; all of them, and its stem is trained as well.
+        rate_factor: what the trial's learning rate is multiplied by.
+    """
+
+    blocks: int = Field(1, ge=1)
+    rate_factor: float = Field(0.1, gt=0, le=1)
+
+    def __str__(self) -> str:
+        blocks = "last block" if self.blocks == 1 else f"last {self.blocks} blocks"
+        return f"{blocks} of the backbone trained too, at {self.rate_factor:g} of the rate"
+
+
+class Stage(Section):
+    """One search: how many trials, of how many epochs, over which space.
+
+    Args:
+        name: unique within the file.
+        about: one line for people.
+        trials: finished trials the stage wants.
+        epochs: passes over the training images a trial may take at most.
+        sampler: an entry of the table of samplers.
+        pruner: an entry of the table of pruners; the only thing that stops a trial early.
+        head: an entry of the table of heads.
+        schedule: an entry of the table of schedules: how the learning rate changes.
+        loss: an entry of the table of losses: what training minimises.
+        class_weight: "balanced" makes up for classes of few images; None counts each image
+            alike.
+        network: an entry of the table of networks, trained from scratch on pixels in place of
+            a head on features.
+        narrow_from: the stage whose best trials give the space.
+        retrain: the trials that are trained again, in place of a search. Such a stage takes
+            epochs, pruner, head, schedule, loss, class_weight, augmentation and views from
+            the first stage it names, and its number of trials from `retrain`, unless it sets
+            its own.
+        fine_tune: how much of the backbone is trained on, once the head is trained.
+        views: altered views of each training image, of which each epoch draws one; "online"
+            makes them anew in each epoch, for which the backbone runs on all of them.
+        augmentation: how training images are altered, by operation; see the table.
+        space: what is searched; it may hold parameters of the head and of the schedule.
+            With `narrow_from`, only what the rule shall not decide; none with `retrain`.
+    """
+
+    name: str = Field(pattern=NAME_PATTERN)
+    about: str = ""
+    trials: int = Field(ge=1)
+    epochs: int = Field(ge=1)
+    sampler: Named = Named(name="random")
+    pruner: Named = Named(name="none")
+    head: Named = Named(name="linear")
+    schedule: Named = Named(name="constant")
+    loss: Named = Named(name="cross_entropy")
+    class_weight: Literal["balanced"] | None = None
+    network: Named | None = None
+    narrow_from: NarrowFrom | None = None
+    retrain: Retrain | None = None
+    fine_tune: FineTune | None = None
+    views: int | Literal["online"] = 8
+    augmentation: dict[str, Any] = {}
+    space: Space = Space(parameters={})
+
+    @field_validator(*TABLES)
+    @classmethod
+    def _check_entry(cls, named: Named | None, info: ValidationInfo) -> Named | None:
+        return named and _checked(TABLES[str(info.field_name)], named)
+
+    @field_validator("views", mode="before")
+    @classmethod
+    def _check_views(cls, raw: Any) -> Any:
+        is_count = isinstance(raw, int) and not isinstance(raw, bool) and 1 <= raw <= MOST_VIEWS
+        if not is_count and raw != ONLINE:
+            raise ValueError(
+                f"expected a whole number from 1 to {MOST_VIEWS} or {ONLINE!r}, got {raw!r}"
+            )
+        return raw
+
+    @field_validator("augmentation")
+    @classmethod
+    def _check_augmentation(cls, raw: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        checked = augmentation(raw)
+        mixing = checked.of_level("batch").operations
+        if mixing and _caches_views(info.data):
+            raise ValueError(f"{mixing[0].name} {NOT_CACHED}")
+        return checked.as_data()
+
+    @field_validator("fine_tune")
+    @classmethod
+    def _check_fine_tune(cls, fine_tune: FineTune | None, info: ValidationInfo) -> FineTune | None:
+        # An absent retrain has a mistake of its own.
+        if fine_tune is not None and info.data.get("retrain", True) is None:
+            raise ValueError(
+                'only a stage that retrains fine-tunes; add `retrain = { stages = "…" }`'
+            )
+        return fine_tune
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the stages above that this one rests on; none where it searches anew."""
+        narrowed = () if self.narrow_from is None else (self.narrow_from.stage,)
+        return narrowed if self.retrain is None else (*narrowed, *self.retrain.stages)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether trials train more than a head, so that a checkpoint each epoch is worth it."""
+        return self.network is not None or self.fine_tune is not None
+
+    @property
+    def known_parameters(self) -> set[str]:
+        """Names of all parameters that a trial of the stage takes, whatever its optimizer."""
+        network = None if self.network is None else self.network.name
+        return known_parameters(self.head.name, self.schedule.name, network)
+
+    @property
+    def caches_views(self) -> bool:
+        """Whether it trains on cached views, where images are altered."""
+        return _caches_views({"views": self.views, "network": self.network})
+
+    @property
+    def alteration(self) -> Augmentation:
+        """How training images are altered, as far as the stage itself says; false for not."""
+        return self.augmentation_of({})
+
+    def augmentation_of(self, parameters: Mapping[str, Value]) -> Augmentation:
+        """Return how a trial's training images are altered; false where they are not.
+
+        Args:
+            parameters: of the trial, which win over what the stage sets.
+        """
+        return drawn_augmentation(self.augmentation, parameters)
+
+    @field_validator("space")
+    @classmethod
+    def _check_space(cls, space: Space, info: ValidationInfo) -> Space:
+        # Where an entry's own name is wrong it is absent here.
+        head, schedule = info.data.get("head"), info.data.get("schedule")
+        # An absent narrow_from has a mistake of its own.
+        is_partial = info.data.get("narrow_from", True) is not None
+        if info.data.get("retrain", True) is not None:
+            if space.parameters:
+                raise ValueError("a stage that retrains searches nothing; leave the space out")
+            return space
+        for name, parameter in space.parameters.items():
+            if is_partial and parameter.when:
+                raise ValueError(
+                    f"{name}.when: a parameter set beside narrow_from keeps the condition it "
+                    "has in the stage above; leave `when` out"
+                )
+        names = (head and head.name, schedule and schedule.name)
+        network = info.data.get("network")
+        checked = checked_space(
+            space, *names, network=network and network.name, is_partial=is_partial
+        )
+        if _caches_views(info.data):
+            check_cached_views(checked.parameters)
+        return checked
+
+
+def _caches_views(stage: Mapping[str, Any]) -> bool:
+    """Tell whether a stage trains on cached views, not on the pixels of each epoch.
+
+    Args:
+        stage: its fields; absent ones have a mistake of their own.
+    """
+    return stage.get("views", ONLINE) != ONLINE and stage.get("network") is None
+
+
+def head_stage(stage: Stage, declared: Mapping[str, Stage], searched: str) -> Stage | None:
+    """Return the stage that trained the head which fine-tuning begins with; None without any.
+
+    Where stages that fine-tune name each other, it is the one above them all.
+
+    Args:
+        stage: one that may fine-tune.
+        declared: all stages of the study, by name.
+        searched: the stage that searched the trial.
+    """
+    found = stage
+    while found.fine_tune is not None:
+        assert found.retrain is not None
+        named = found.retrain.stages
+        found = declared[searched if searched in named else named[0]]
+    return None if found is stage else found
+
+
+def inherit(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give stages that retrain what they take from the first stage they name."""
+    stages = raw.get("stage")
+    if not isinstance(stages, list | tuple):
+        return raw
+    completed: list[Any] = []
+    for stage in stages:
+        again = stage.get("retrain") if isinstance(stage, Mapping) else None
+        if isinstance(again, Mapping):
+            named = again.get("stages")
+            first = named if isinstance(named, str) else (named or [None])[0]
+            above = {one.get("name"): one for one in completed if isinstance(one, Mapping)}
+            if first is not None and first not in above:
+                raise ValueError(
+                    f"stage.{stage.get('name')}.retrain.stages: no stage {first!r} stands above "
+                    f"it: {suggest(str(first), map(str, above))}"
+                )
+            source = above.get(first, {})
+            taken = {key: source[key] for key in INHERITED if key in source}
+            if "network" in stage:
+                taken.pop("head", None)  # it has none
+            repeats = again.get("folds") or again.get("repeats", 1)
+            top = again.get("top", 1)
+            if isinstance(top, int) and isinstance(repeats, int):
+                taken["trials"] = top * repeats
+            again = {"drawn_augmentation": "augmentation" not in stage, **again}
+            stage = {**taken, **stage, "retrain": again}
+        completed.append(stage)
+    return {**raw, "stage": completed}
+
+
+def _checked(table: Table[S], named: Named) -> Named:
+    """Check an entry's name and its parameters against its table; return it with defaults."""
+    entry = table[known_name(table, named.name)]
+    return Named(name=entry.name, parameters=entry.completed(named.parameters))

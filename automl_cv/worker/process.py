@@ -1,0 +1,118 @@
+"""A worker process: carries out the orders of the search, one after the other.
+
+Started as `python -m automl_cv.worker.process DESCRIPTOR`. Only here does TensorFlow
+load; what it prints goes to a log file, and when it runs out of memory or crashes
+it takes one trial with it and not the search.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from multiprocessing.connection import Connection
+
+from automl_cv.errors import AutomlError
+from automl_cv.history import Epoch, History, StopReason
+from automl_cv.orders import messages
+from automl_cv.worker.features import Trainers
+from automl_cv.worker.fine_tuning import fine_tune
+from automl_cv.worker.fit import fit_network
+from automl_cv.worker.networks import Networks
+from automl_cv.worker.task import run_trial
+
+
+class _Worker:
+    """Holds what `Prepare` made ready for the orders that follow.
+
+    Args:
+        connection: to the search.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._epochs: list[Epoch] = []
+
+    def serve(self) -> None:
+        """Carry out orders until the search hangs up."""
+        while True:
+            order = self._connection.recv()
+            self._epochs = []
+            try:
+                self._connection.send(self._carry_out(order))
+            except (EOFError, BrokenPipeError):
+                raise
+            except Exception as error:
+                self._connection.send(_failure(error, tuple(self._epochs)))
+
+    def _carry_out(self, order: messages.Order) -> messages.Answer:
+        match order:
+            case messages.Prepare():
+                self._trainers = Trainers(order, self._report, self._connection.send)
+                self._networks = Networks(order, self._report)
+                return self._trainers.prepare(messages.PrepareFeatures(order.backbone))
+            case messages.PrepareFeatures():
+                return self._trainers.prepare(order)
+            case messages.PreparePixels():
+                return self._networks.prepare()
+            case messages.Survey():
+                return self._trainers.survey()
+            case messages.Train():
+                return self._train(order)
+            case messages.Fit():
+                return fit_network(order, self._report, self._connection.send)
+
+    def _report(self, done: int, total: int, images_per_second: float) -> None:
+        self._connection.send(messages.Extracting(done, total, images_per_second))
+
+    def _train(self, order: messages.Train) -> messages.Trained:
+        def ask(epoch: Epoch) -> StopReason | None:
+            self._epochs.append(epoch)
+            self._connection.send(epoch)
+            verdict: messages.Verdict = self._connection.recv()
+            if verdict.is_cut:
+                raise AutomlError("the time ended")
+            return verdict.stop
+
+        if order.stage.fine_tune is not None:
+            result = fine_tune(self._trainers, order, ask)
+            return messages.Trained(result.history, result.optimizer_config)
+        if order.stage.network is not None:
+            result = self._networks.train(order, ask)
+            return messages.Trained(result.history, result.optimizer_config)
+        trainer = self._trainers.trainer(order.stage, order.parameters, order.fold)
+        views = self._trainers.views(order.stage, order.parameters, order.fold)
+        result = run_trial(
+            trainer, order.stage, order.parameters, order.seed, ask, views, self._trainers.metric
+        )
+        return messages.Trained(result.history, result.optimizer_config)
+
+
+def _failure(error: Exception, epochs: tuple[Epoch, ...]) -> messages.Failed:
+    """Put an exception into one line."""
+    first = (str(error).strip() or "no message").splitlines()[0]
+    known = isinstance(error, AutomlError)
+    reason = str(error) if known else f"{type(error).__name__}: {first}"
+    if type(error).__name__ == "ResourceExhaustedError" or isinstance(error, MemoryError):
+        reason = f"out of memory ({first[:120]})"
+    return messages.Failed(
+        reason=reason,
+        exit_code=error.exit_code if isinstance(error, AutomlError) else 1,
+        traceback="".join(traceback.format_exception(error)),
+        history=History(epochs=epochs, stop_reason="failed", error=reason),
+    )
+
+
+def main() -> None:
+    """Serve the search at the other end of the descriptor named on the command line."""
+    # Ctrl-C reaches the whole process group; the search decides what becomes of us.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    connection = Connection(int(sys.argv[1]))
+    try:
+        _Worker(connection).serve()
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass  # The search ended, or was killed: nothing is left to do.
+
+
+if __name__ == "__main__":
+    main()

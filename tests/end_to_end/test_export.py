@@ -1,0 +1,177 @@
+"""From a search to predictions on unseen images in each export's own runtime, in subprocesses."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from automl_cv.catalog.exports import EXPORTS
+from automl_cv.data import dataset
+from automl_cv.saved import folder
+from automl_cv.study import studyfile
+from tests.conftest import checked, run_script
+from tests.test_docs import ROOT, blocks
+
+# A program that knows the export alone.
+PROGRAM = """
+import json, sys
+import numpy as np
+from PIL import Image
+
+RUNTIME
+facts = json.load(open(f"{out}/export.json"))
+resize = facts["input"]["resize"]
+for path in sys.argv[2:]:
+    image = Image.open(path).convert("RGB")
+    if resize:
+        size = (resize["width"], resize["height"])
+        channels = [channel.convert("F").resize(size, Image.Resampling.BILINEAR)
+                    for channel in image.split()]
+        image = np.stack([np.asarray(channel) for channel in channels], axis=-1)
+    batch = np.asarray(image, facts["input"]["dtype"])[None]
+    print(json.dumps(np.asarray(run(batch)[0]).tolist()))
+assert "automl_cv" not in sys.modules
+"""
+
+RUNTIMES = {
+    "savedmodel": """
+import tensorflow as tf
+out = sys.argv[1]
+loaded = tf.saved_model.load(f"{out}/saved_model")
+run = loaded.serve
+""",
+    "onnx": """
+import onnxruntime
+out = sys.argv[1]
+session = onnxruntime.InferenceSession(f"{out}/model.onnx", providers=["CPUExecutionProvider"])
+run = lambda batch: session.run(None, {"pixels": batch})[0]
+""",
+    "litert": """
+from ai_edge_litert.interpreter import Interpreter
+out = sys.argv[1]
+signature = Interpreter(model_path=f"{out}/model.tflite").get_signature_runner()
+run = lambda batch: next(iter(signature(pixels=batch).values()))
+""",
+    "openvino": """
+import openvino
+out = sys.argv[1]
+exact = {"INFERENCE_PRECISION_HINT": "f32"}
+compiled = openvino.Core().compile_model(f"{out}/model.xml", "CPU", exact)
+run = lambda batch: compiled({"pixels": batch})[0]
+""",
+}
+
+SIZES = [(8, 8), (24, 17), (61, 90)]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, calibrated, cache_dir) -> Path:
+    """Return a folder with a classifier in `model/` and unseen pictures in `photos/`."""
+    made = tmp_path_factory.mktemp("exports")
+    shutil.copytree(calibrated, made / "model")
+    manifest = folder.read(calibrated).manifest
+    assert manifest.calibration.temperature != 1, "it is in the graph"
+    study = studyfile.parse(manifest.study, "the manifest")
+    images = dataset.load("digits", split=study.data.split, seed=study.seed, cache_dir=cache_dir)
+    (made / "photos").mkdir()
+    for number, path in enumerate(images.rows("test")["path"][::9], start=1):
+        with Image.open(path) as image:
+            scaled = image.convert("RGB").resize(SIZES[number % 3])
+        scaled.save(made / "photos" / f"{number}.png")
+    return made
+
+
+@pytest.fixture(scope="module")
+def predicted(made, cache_dir) -> pd.DataFrame:
+    """Return what `predict` says of the unseen pictures, in Keras."""
+    run_script(made, cache_dir, "predict", "model", "photos", "--out", "photos.csv")
+    table = pd.read_csv(made / "photos.csv", dtype={"label": str})
+    assert len(table) == 40 and table["label"].nunique() == 10
+    return table
+
+
+@pytest.fixture(scope="module")
+def exported(made, cache_dir):
+    """Return a function that exports the classifier once a form, and what the command said."""
+    return functools.cache(
+        lambda form: run_script(made, cache_dir, "export", "model", "--format", form).stderr
+    )
+
+
+def programmed(program: str, made: Path, *words: str) -> str:
+    """Run a program that must not find this package's sources; return what it printed."""
+    command = [sys.executable, "-P", "-c", program, *words]
+    done = subprocess.run(command, cwd=made, capture_output=True, text=True, timeout=300)
+    return checked(done).stdout
+
+
+def needs(form: str):
+    """Return a form of export, skipped where its packages are absent."""
+    missing = [name for name in EXPORTS[form].needs if importlib.util.find_spec(name) is None]
+    reason = f"not installed: {', '.join(missing)}"
+    return pytest.param(form, marks=pytest.mark.skipif(bool(missing), reason=reason))
+
+
+@pytest.mark.parametrize("form", [needs(name) for name in EXPORTS.names])
+def test_the_same_images_give_the_same_classes_in_every_runtime(form, made, predicted, exported):
+    out = f"model-{form}"
+    said = exported(form)
+    assert "largest difference" in said and "(tolerance 0.0001)" in said
+    facts = json.loads((made / out / "export.json").read_text())
+    assert facts["compared"]["sizes"] >= 3
+    assert (facts["input"]["resize"] is None) == EXPORTS[form].takes_any_size
+
+    program = PROGRAM.replace("RUNTIME", RUNTIMES[form])
+    lines = programmed(program, made, out, *predicted["path"]).splitlines()
+    shares = np.array([json.loads(line) for line in lines])
+    assert [facts["classes"][place] for place in shares.argmax(axis=1)] == list(predicted["label"])
+    np.testing.assert_allclose(shares.max(axis=1), predicted["probability"], atol=1e-4)
+
+
+@pytest.mark.parametrize("form", [needs("onnx")])
+def test_the_program_in_the_documents_runs(form, made, predicted, exported):
+    exported(form)
+    (program,) = [text for text in blocks(ROOT / "docs" / "models.md", "python") if "onnx" in text]
+    said = programmed(program, made).strip()
+    first = predicted.set_index("path").loc["photos/1.png"]
+    assert said == first["label"]
+
+
+def test_given_images_are_compared_on_and_none_is_a_mistake(call, made, tmp_path):
+    words = ["export", "model", "--format", "savedmodel", "--out", tmp_path / "out"]
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "1.png").write_bytes(b"no picture")
+    done = call(*words, "--images", tmp_path / "bad", check=False, folder=made)
+    assert done.returncode == 2
+    assert "none of 1 files is an image" in done.stderr
+    assert not (tmp_path / "out").exists()
+    done = call(*words, "--images", tmp_path / "bad", "--images", "photos", folder=made)
+    assert "on 32 images of 3 sizes" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["model", "--format", "onx"], "did you mean 'onnx'"),
+        (["absent", "--format", "savedmodel"], "expected a folder that `automl-cv fit` wrote"),
+        (["model", "--format", "savedmodel", "--out", "photos"], "no file of a classifier"),
+        (["model", "--format", "savedmodel", "--out", "absent/x"], "does not exist"),
+        (["model", "--format", "savedmodel", "--images", "*.gif"], "matches no file"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_wrong_use_is_one_line(words, message, call, made, predicted):
+    done = call("export", *words, check=False, folder=made)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
