@@ -33,10 +33,11 @@ from automl_cv.engine import images as engine_images
 from automl_cv.engine import runtime
 from automl_cv.engine.extract import extract
 from automl_cv.engine.head import describe, linear
-from automl_cv.engine.training import HeadTrainer, TrainingData, TrainingTask, epoch_order
+from automl_cv.engine.training import HeadTrainer, TrainingData, epoch_order
 from automl_cv.features import FeatureCache, recipe
 from automl_cv.study import library
 from automl_cv.study.studyfile import Backbone
+from automl_cv.study.trial import TrainingTask
 
 keras = runtime.keras
 

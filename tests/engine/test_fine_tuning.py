@@ -15,9 +15,10 @@ from automl_cv.engine import runtime, saved_network
 from automl_cv.engine.backbone_parts import Cut, cut
 from automl_cv.engine.fine_tuning import FineTuner, Maps
 from automl_cv.engine.head import describe
-from automl_cv.engine.training import HeadTrainer, TrainingData, TrainingResult, TrainingTask
+from automl_cv.engine.training import HeadTrainer, TrainingData, TrainingResult
 from automl_cv.engine.views import epoch_views
 from automl_cv.study.studyfile import Backbone
+from automl_cv.study.trial import TrainingTask
 from tests.engine.small_network import figures
 from tests.engine.test_network import Killed, killed_after
 from tests.engine.test_training import go_on

@@ -13,7 +13,8 @@ from automl_cv.catalog.schedules import SCHEDULES
 from automl_cv.engine import runtime
 from automl_cv.engine.head import describe, linear
 from automl_cv.engine.schedules import Plan
-from automl_cv.engine.training import HeadTrainer, TrainingData, TrainingTask, epoch_order
+from automl_cv.engine.training import HeadTrainer, TrainingData, epoch_order
+from automl_cv.study.trial import TrainingTask
 from tests.engine.keras_schedules import FIXED, plateau_callback
 
 keras = runtime.keras
