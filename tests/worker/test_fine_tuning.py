@@ -223,3 +223,23 @@ def test_memory_that_is_not_there_fails_the_trial_with_its_reason():
     with pytest.raises(Exception) as caught:
         NetworkTrainer(small_network.data(), build).train(small_network.TASK, go_on)
     assert _failure(caught.value, ()).reason.startswith("out of memory (")
+
+
+def test_a_head_of_a_stage_over_folds_is_shown_the_images_that_train(images, tmp_path):
+    """Its own stage had folds, the trial has none: the splits decide for both."""
+    over_folds = Stage(
+        name="folded",
+        trials=2,
+        epochs=2,
+        retrain={"stages": "coarse", "folds": 2},
+        augmentation={"horizontal_flip": 0.5},
+        views=2,
+    )
+    held = worker(images, tmp_path)
+    one = trial(TUNED, head=over_folds)
+    held.prepare_trial(one)
+    heads = held.kind(HEADS)
+    train, _ = held.division(one)
+    shown = heads.views(one.head).show(np.arange(TRAIN), 1, 1)
+    assert list(shown.rows // 2) == list(np.searchsorted(np.arange(TRAIN + VALIDATION), train))
+    assert heads.prepare(one.head) is heads.prepare(one)
