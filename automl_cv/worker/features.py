@@ -82,7 +82,13 @@ class HeldFeatures:
         if order.n_blocks:
             self._check_space(order, len(self._cache.missing(wanted, names)))
         extracted = extract(
-            order.backbone, paths, hashes, self._cache, wanted, self._report, order.views
+            order.backbone,
+            paths,
+            hashes,
+            self._cache,
+            wanted,
+            on_progress=self._report,
+            views=order.views,
         )
         features = self._cache.open(wanted, names, order.backbone.features).array
         self._arrays[order] = features

@@ -97,8 +97,8 @@ class Heads:
                 materials.features.network(trial.backbone),
                 trial.inputs.augmentation,
                 *materials.files(train),
-                images.labels[train],
-                len(images.classes),
+                labels=images.labels[train],
+                classes=len(images.classes),
             )
         # The place of each training image among those that have views.
         places = np.cumsum(np.isin(images.splits, order.splits)) - 1

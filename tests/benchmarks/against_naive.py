@@ -118,7 +118,9 @@ def measure_extraction(folder: Path) -> float:
         rates.append((time.perf_counter(), done))
 
     for repeat in range(REPEATS):
-        extract(backbone, paths, hashes, FeatureCache(folder / str(repeat)), wanted, note)
+        extract(
+            backbone, paths, hashes, FeatureCache(folder / str(repeat)), wanted, on_progress=note
+        )
     # Building and tracing the network happens once a search, so the first batch is left out.
     ends = [index for index, (_, done) in enumerate(rates) if done == EXTRACTED_IMAGES]
     starts = [0, *(index + 1 for index in ends[:-1])]

@@ -66,7 +66,7 @@ class Pictures:
         network = load(backbone, recipe(backbone))
         labels = self.data.train_labels
         return OnlineViews(
-            backbone, network, altering, self.paths[:30], self.hashes[:30], labels, 3
+            backbone, network, altering, self.paths[:30], self.hashes[:30], labels=labels, classes=3
         )
 
 
