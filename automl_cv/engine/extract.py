@@ -40,7 +40,7 @@ def load(backbone: Backbone, recipe: Recipe) -> Network:
     """Build a study's backbone, or its part before the last blocks, and compile it.
 
     Raises:
-        UserError: the backbone can't be built or cut (see `backbone.build`, `cutting.cut`).
+        UserError: the backbone can't be built or cut (see `backbone.build`, `backbone_parts.cut`).
     """
     if recipe.n_blocks_after:
         network = cut(backbone, recipe.image_size, recipe.n_blocks_after).frozen
