@@ -6,37 +6,28 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from automl_cv.drawing.stage_memory import StageMemory
-from automl_cv.orders.crew import Crew
 from automl_cv.orders.messages import PrepareFeatures, PreparePixels, views_order
 from automl_cv.search import events
+from automl_cv.search.context import SearchContext
 from automl_cv.study.parameters import BACKBONE_PARAMETERS, PIXEL_AUGMENTATIONS
 from automl_cv.study.stage import ONLINE, Stage
 from automl_cv.study.studyfile import StudyFile, drawn_backbone
 
 
-def prepare_stage(
-    crew: Crew,
-    study: StudyFile,
-    stage: Stage,
-    memory: StageMemory,
-    split_sizes: Mapping[str, int],
-    listen: events.Listener,
-) -> None:
+def prepare_stage(context: SearchContext, stage: Stage, memory: StageMemory) -> None:
     """Have every set of features made ready that a trial of a stage may learn from.
 
     Args:
-        crew: the workers.
-        study: holds the stage.
+        context: of the search.
         stage: the stage, with the space that is searched.
         memory: of the stage; knows what its trials can draw.
-        split_sizes: images of each split.
-        listen: is told of it.
 
     Raises:
         UserError: a backbone or its weights can't be had.
         AutomlError: extraction failed.
     """
-    orders = needed_features(study, stage, memory)
+    crew, listen, split_sizes = context.crew, context.listen, context.facts.split_sizes
+    orders = needed_features(context.run.study, stage, memory)
     features = [one for one in orders if isinstance(one, PrepareFeatures)]
     altered = [one for one in features if one.augmentation is not None and not one.n_blocks]
     if len(altered) > 1:
@@ -68,7 +59,7 @@ def needed_features(
     if stage.network is not None:
         return [PreparePixels()]
     names, drawn_anyway = {*BACKBONE_PARAMETERS, *PIXEL_AUGMENTATIONS}, {}
-    if stage.views == ONLINE and stage.retrain is None:
+    if stage.views == ONLINE and not stage.retrained_stages:
         # Which values is for each epoch to know; that some will be drawn is enough here.
         names = {*BACKBONE_PARAMETERS}
         drawn_anyway = {
@@ -94,7 +85,6 @@ def needed_features(
 
 def _n_training(stage: Stage, split_sizes: Mapping[str, int]) -> int:
     """Return how many images train in a stage; with folds, all but one of them."""
-    folds = None if stage.retrain is None else stage.retrain.folds
-    if folds is None:
+    if stage.folds is None:
         return split_sizes["train"]
-    return (split_sizes["train"] + split_sizes["validation"]) * (folds - 1) // folds
+    return (split_sizes["train"] + split_sizes["validation"]) * (stage.folds - 1) // stage.folds

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationInfo,
     field_validator,
@@ -30,6 +28,7 @@ from automl_cv.study.parameters import (
     checked_space,
     known_parameters,
 )
+from automl_cv.study.sections import NarrowFrom, Retrain, Section
 from automl_cv.study.space import Space, Value
 
 S = TypeVar("S", bound=SettableEntry)
@@ -61,12 +60,6 @@ TABLES: dict[str, Table[Any]] = {
 }
 
 
-class Section(BaseModel):
-    """A table of a study file: frozen, and no key that it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-
 def known_name(table: Table[Any], name: str) -> str:
     """Return a name that stands in a table; ValueError with close matches otherwise."""
     if name not in table:
@@ -89,68 +82,6 @@ class Named(Section):
             own = {key: value for key, value in raw.items() if key != "name"}
             return {**{key: raw[key] for key in ("name",) if key in raw}, "parameters": own}
         return raw
-
-
-class NarrowFrom(Section):
-    """Where a stage takes its space from: `"coarse"` or `{ stage = "coarse", top = 2 }`.
-
-    Args:
-        stage: one that stands above.
-        top: how many of its best trials the space is derived from.
-    """
-
-    stage: str
-    top: int = Field(2, ge=1)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _spell_out(cls, raw: Any) -> Any:
-        return {"stage": raw} if isinstance(raw, str) else raw
-
-    def __str__(self) -> str:
-        trials = "trial" if self.top == 1 else f"{self.top} trials"
-        return f"narrowed from the best {trials} of {self.stage}"
-
-
-class Retrain(Section):
-    """Which trials a stage trains again: `{ stages = "narrowed", top = 3, repeats = 5 }`.
-
-    Args:
-        stages: those above whose best trials are trained again, one name or several.
-        top: how many trials, the best of all these stages.
-        repeats: seeds for each; the first is the trial's own.
-        folds: in place of seeds, folds of the train and validation images; each validates once.
-        drawn_augmentation: whether what a trial drew of its augmentation counts again. By
-            default where the stage sets no augmentation of its own.
-    """
-
-    stages: tuple[str, ...] = Field(min_length=1)
-    top: int = Field(1, ge=1)
-    repeats: int = Field(1, ge=1)
-    folds: int | None = Field(None, ge=2)
-    drawn_augmentation: bool = True
-
-    @field_validator("stages", mode="before")
-    @classmethod
-    def _spell_out(cls, raw: Any) -> Any:
-        return (raw,) if isinstance(raw, str) else raw
-
-    @model_validator(mode="after")
-    def _check(self) -> Retrain:
-        if self.folds is not None and self.repeats > 1:
-            raise ValueError("repeats and folds exclude each other; leave one out")
-        return self
-
-    @property
-    def n_repeats(self) -> int:
-        """Trainings of each trial."""
-        return self.folds or self.repeats
-
-    def __str__(self) -> str:
-        trials = "trial" if self.top == 1 else f"{self.top} trials"
-        times = f"over {self.folds} folds" if self.folds else f"over {self.repeats} seeds"
-        over = "" if self.n_repeats == 1 else f" {times}"
-        return f"the best {trials} of {' and '.join(self.stages)} trained again{over}"
 
 
 class FineTune(Section):
@@ -252,10 +183,41 @@ class Stage(Section):
         return fine_tune
 
     @property
+    def origin(self) -> str:
+        """Where its trials come from: an entry of the table of origins."""
+        if self.retrain is not None:
+            return "retrained"
+        return "searched" if self.narrow_from is None else "narrowed"
+
+    @property
     def sources(self) -> tuple[str, ...]:
         """Names of the stages above that this one rests on; none where it searches anew."""
         narrowed = () if self.narrow_from is None else (self.narrow_from.stage,)
-        return narrowed if self.retrain is None else (*narrowed, *self.retrain.stages)
+        return (*narrowed, *self.retrained_stages)
+
+    @property
+    def retrained_stages(self) -> tuple[str, ...]:
+        """Names of the stages whose best trials are trained again; none where it searches."""
+        return () if self.retrain is None else self.retrain.stages
+
+    @property
+    def folds(self) -> int | None:
+        """Number of folds that its trials are trained over; None for the split of the data."""
+        return None if self.retrain is None else self.retrain.folds
+
+    @property
+    def retraining(self) -> Retrain:
+        """What it trains again; ValueError where its origin is another than "retrained"."""
+        if self.retrain is None:
+            raise ValueError(f"stage {self.name!r} trains nothing again")
+        return self.retrain
+
+    @property
+    def narrowing(self) -> NarrowFrom:
+        """What it narrows; ValueError where its origin is another than "narrowed"."""
+        if self.narrow_from is None:
+            raise ValueError(f"stage {self.name!r} narrows no other")
+        return self.narrow_from
 
     @property
     def is_long(self) -> bool:

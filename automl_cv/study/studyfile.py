@@ -29,14 +29,12 @@ from automl_cv.study.parameters import (
     MIXING_AUGMENTATIONS,
     check_cached_views,
 )
+from automl_cv.study.sections import NarrowFrom, Retrain, Section
 from automl_cv.study.space import Choice, Constant, FloatRange, IntRange, Parameter
 from automl_cv.study.stage import (
     NAME_PATTERN,
     ONLINE,
     FineTune,
-    NarrowFrom,
-    Retrain,
-    Section,
     Stage,
     inherit,
     known_name,

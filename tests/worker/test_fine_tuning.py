@@ -17,7 +17,8 @@ from automl_cv.history import Epoch
 from automl_cv.orders import messages
 from automl_cv.orders.images import Images
 from automl_cv.orders.messages import Prepare, PrepareFeatures, Train
-from automl_cv.study.stage import Retrain, Stage
+from automl_cv.study.sections import Retrain
+from automl_cv.study.stage import Stage
 from automl_cv.study.studyfile import Backbone
 from automl_cv.worker import features
 from automl_cv.worker.features import Trainers
