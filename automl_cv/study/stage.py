@@ -192,8 +192,12 @@ class Stage(Section):
     @property
     def sources(self) -> tuple[str, ...]:
         """Names of the stages above that this one rests on; none where it searches anew."""
-        narrowed = () if self.narrow_from is None else (self.narrow_from.stage,)
-        return (*narrowed, *self.retrained_stages)
+        return (*self.narrowed_stages, *self.retrained_stages)
+
+    @property
+    def narrowed_stages(self) -> tuple[str, ...]:
+        """Name of the stage whose best trials give the space; none where it declares its own."""
+        return () if self.narrow_from is None else (self.narrow_from.stage,)
 
     @property
     def retrained_stages(self) -> tuple[str, ...]:
