@@ -15,7 +15,7 @@ from optuna.storages import RDBStorage
 
 from automl_cv.history import Epoch, History
 from automl_cv.store.database import open_storage
-from automl_cv.store.records import StudyFacts
+from automl_cv.store.facts import StageFacts, StudyFacts
 from automl_cv.store.trials import StageTrials
 
 # batch size, optimizer, learning rate, momentum, epochs, accuracy, val accuracy, loss, val loss
@@ -73,6 +73,8 @@ FACTS = StudyFacts(
         "val_loss": 0.2311,
         "seconds": 1.25,
     },
+)
+STAGE_FACTS = StageFacts(
     notes=("Adadelta's default learning rate in Keras is 0.001, the paper's 1.0",),
     started=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
 )
@@ -123,8 +125,8 @@ def build(folder: Path, file: str = "trials.db") -> tuple[str, RDBStorage]:
     url = f"sqlite:///{folder}/{file}"
     storage = open_storage(url, create=True)
     for stage, rows in (("coarse", COARSE), ("narrowed", NARROWED)):
-        facts = replace(FACTS, started=FACTS.started.replace(hour=len(stage)))
-        trials = StageTrials.create(storage, "slides", stage, facts)
+        own = replace(STAGE_FACTS, started=STAGE_FACTS.started.replace(hour=len(stage)))
+        trials = StageTrials.create(storage, "slides", stage, FACTS, own)
         for trial, row in enumerate(rows):
             finish(trials, trial, row)
     return url, storage

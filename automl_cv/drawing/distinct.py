@@ -18,8 +18,9 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from automl_cv.catalog.samplers import SAMPLERS
-from automl_cv.drawing.samplers import KnownSampler, derived_seed, random_sampler, sampler_of
-from automl_cv.drawing.suggesting import SamplerDrawer
+from automl_cv.drawing.samplers import KnownSampler, random_sampler, sampler_of
+from automl_cv.drawing.seeds import derived_seed
+from automl_cv.drawing.suggesting import SamplerSuggester
 from automl_cv.errors import AutomlError
 from automl_cv.study.space import FloatRange, Space, Value
 from automl_cv.study.stage import Stage
@@ -142,11 +143,11 @@ class DistinctSets:
         own = OWN_ATTEMPTS if self._learns else 1
         for attempt in range(own):
             sampler = sampler_of(self._stage, self._seed, trial, attempt)
-            yield self._stage.space.draw(SamplerDrawer(sampler, study, asked))
+            yield self._stage.space.draw(SamplerSuggester(sampler, study, asked))
         is_listed = bool(self._listed)
         for attempt in range(RANDOM_ATTEMPTS_OF_LISTED if is_listed else RANDOM_ATTEMPTS):
             sampler = random_sampler(self._stage, self._seed, trial, own + attempt)
-            yield self._stage.space.draw(SamplerDrawer(sampler, study, asked))
+            yield self._stage.space.draw(SamplerSuggester(sampler, study, asked))
         yield from self._listed
 
     @cached_property

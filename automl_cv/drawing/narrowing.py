@@ -12,7 +12,8 @@ from collections.abc import Collection, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
-from automl_cv.store.records import Narrowed, TrialRecord
+from automl_cv.store.facts import Narrowed
+from automl_cv.store.records import TrialRecord
 from automl_cv.study.space import Choice, Condition, Constant, FloatRange, IntRange, Space, can_be
 from automl_cv.words import trials_text
 

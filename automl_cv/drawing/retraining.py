@@ -16,22 +16,17 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.storages import RDBStorage
 
 from automl_cv.catalog.augmentations import AUGMENTATIONS
 from automl_cv.drawing.narrowing import best_trials
-from automl_cv.drawing.samplers import derived_seed
+from automl_cv.drawing.seeds import derived_seed
 from automl_cv.drawing.stage_memory import Drawn, StageMemory
 from automl_cv.errors import AutomlError
 from automl_cv.history import History
 from automl_cv.results.comparison import REPEAT, SOURCE, finalists
 from automl_cv.store.records import TrialRecord
-from automl_cv.store.runs import find_run
-from automl_cv.store.trials import StageTrials
-from automl_cv.study.parameters import optimizer_parameters
 from automl_cv.study.space import Value
 from automl_cv.study.stage import Stage, head_stage
-from automl_cv.study.studyfile import StudyFile
 
 T = TypeVar("T")
 
@@ -73,13 +68,12 @@ def sources(stage: Stage, records: Mapping[str, Sequence[TrialRecord]]) -> list[
     Raises:
         AutomlError: none of them has a result.
     """
-    assert stage.retrain is not None
     searched: list[TrialRecord] = []
     repeated: list[TrialRecord] = []
     for held in records.values():
         for record in held:
             (repeated if SOURCE in record.parameters else searched).append(record)
-    top = stage.retrain.top
+    top = stage.retraining.top
     if repeated:
         ranked = [_source_of(one.source, one.parameters) for one in finalists(repeated, folds=None)]
     else:
@@ -123,17 +117,17 @@ class RetrainMemory(StageMemory):
         stage: Stage,
         seed: int,
         chosen: Sequence[Source],
+        *,
         slots: Sequence[Source] | None = None,
         declared: Sequence[Stage] = (),
     ) -> None:
         super().__init__(name, stage, seed)
-        assert stage.retrain is not None
-        if not stage.retrain.drawn_augmentation:
+        if not stage.retraining.drawn_augmentation:
             chosen = [source.plain for source in chosen]
             slots = None if slots is None else [source.plain for source in slots]
         self._chosen = chosen
         self._held = chosen if slots is None else slots
-        self._repeats = stage.retrain.n_repeats
+        self._repeats = stage.retraining.n_repeats
         self._declared = {one.name: one for one in declared}
         self.distributions = _distributions(self._held, self._repeats)
 
@@ -182,8 +176,7 @@ class RetrainMemory(StageMemory):
 
     def fold(self, trial: int) -> int | None:
         """Return which fold validates a trial; None where repeats are seeds."""
-        assert self._stage.retrain is not None
-        return None if self._stage.retrain.folds is None else self.source(trial)[1]
+        return None if self._stage.folds is None else self.source(trial)[1]
 
     def head_stage(self, trial: int) -> Stage | None:
         """Return the stage, of those named, that trained the same head; see `StageMemory`."""
@@ -201,8 +194,7 @@ class RetrainMemory(StageMemory):
         the seed stays the same and the images change.
         """
         source, repeat = self.source(trial)
-        assert self._stage.retrain is not None
-        is_first = repeat == 0 or self._stage.retrain.folds is not None
+        is_first = repeat == 0 or self._stage.folds is not None
         purpose = "training" if is_first else f"training, repeat {repeat}"
         return derived_seed(self._seed, source.stage, source.trial, purpose)
 
@@ -215,94 +207,9 @@ def slots_of(stage: Stage, held: Sequence[T], chosen: Sequence[T]) -> list[int]:
         held: all that it ever trained again, in the order of their slots.
         chosen: those of them that count, best first.
     """
-    assert stage.retrain is not None
-    repeats = stage.retrain.n_repeats
+    repeats = stage.retraining.n_repeats
     places = [held.index(one) for one in chosen]
     return [place * repeats + n for place in places for n in range(repeats)][: stage.trials]
-
-
-def current_sources(stage: Stage, storage: RDBStorage, run: str) -> list[Source]:
-    """Return the trials that a stage trains again as things stand now, best first.
-
-    Stages that the time kept from being begun are left out.
-
-    Args:
-        stage: one that retrains.
-        storage: the database.
-        run: name of the run.
-
-    Raises:
-        AutomlError: none of the stages that it names has a result.
-    """
-    assert stage.retrain is not None
-    begun = find_run(storage, run if "@" in run else f"{run}@1").stages
-    records = {}
-    for name in stage.retrain.stages:
-        if name in begun:
-            held = StageTrials.open(storage, run, name)
-            records[name] = [record for record in held.records() if held.facts.counts(record)]
-    return sources(stage, records)
-
-
-def memory_of(
-    study: StudyFile, stage: Stage, storage: RDBStorage, trials: StageTrials
-) -> StageMemory:
-    """Return what draws a stage's trials: a search, or the finalists it trains again.
-
-    A resume looks anew which trials are the best: the stages above may have gone on. Those
-    that it finds are trained as well; the others are kept, and count no more.
-
-    Args:
-        study: holds the stage.
-        stage: the stage, with the space that is searched.
-        storage: the database.
-        trials: the stage's own part of it.
-
-    Raises:
-        AutomlError: there is nothing to train again.
-    """
-    if stage.retrain is None:
-        return StageMemory(trials.name, stage, study.seed)
-    chosen = [
-        _taken(source, stage, study) for source in current_sources(stage, storage, trials.run)
-    ]
-    by_name = {source.name: source for source in chosen}
-    kept = trials.facts.finalists.get(stage.name, ())
-    slots = (*kept, *(name for name in by_name if name not in kept))
-    for name in kept:
-        if name not in by_name:
-            by_name[name] = _taken(_looked_up(name, storage, trials.run), stage, study)
-    memory = RetrainMemory(
-        trials.name, stage, study.seed, chosen, [by_name[name] for name in slots], study.stages
-    )
-    if kept:
-        trials.widen(memory.distributions)
-    trials.update_facts(
-        finalists={stage.name: slots},
-        contenders={stage.name: tuple(source.name for source in chosen)},
-    )
-    return memory
-
-
-def _taken(source: Source, stage: Stage, study: StudyFile) -> Source:
-    """Return a source with the parameters that the stage takes of it.
-
-    What a head's trial says of head and backbone means nothing to a network, or something
-    else: both have a width.
-    """
-    if stage.network is None or study.stage(source.stage).network is not None:
-        return source
-    known = optimizer_parameters()
-    own = {name: value for name, value in source.parameters.items() if name in known}
-    return replace(source, parameters=own)
-
-
-def _looked_up(name: str, storage: RDBStorage, run: str) -> Source:
-    """Return a source by its name: "narrowed/4"."""
-    stage, _, trial = name.rpartition("/")
-    records = StageTrials.open(storage, run, stage).records()
-    parameters = {record.trial: record.parameters for record in records}
-    return Source(stage, int(trial), parameters[int(trial)])
 
 
 def _distributions(chosen: Sequence[Source], repeats: int) -> dict[str, BaseDistribution]:

@@ -1,13 +1,12 @@
-"""The random numbers of trial n: its seeds, and the sampler that draws its parameters.
+"""The samplers of trial n, which draw its parameters.
 
-All of them derive from (study seed, stage, n) alone, so that a resumed search and
+Their seeds derive from (study seed, stage, n) alone, so that a resumed search and
 one with more workers draw what an undisturbed one draws. A sampler that learns
 looks at the finished trials besides.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import math
 import warnings
@@ -26,22 +25,9 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from automl_cv.catalog.samplers import SAMPLERS
+from automl_cv.drawing.seeds import derived_seed
 from automl_cv.errors import UserError
 from automl_cv.study.stage import Stage
-
-
-def derived_seed(seed: int, stage: str, trial: int | None, purpose: str) -> int:
-    """Return a seed below 2**31 that depends on its arguments and nothing else.
-
-    Args:
-        seed: the study's seed.
-        stage: name of the stage.
-        trial: number of the trial; None for a seed that all trials of the stage share.
-        purpose: keeps the streams of one trial apart: "parameters", "training".
-    """
-    text = f"{seed}/{stage}/{trial}/{purpose}"
-    digest = hashlib.blake2b(text.encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "big") >> 1
 
 
 def sampler_of(stage: Stage, seed: int, trial: int, attempt: int = 0) -> BaseSampler:

@@ -17,7 +17,7 @@ from optuna.trial import TrialState, create_trial
 
 from automl_cv.catalog.pruners import PRUNERS
 from automl_cv.drawing.distinct import DistinctSampler, DistinctSets, n_sets
-from automl_cv.drawing.samplers import derived_seed
+from automl_cv.drawing.seeds import derived_seed
 from automl_cv.drawing.suggesting import distributions_of
 from automl_cv.history import Epoch, History, StopReason
 from automl_cv.store.trials import outcome

@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial
 from automl_cv.study.space import Space, Value
 
 
-class Drawer:
+class Suggester:
     """Draws from a space by distributions; `value` says how."""
 
     def value(self, name: str, distribution: BaseDistribution) -> Any:
@@ -42,7 +42,7 @@ class Drawer:
         return self.value(name, IntDistribution(low, high, log=log, step=step))
 
 
-class SamplerDrawer(Drawer):
+class SamplerSuggester(Suggester):
     """Asks a sampler as `optuna.Trial` does, but writes nothing into the trial.
 
     Args:
@@ -80,7 +80,7 @@ class SamplerDrawer(Drawer):
         return value
 
 
-class KnownDrawer(Drawer):
+class KnownSuggester(Suggester):
     """Returns known values and writes down where they come from.
 
     Args:
@@ -99,6 +99,6 @@ class KnownDrawer(Drawer):
 
 def distributions_of(space: Space, parameters: Mapping[str, Value]) -> dict[str, BaseDistribution]:
     """Return the distribution each of a trial's parameters was drawn from."""
-    drawer = KnownDrawer(parameters)
-    space.draw(drawer)
-    return drawer.distributions
+    suggester = KnownSuggester(parameters)
+    space.draw(suggester)
+    return suggester.distributions

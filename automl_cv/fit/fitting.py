@@ -13,7 +13,7 @@ from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.catalog.datasets import DATASETS
 from automl_cv.data import dataset
 from automl_cv.data.dataset import Dataset
-from automl_cv.drawing.samplers import derived_seed
+from automl_cv.drawing.seeds import derived_seed
 from automl_cv.errors import UserError
 from automl_cv.features import weightfile
 from automl_cv.fit.winner import Winner, choose

@@ -10,7 +10,7 @@ import pandas as pd
 
 from automl_cv.report.columns import Column
 from automl_cv.results.leaderboard import RunTrials
-from automl_cv.store.records import StudyFacts
+from automl_cv.store.facts import RunFacts
 from automl_cv.words import counted, printable
 
 
@@ -93,7 +93,7 @@ class Report(Document):
     """
 
     frames: Mapping[str, pd.DataFrame]
-    facts: StudyFacts
+    facts: RunFacts
     run: str
 
     @property

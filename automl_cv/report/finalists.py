@@ -12,7 +12,7 @@ from automl_cv.results.leaderboard import RunTrials
 from automl_cv.results.repeats import Interval, in_own_units
 from automl_cv.results.winning_stage import choice_text, choose_stage
 from automl_cv.scoring import overconfidence
-from automl_cv.store.records import StudyFacts
+from automl_cv.store.facts import StudyFacts
 from automl_cv.words import counted
 
 

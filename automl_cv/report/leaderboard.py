@@ -24,7 +24,8 @@ from automl_cv.report.document import (
 from automl_cv.report.finalists import finalist_lines
 from automl_cv.results.intervals import differs
 from automl_cv.results.leaderboard import RunTrials, ranked_frame, unranked_frame
-from automl_cv.store.records import Narrowed, StudyFacts, TrialRecord
+from automl_cv.store.facts import Narrowed, StudyFacts
+from automl_cv.store.records import TrialRecord
 from automl_cv.study.space import condition_text
 from automl_cv.words import counted, listed, printable, trials_text
 

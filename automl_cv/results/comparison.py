@@ -20,7 +20,8 @@ from automl_cv.results.repeats import (
     rounding,
     unpaired_difference,
 )
-from automl_cv.store.records import StudyFacts, TrialRecord
+from automl_cv.store.facts import StudyFacts
+from automl_cv.store.records import TrialRecord
 
 SOURCE = "source"
 REPEAT = "repeat"

@@ -17,7 +17,8 @@ from optuna.storages import RDBStorage
 from automl_cv.results.comparison import SOURCE
 from automl_cv.results.evaluators import EVALUATORS, Axis, Importances, evaluate
 from automl_cv.results.leaderboard import RunTrials, read_run
-from automl_cv.store.records import StudyFacts, TrialRecord
+from automl_cv.store.facts import RunFacts
+from automl_cv.store.records import TrialRecord
 from automl_cv.study.space import Choice, Constant, Space, condition_text
 from automl_cv.words import counted
 
@@ -98,7 +99,7 @@ def importances(read: RunTrials, stage: str | None = None) -> list[Importance]:
     return found
 
 
-def searched_space(facts: StudyFacts, stage: str) -> Space | None:
+def searched_space(facts: RunFacts, stage: str) -> Space | None:
     """Return what a stage searches; None where it trains trials again, or is not known."""
     if stage in facts.narrowed:
         return facts.narrowed[stage].space

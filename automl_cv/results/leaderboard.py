@@ -15,10 +15,11 @@ from automl_cv.history import Epoch
 from automl_cv.results.comparison import SOURCE
 from automl_cv.results.intervals import differs
 from automl_cv.scoring import wilson
-from automl_cv.store.course import course_lines, outdone_lines
 from automl_cv.store.database import open_storage
+from automl_cv.store.facts import RunFacts, StudyFacts
+from automl_cv.store.progress import outdone_lines, progress_lines
 from automl_cv.store.reading import read_records
-from automl_cv.store.records import StudyFacts, TrialRecord, merged
+from automl_cv.store.records import TrialRecord
 from automl_cv.store.runs import StudyRun, find_run
 
 # Parameters that every leaderboard has, in this order; others follow as they are met.
@@ -45,7 +46,7 @@ class RunTrials:
     """
 
     run: StudyRun
-    facts: StudyFacts
+    facts: RunFacts
     ranked: tuple[TrialRecord, ...]
     unranked: tuple[TrialRecord, ...]
     repeated: tuple[TrialRecord, ...] = ()
@@ -75,7 +76,7 @@ def read_run(
         record
         for position in positions
         for record in read_records(storage, run.study_ids[position], run.name, run.stages[position])
-        if run.facts[position].counts(record)
+        if run.stage_facts[position].counts(record)
     ]
     repeated = [record for record in records if record.is_ranked and SOURCE in record.parameters]
     ranked = sorted(
@@ -86,15 +87,15 @@ def read_run(
         ),
         key=_merit,
     )
-    facts = merged([run.facts[position] for position in positions])
+    facts = run.joined_facts(positions)
     done = Counter(record.stage for record in records if record.is_done)
-    courses = {
-        name: course
-        for name, course in facts.courses.items()
+    progress = {
+        name: one
+        for name, one in facts.progress.items()
         # One that was begun since it was noted says itself how far it came.
-        if course.is_begun or (stage is None and name not in run.stages)
+        if one.is_begun or (stage is None and name not in run.stages)
     }
-    lines = course_lines(courses, done) + outdone_lines(facts.finalists, facts.contenders)
+    lines = progress_lines(progress, done) + outdone_lines(facts.finalists, facts.contenders)
     return RunTrials(
         run=run,
         facts=replace(facts, notes=(*lines, *facts.notes)),

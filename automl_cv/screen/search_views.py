@@ -23,7 +23,7 @@ from automl_cv.catalog.metrics import ACCURACY, METRICS, MetricEntry
 from automl_cv.history import History
 from automl_cv.screen.console import caution, messages, say
 from automl_cv.search import events
-from automl_cv.store.course import sets_text
+from automl_cv.store.progress import sets_text
 from automl_cv.words import counted, trials_text
 
 

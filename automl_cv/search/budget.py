@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from automl_cv.history import History
-from automl_cv.store.course import Course
+from automl_cv.store.progress import Progress
 from automl_cv.study.stage import Stage
 from automl_cv.study.studyfile import StudyFile
 
@@ -68,25 +68,21 @@ class Budget:
         """Return the seconds that are set aside while a stage runs."""
         if stage.name not in self._reserves:
             later = self._stages[[one.name for one in self._stages].index(stage.name) + 1 :]
-            self._reserves[stage.name] = (
-                0.0 if stage.retrain else sum(map(self._needed, filter(_retrains, later)))
-            )
+            again = [] if stage.retrained_stages else [one for one in later if one.retrained_stages]
+            self._reserves[stage.name] = sum(map(self._needed, again), 0.0)
         return self._reserves[stage.name]
 
     def n_sources(self, stage: Stage) -> int:
-        """Return how many trials a stage would train again as things stand now."""
-        assert stage.retrain is not None
-        at_hand = 0
-        for source in map(self._study.stage, stage.sources):
-            at_hand += (
-                self.n_sources(source) if source.retrain else self._results.get(source.name, 0)
-            )
-        return min(stage.retrain.top, at_hand)
+        """Return how many trials a stage that retrains would train again as things stand now."""
+        at_hand = sum(
+            self.n_sources(source) if source.retrained_stages else self._results.get(source.name, 0)
+            for source in map(self._study.stage, stage.retrained_stages)
+        )
+        return min(stage.retraining.top, at_hand)
 
     def _needed(self, stage: Stage) -> float:
         """Return the seconds that a stage which retrains takes from here; 0 if unknown."""
-        assert stage.retrain is not None
-        trials = min(stage.trials, self.n_sources(stage) * stage.retrain.n_repeats)
+        trials = min(stage.trials, self.n_sources(stage) * stage.retraining.n_repeats)
         measured = [each for name in self._searched(stage) for each in self._seconds.get(name, ())]
         if not measured:
             return 0.0
@@ -96,17 +92,13 @@ class Budget:
     def _searched(self, stage: Stage) -> set[str]:
         """Return the names of the stages that searched what a stage trains again."""
         found: set[str] = set()
-        for source in map(self._study.stage, stage.sources):
-            found |= self._searched(source) if source.retrain else {source.name}
+        for source in map(self._study.stage, stage.retrained_stages):
+            found |= self._searched(source) if source.retrained_stages else {source.name}
         return found
 
 
-def _retrains(stage: Stage) -> bool:
-    return stage.retrain is not None
-
-
 def must_wait(
-    stage: Stage, study: StudyFile, courses: Mapping[str, Course], budget: Budget
+    stage: Stage, study: StudyFile, progress: Mapping[str, Progress], budget: Budget
 ) -> bool:
     """Tell whether a stage can't be run in the time that is left.
 
@@ -118,10 +110,11 @@ def must_wait(
     Args:
         stage: the one whose turn it is.
         study: holds all stages.
-        courses: how far the stages before it came in this search.
+        progress: how far the stages before it came in this search.
         budget: the time.
     """
-    cut = [study.stage(name) for name in stage.sources if name in courses and courses[name].is_cut]
-    if stage.retrain is None or any(source.retrain for source in cut):
+    at_hand = [name for name in stage.sources if name in progress]
+    cut = [study.stage(name) for name in at_hand if progress[name].is_cut]
+    if not stage.retrained_stages or any(source.retrained_stages for source in cut):
         return budget.is_over(stage) or bool(cut)
     return budget.is_over(stage) or (bool(cut) and budget.n_sources(stage) == 0)

@@ -13,6 +13,7 @@ from automl_cv.history import Epoch, History
 from automl_cv.orders.messages import Extracting as Extracting
 from automl_cv.orders.messages import SpaceNeeded as SpaceNeeded
 from automl_cv.orders.messages import Surveyed as Surveyed
+from automl_cv.store.facts import Narrowed
 from automl_cv.study.space import Value
 
 
@@ -125,6 +126,18 @@ class StageNarrowed:
     space: Mapping[str, str]
     reasons: Mapping[str, str]
     warnings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, stage: str, narrowed: Narrowed) -> StageNarrowed:
+        """Return the event that tells of a stage's derived space."""
+        return cls(
+            stage=stage,
+            source=narrowed.stage,
+            trials=narrowed.trials,
+            space={name: str(one) for name, one in narrowed.space.parameters.items()},
+            reasons=narrowed.reasons,
+            warnings=narrowed.warnings,
+        )
 
 
 @dataclass(frozen=True)

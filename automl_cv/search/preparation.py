@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from automl_cv.drawing.stage_memory import StageMemory
-from automl_cv.orders.crew import Crew
 from automl_cv.orders.messages import PrepareFeatures
 from automl_cv.search import events
+from automl_cv.search.context import SearchContext
 from automl_cv.study.parameters import BACKBONE_PARAMETERS, PIXEL_AUGMENTATIONS
 from automl_cv.study.space import Value
 from automl_cv.study.stage import ONLINE, Stage
@@ -15,29 +15,20 @@ from automl_cv.study.studyfile import StudyFile, drawn_backbone
 from automl_cv.study.trial import Inputs
 
 
-def prepare_stage(
-    crew: Crew,
-    study: StudyFile,
-    stage: Stage,
-    memory: StageMemory,
-    split_sizes: Mapping[str, int],
-    listen: events.Listener,
-) -> None:
+def prepare_stage(context: SearchContext, stage: Stage, memory: StageMemory) -> None:
     """Have every set of features made ready that a trial of a stage may learn from.
 
     Args:
-        crew: the workers.
-        study: holds the stage.
+        context: of the search.
         stage: the stage, with the space that is searched.
         memory: of the stage; knows what its trials can draw.
-        split_sizes: images of each split.
-        listen: is told of it.
 
     Raises:
         UserError: a backbone or its weights can't be had.
         AutomlError: extraction failed.
     """
-    orders = crew.needs(tuple(possible_inputs(study, stage, memory)))
+    crew, listen, split_sizes = context.crew, context.listen, context.facts.split_sizes
+    orders = crew.needs(tuple(possible_inputs(context.run.study, stage, memory)))
     features = [one for one in orders if isinstance(one, PrepareFeatures)]
     altered = [one for one in features if one.augmentation is not None and not one.n_blocks]
     if len(altered) > 1:

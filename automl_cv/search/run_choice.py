@@ -5,16 +5,17 @@ Where the images lie does not count, only what they are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from optuna.storages import RDBStorage
 
 from automl_cv.catalog.datasets import DATASETS
+from automl_cv.drawing.origins import StoredRun
 from automl_cv.errors import UserError
-from automl_cv.search.spaces import check_sources
-from automl_cv.store.records import StudyFacts
-from automl_cv.store.runs import StudyRun, claim, next_run, runs
+from automl_cv.store.facts import StudyFacts
+from automl_cv.store.runs import StudyRun, claim, next_run, release, runs
 from automl_cv.study import studyfile
 from automl_cv.study.stage import Stage
 from automl_cv.study.studyfile import StudyFile
@@ -45,6 +46,23 @@ def expected_run(
     if likely is not None or not own:
         check_sources(stages, likely)
     return likely
+
+
+@contextmanager
+def taken_run(
+    storage: RDBStorage,
+    study: StudyFile,
+    stages: Sequence[Stage],
+    facts: StudyFacts,
+    *,
+    new: bool,
+) -> Iterator[tuple[StoredRun, StudyRun | None]]:
+    """Hold the run that goes on, or a new one, for a with block; see `take_run`."""
+    name, other = take_run(storage, study, stages, facts, new=new)
+    try:
+        yield StoredRun(study, storage, name), other
+    finally:
+        release(storage, name)
 
 
 def take_run(
@@ -108,6 +126,26 @@ def chosen_run(held: Sequence[StudyRun], study: StudyFile, facts: StudyFacts) ->
         if _is_place(run, facts.data_source):
             _refuse_other_images(run, facts)
     return None
+
+
+def check_sources(stages: Sequence[Stage], earlier: StudyRun | None) -> None:
+    """Refuse a stage that rests on another one which is neither searched now nor before.
+
+    Args:
+        stages: those to be searched now.
+        earlier: the run that goes on; None for a new one.
+
+    Raises:
+        UserError: there is such a stage.
+    """
+    at_hand = {stage.name for stage in stages} | set(earlier.stages if earlier else ())
+    for stage in stages:
+        missing = [name for name in stage.sources if name not in at_hand]
+        if missing:
+            raise UserError(
+                f"stage {stage.name!r} rests on {missing[0]!r}, which has not been searched yet; "
+                f"search it first with --stage {missing[0]}, or leave --stage out"
+            )
 
 
 def _of_study(held: Sequence[StudyRun], study: StudyFile) -> list[StudyRun]:

@@ -1,4 +1,4 @@
-"""Stages of a study in order: draws, hands out, stores and settles their trials."""
+"""A stage while it runs: its trials are drawn, handed out, stored, given up and settled."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,15 +14,14 @@ from automl_cv.catalog.metrics import MetricEntry
 from automl_cv.drawing.stage_memory import Drawn, StageMemory
 from automl_cv.errors import SearchBroken
 from automl_cv.history import Epoch, History
-from automl_cv.orders.crew import TRIALS_OF_A_LONG_ONE, Crew, Worker
+from automl_cv.orders.crew import TRIALS_OF_A_LONG_ONE, Worker
 from automl_cv.orders.messages import Answer, Failed, Train, Trained, Verdict
 from automl_cv.search import events
-from automl_cv.search.budget import Budget
-from automl_cv.store.course import Course
+from automl_cv.search.context import SearchContext
+from automl_cv.store.progress import Progress
 from automl_cv.store.records import TrialRecord
 from automl_cv.store.trials import StageTrials
 from automl_cv.study.stage import Stage
-from automl_cv.study.studyfile import StudyFile
 from automl_cv.study.trial import plan
 
 # So many trials that break one after the other are no accident (KerasTuner's number).
@@ -50,39 +49,26 @@ class StageRun:
     """Searches one stage until it has all its trials.
 
     Args:
-        study: holds the stage.
-        stage: what to search.
+        context: of the search.
+        stage: what to search, with the space that is searched.
         memory: draws the stage's trials and decides when they stop.
         trials: the stage's part of the storage.
-        crew: the workers.
-        listen: is told everything that happens.
-        budget: says when the stage has to end.
-        checkpoint: gives the folder of a trial's checkpoint.
     """
 
     def __init__(
-        self,
-        study: StudyFile,
-        stage: Stage,
-        memory: StageMemory,
-        trials: StageTrials,
-        crew: Crew,
-        listen: events.Listener,
-        budget: Budget,
-        checkpoint: Callable[[int], Path],
+        self, context: SearchContext, stage: Stage, memory: StageMemory, trials: StageTrials
     ) -> None:
-        self._study = study
+        self._context = context
         self._stage = stage
         self._memory = memory
         self._trials = trials
-        self._crew = crew
-        self._listen = listen
-        self._budget = budget
-        self._checkpoint = checkpoint
+        self._crew = context.crew
+        self._listen = context.listen
+        self._budget = context.budget
         self._running: dict[Worker, _Running] = {}
         self._broken = 0
 
-    def run(self) -> tuple[Course, int]:
+    def run(self) -> tuple[Progress, int]:
         """Run every trial that is missing; return how far the stage came, and trials finished.
 
         Raises:
@@ -100,7 +86,7 @@ class StageRun:
         slots = self._memory.slots
         pending = deque(n for n in slots if n not in finished)
         self._finished = len(slots) - len(pending)
-        self._begin_course()
+        self._begin_progress()
         metric = self._trials.facts.metric
         self._listen(
             events.StageStarted(
@@ -115,22 +101,22 @@ class StageRun:
             is_cut = self._work(pending)
         finally:
             self._abandon()
-        self._note(replace(self._course, is_cut=is_cut))
+        self._note(replace(self._progress, is_cut=is_cut))
         self._listen(
             events.StageEnded(
                 self._stage.name,
                 self._finished,
                 time.monotonic() - started,
-                self._course.shortfall(self._finished),
+                self._progress.shortfall(self._finished),
             )
         )
-        return self._course, self._finished
+        return self._progress, self._finished
 
-    def _begin_course(self) -> None:
+    def _begin_progress(self) -> None:
         """Store how many trials the stage wants, and tell if there are no more to have."""
-        before = self._trials.facts.courses.get(self._stage.name)
+        before = self._trials.stage_facts.progress
         self._note(
-            Course(
+            Progress(
                 wanted=len(self._memory.slots),
                 n_sets=self._memory.n_sets,
                 redrawn=() if before is None else before.redrawn,
@@ -140,10 +126,14 @@ class StageRun:
             sets, asked = self._memory.n_sets, self._stage.trials
             self._listen(events.SpaceExhausted(self._stage.name, sets, asked))
 
-    def _note(self, course: Course) -> None:
-        self._course = course
-        if self._trials.facts.courses.get(self._stage.name) != course:
-            self._trials.update_facts(courses={self._stage.name: course})
+    def _note(self, progress: Progress) -> None:
+        self._progress = progress
+        if self._trials.stage_facts.progress != progress:
+            # What an earlier search noted of other stages is no longer so.
+            self._trials.update_facts(progress=progress, waiting={})
+
+    def _checkpoint(self, number: int) -> Path:
+        return self._context.checkpoint(self._trials.name, number)
 
     def _work(self, pending: deque[int]) -> bool:
         """Run the trials; return whether the time ended before they all were."""
@@ -163,7 +153,7 @@ class StageRun:
         drawn = self._memory.draw(number)
         self._note_redrawn(drawn)
         trial = plan(
-            self._study,
+            self._context.run.study,
             self._stage,
             number,
             drawn.parameters,
@@ -178,11 +168,11 @@ class StageRun:
 
     def _note_redrawn(self, drawn: Drawn) -> None:
         """Store and tell that a trial drew what another one has; it may not do so again."""
-        redrawn = {*self._course.redrawn} - {drawn.trial}
+        redrawn = {*self._progress.redrawn} - {drawn.trial}
         if drawn.same_as is not None:
             redrawn.add(drawn.trial)
             self._listen(events.TrialRedrawn(self._stage.name, drawn.trial, drawn.same_as))
-        self._note(replace(self._course, redrawn=tuple(sorted(redrawn))))
+        self._note(replace(self._progress, redrawn=tuple(sorted(redrawn))))
 
     def _take(self, worker: Worker, answer: Answer) -> None:
         running = self._running[worker]

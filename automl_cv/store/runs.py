@@ -12,16 +12,24 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
 from optuna.storages import RDBStorage
 
 from automl_cv.errors import AutomlError, UserError, suggest
 from automl_cv.store.database import patiently
+from automl_cv.store.facts import (
+    RunFacts,
+    StageFacts,
+    StudyFacts,
+    facts_from_json,
+    facts_to_json,
+    joined,
+)
 from automl_cv.store.lease import Lease
 from automl_cv.store.optuna_tables import last_attributes, study_attribute, swap_study_attribute
-from automl_cv.store.records import FACTS, HOLDER, LEASE, StudyFacts
+from automl_cv.store.records import FACTS, HOLDER, LEASE
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,9 @@ class StudyRun:
         name: "quickstart" or "quickstart@2".
         stages: names of the stages begun so far, in order.
         study_ids: Optuna's number of each stage's study.
-        facts: facts of each stage; of a run that is only planned, what it will begin with.
+        facts: of the study, as each stage has them; of a run that is only planned, what it
+            will begin with.
+        stage_facts: facts of each stage.
         changed: when a stage or a trial was last begun or finished, UTC.
         holder: the search that runs it, or was killed while it did.
     """
@@ -41,6 +51,7 @@ class StudyRun:
     stages: tuple[str, ...]
     study_ids: tuple[int, ...]
     facts: tuple[StudyFacts, ...]
+    stage_facts: tuple[StageFacts, ...]
     changed: datetime
     holder: Lease | None = None
 
@@ -76,6 +87,21 @@ class StudyRun:
             )
         return self.stages.index(stage)
 
+    def joined_facts(self, positions: Sequence[int]) -> RunFacts:
+        """Return the facts of the stages at these positions as one."""
+        of_stages = {self.stages[place]: self.stage_facts[place] for place in positions}
+        return joined([self.facts[place] for place in positions], of_stages)
+
+
+class _StageRow(NamedTuple):
+    """A stage of a run: its fields are those of `StudyRun`."""
+
+    stage: str
+    study_id: int
+    facts: StudyFacts
+    stage_facts: StageFacts
+    changed: datetime
+
 
 def runs(storage: RDBStorage, *, with_planned: bool = False) -> list[StudyRun]:
     """Return the runs that a database holds, the one that changed last at the end.
@@ -89,26 +115,28 @@ def runs(storage: RDBStorage, *, with_planned: bool = False) -> list[StudyRun]:
     """
     touched = last_attributes(storage, LEASE)
     held: dict[str, dict[str, Any] | None] = {}
-    stages: dict[str, list[tuple[str, int, StudyFacts, datetime]]] = {}
+    stages: dict[str, list[_StageRow]] = {}
     for found in sorted(storage.get_all_studies(), key=lambda study: study._study_id):
         run, _, stage = found.study_name.rpartition("/")
         held.setdefault(run, found.user_attrs.get(HOLDER))
         if FACTS not in found.user_attrs:
             continue
-        facts = StudyFacts.from_json(found.user_attrs[FACTS])
+        facts, own = facts_from_json(stage, found.user_attrs[FACTS])
         lease = touched.get(found._study_id)
-        changed = max(facts.started, Lease.from_json(lease).time) if lease else facts.started
-        stages.setdefault(run, []).append((stage, found._study_id, facts, changed))
+        changed = max(own.started, Lease.from_json(lease).time) if lease else own.started
+        row = _StageRow(stage, found._study_id, facts, own, changed)
+        stages.setdefault(run, []).append(row)
     found_runs = [
         StudyRun(
             name=name,
-            stages=tuple(stage for stage, *_ in parts),
-            study_ids=tuple(study_id for _, study_id, *_ in parts),
-            facts=tuple(facts for *_, facts, _ in parts),
-            changed=max(changed for *_, changed in parts),
+            stages=tuple(row.stage for row in rows),
+            study_ids=tuple(row.study_id for row in rows),
+            facts=tuple(row.facts for row in rows),
+            stage_facts=tuple(row.stage_facts for row in rows),
+            changed=max(row.changed for row in rows),
             holder=_lease(held[name]),
         )
-        for name, parts in stages.items()
+        for name, rows in stages.items()
     ]
     if with_planned:
         found_runs += [
@@ -192,7 +220,8 @@ def claim(storage: RDBStorage, run: str, stage: str, facts: StudyFacts) -> bool:
     before = study_attribute(storage, study_id, HOLDER)
     if before is not None and _is_of_another(json.loads(before)):
         return False
-    own = {"lease": Lease.of_this_process().to_json(), "facts": facts.to_json()}
+    stored = facts_to_json(stage, facts, StageFacts())
+    own = {"lease": Lease.of_this_process().to_json(), "facts": stored}
     return patiently(lambda: swap_study_attribute(storage, study_id, HOLDER, before, own))
 
 
@@ -213,8 +242,17 @@ def _first_study(storage: RDBStorage, run: str) -> int | None:
 
 
 def _planned(name: str, holder: Mapping[str, Any]) -> StudyRun:
-    facts = StudyFacts.from_json(holder["facts"])
-    return StudyRun(name, (), (), (facts,), facts.started, _lease(holder))
+    # Of a stage that has not begun nothing is known yet, whatever its name.
+    facts, own = facts_from_json("", holder["facts"])
+    return StudyRun(
+        name=name,
+        stages=(),
+        study_ids=(),
+        facts=(facts,),
+        stage_facts=(),
+        changed=own.started,
+        holder=_lease(holder),
+    )
 
 
 def _lease(holder: Mapping[str, Any] | None) -> Lease | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import optuna
@@ -14,6 +14,7 @@ from optuna.trial import TrialState, create_trial
 from automl_cv.errors import AutomlError
 from automl_cv.history import History
 from automl_cv.store.database import patiently
+from automl_cv.store.facts import StageFacts, StudyFacts, facts_from_json, facts_to_json
 from automl_cv.store.lease import Lease
 from automl_cv.store.optuna_tables import TrialRow, read_trials, widen, write_curve
 from automl_cv.store.reading import lease_of, read_records
@@ -26,7 +27,6 @@ from automl_cv.store.records import (
     STOP_REASON,
     TRIAL,
     WORKER,
-    StudyFacts,
     TrialRecord,
     history_to_json,
 )
@@ -50,22 +50,45 @@ class StageTrials:
         run: name of the run.
         stage: name of the stage.
         facts: what is known of the study.
+        stage_facts: what is known of the stage.
     """
 
     def __init__(
-        self, storage: RDBStorage, study: optuna.Study, run: str, stage: str, facts: StudyFacts
+        self,
+        storage: RDBStorage,
+        study: optuna.Study,
+        *,
+        run: str,
+        stage: str,
+        facts: StudyFacts,
+        stage_facts: StageFacts,
     ) -> None:
         self.storage = storage
         self.study = study
         self.run = run
         self.stage = stage
         self.facts = facts
+        self.stage_facts = stage_facts
         self._study_id = storage.get_study_id_from_name(study.study_name)
         self._begun: dict[int, _Begun] = {}
 
     @classmethod
-    def create(cls, storage: RDBStorage, run: str, stage: str, facts: StudyFacts) -> StageTrials:
+    def create(
+        cls,
+        storage: RDBStorage,
+        run: str,
+        stage: str,
+        facts: StudyFacts,
+        stage_facts: StageFacts | None = None,
+    ) -> StageTrials:
         """Begin a stage.
+
+        Args:
+            storage: the database.
+            run: name of the run.
+            stage: name of the stage.
+            facts: what is known of the study.
+            stage_facts: what is known of the stage; None for nothing but that it begins now.
 
         Raises:
             AutomlError: the run has this stage already.
@@ -80,7 +103,8 @@ class StageTrials:
         )
         if FACTS in study.user_attrs:
             raise AutomlError(f"stage {stage!r} of {run} stands in the database already")
-        trials = cls(storage, study, run, stage, facts)
+        own = StageFacts() if stage_facts is None else stage_facts
+        trials = cls(storage, study, run=run, stage=stage, facts=facts, stage_facts=own)
         trials.update_facts()
         return trials
 
@@ -95,13 +119,21 @@ class StageTrials:
             study = optuna.load_study(storage=storage, study_name=f"{run}/{stage}")
         except KeyError:
             raise AutomlError(f"the database holds no stage {stage!r} of {run}") from None
-        facts = StudyFacts.from_json(study.user_attrs[FACTS])
-        return cls(storage, study, run, stage, facts)
+        facts, own = facts_from_json(stage, study.user_attrs[FACTS])
+        return cls(storage, study, run=run, stage=stage, facts=facts, stage_facts=own)
 
     def update_facts(self, **changes: Any) -> None:
-        """Store the facts with some of their fields changed: warnings, reference, notes, …"""
+        """Store the facts with some of their fields changed: warnings, reference, notes, …
+
+        Args:
+            changes: fields of the study's facts, of the stage's, or of both, in one write.
+        """
+        of_stage = {each.name for each in fields(StageFacts)} & changes.keys()
+        own = {name: changes.pop(name) for name in of_stage}
+        self.stage_facts = replace(self.stage_facts, **own)
         self.facts = replace(self.facts, **changes)
-        patiently(lambda: self.study.set_user_attr(FACTS, self.facts.to_json()))
+        stored = facts_to_json(self.stage, self.facts, self.stage_facts)
+        patiently(lambda: self.study.set_user_attr(FACTS, stored))
 
     def widen(self, distributions: Mapping[str, BaseDistribution]) -> None:
         """Give all trials wider distributions: choices with further ones at the end.

@@ -36,7 +36,7 @@ Number = Annotated[float, Field(strict=True)]
 Condition = dict[str, tuple[Value, ...]]
 
 
-class Drawer(Protocol):
+class Suggester(Protocol):
     """What a space draws from: an `optuna.Trial`, or anything with its three methods."""
 
     def suggest_categorical(self, name: str, choices: Any, /) -> Any:
@@ -61,9 +61,9 @@ class Constant(_Parameter):
     value: Value
     when: Condition = {}
 
-    def draw(self, name: str, drawer: Drawer) -> Value:
+    def draw(self, name: str, suggester: Suggester) -> Value:
         """Return the value; nothing is drawn, but Optuna records it as a choice of one."""
-        chosen: Value = drawer.suggest_categorical(name, (self.value,))
+        chosen: Value = suggester.suggest_categorical(name, (self.value,))
         return chosen
 
     def __str__(self) -> str:
@@ -84,9 +84,9 @@ class Choice(_Parameter):
             raise ValueError(f"the choice {twice[0]!r} stands twice in the list")
         return self
 
-    def draw(self, name: str, drawer: Drawer) -> Value:
+    def draw(self, name: str, suggester: Suggester) -> Value:
         """Return one of the choices."""
-        chosen: Value = drawer.suggest_categorical(name, self.choices)
+        chosen: Value = suggester.suggest_categorical(name, self.choices)
         return chosen
 
     def __str__(self) -> str:
@@ -121,9 +121,9 @@ class IntRange(_Range):
         self._check_ends(self.low, self.high, self.step, self.log)
         return self
 
-    def draw(self, name: str, drawer: Drawer) -> int:
+    def draw(self, name: str, suggester: Suggester) -> int:
         """Return a whole number of the range."""
-        return drawer.suggest_int(name, self.low, self.high, step=self.step or 1, log=self.log)
+        return suggester.suggest_int(name, self.low, self.high, step=self.step or 1, log=self.log)
 
     def __str__(self) -> str:
         return _range_text(self.low, self.high, self.step, self.log)
@@ -143,9 +143,9 @@ class FloatRange(_Range):
         self._check_ends(self.low, self.high, self.step, self.log)
         return self
 
-    def draw(self, name: str, drawer: Drawer) -> float:
+    def draw(self, name: str, suggester: Suggester) -> float:
         """Return a number of the range."""
-        return drawer.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
+        return suggester.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
 
     def __str__(self) -> str:
         return _range_text(self.low, self.high, self.step, self.log)
@@ -229,11 +229,11 @@ class Space(BaseModel):
             above[name] = parameter
         return self
 
-    def draw(self, drawer: Drawer) -> dict[str, Value]:
+    def draw(self, suggester: Suggester) -> dict[str, Value]:
         """Draw a value for each parameter whose condition holds.
 
         Args:
-            drawer: an `optuna.Trial` or anything with its `suggest_…` methods.
+            suggester: an `optuna.Trial` or anything with its `suggest_…` methods.
 
         Returns:
             Values by name, in the order of the space; parameters whose condition
@@ -242,7 +242,7 @@ class Space(BaseModel):
         drawn: dict[str, Value] = {}
         for name, parameter in self.parameters.items():
             if _holds(parameter, drawn):
-                drawn[name] = parameter.draw(name, drawer)
+                drawn[name] = parameter.draw(name, suggester)
         return drawn
 
     def combinations(self, names: Collection[str]) -> list[dict[str, Value]]:

@@ -195,10 +195,53 @@ class Stage(Section):
         return named
 
     @property
+    def origin(self) -> str:
+        """Where its trials come from: an entry of the table of origins."""
+        if self.retrain is not None:
+            return "retrained"
+        return "searched" if self.narrow_from is None else "narrowed"
+
+    @property
     def sources(self) -> tuple[str, ...]:
         """Names of the stages above that this one rests on; none where it searches anew."""
-        narrowed = () if self.narrow_from is None else (self.narrow_from.stage,)
-        return narrowed if self.retrain is None else (*narrowed, *self.retrain.stages)
+        return (*self.narrowed_stages, *self.retrained_stages)
+
+    @property
+    def narrowed_stages(self) -> tuple[str, ...]:
+        """Name of the stage whose best trials give the space; none where it declares its own."""
+        return () if self.narrow_from is None else (self.narrow_from.stage,)
+
+    @property
+    def retrained_stages(self) -> tuple[str, ...]:
+        """Names of the stages whose best trials are trained again; none where it searches."""
+        return () if self.retrain is None else self.retrain.stages
+
+    @property
+    def retraining(self) -> Retrain:
+        """What it trains again; ValueError where its origin is another than "retrained"."""
+        if self.retrain is None:
+            raise ValueError(f"stage {self.name!r} trains nothing again")
+        return self.retrain
+
+    @property
+    def narrowing(self) -> NarrowFrom:
+        """What it narrows; ValueError where its origin is another than "narrowed"."""
+        if self.narrow_from is None:
+            raise ValueError(f"stage {self.name!r} narrows no other")
+        return self.narrow_from
+
+    @property
+    def tuning(self) -> FineTune:
+        """What of the backbone it trains; ValueError where its kind is another."""
+        if self.fine_tune is None:
+            raise ValueError(f"stage {self.name!r} trains nothing of the backbone")
+        return self.fine_tune
+
+    @property
+    def rules(self) -> tuple[NarrowFrom | Retrain | FineTune, ...]:
+        """What it says of stages above and of the backbone; each has a line for people."""
+        said = (self.narrow_from, self.retrain, self.fine_tune)
+        return tuple(one for one in said if one is not None)
 
     @property
     def known_parameters(self) -> set[str]:

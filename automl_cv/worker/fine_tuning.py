@@ -23,7 +23,6 @@ from automl_cv.errors import AutomlError
 from automl_cv.features import recipe
 from automl_cv.history import Epoch, StopReason
 from automl_cv.orders.messages import Fit, Need, PrepareFeatures
-from automl_cv.study.sections import FineTune
 from automl_cv.study.stage import Stage
 from automl_cv.study.trial import Inputs, TrainingTask, Trial
 from automl_cv.worker.heads import Heads
@@ -121,7 +120,7 @@ class FineTuning:
             # The tuner sets its own copy back for the next training.
             tuned_weights.append(tuned.trained.get_weights())
             heads.append(tuned.head)
-        backbone, blocks = first.backbone, _tuned(first.stage).blocks
+        backbone, blocks = first.backbone, first.stage.tuning.blocks
 
         def assemble() -> keras.Model:
             networks = []
@@ -155,7 +154,7 @@ class FineTuning:
 
     def _maps(self, inputs: Inputs) -> tuple[PrepareFeatures, PrepareFeatures | None]:
         """Return the orders for maps of images as they are, and as they are altered."""
-        blocks = _tuned(inputs.stage).blocks
+        blocks = inputs.stage.tuning.blocks
         plain = PrepareFeatures(inputs.backbone, n_blocks=blocks)
         altered = self._materials.altered(inputs)
         return plain, None if altered is None else replace(altered, n_blocks=blocks)
@@ -176,15 +175,8 @@ class FineTuning:
 
 def lowered(trial: Trial) -> TrainingTask:
     """Return what a trial fine-tunes, at its lowered rate."""
-    rate = trial.task.learning_rate * _tuned(trial.stage).rate_factor
+    rate = trial.task.learning_rate * trial.stage.tuning.rate_factor
     return replace(trial.task, learning_rate=rate)
-
-
-def _tuned(stage: Stage) -> FineTune:
-    """Return what of the backbone a stage trains; its kind says that it does."""
-    if stage.fine_tune is None:
-        raise ValueError(f"stage {stage.name!r} trains nothing of the backbone")
-    return stage.fine_tune
 
 
 def _head_of(trial: Trial) -> Trial:

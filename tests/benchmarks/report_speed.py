@@ -26,7 +26,8 @@ from optuna.trial import TrialState, create_trial
 from automl_cv.history import Epoch, History
 from automl_cv.results.leaderboard import leaderboard
 from automl_cv.store.database import open_storage
-from automl_cv.store.records import HISTORY, TRIAL, StudyFacts, history_to_json
+from automl_cv.store.facts import StudyFacts
+from automl_cv.store.records import HISTORY, TRIAL, history_to_json
 from automl_cv.store.trials import StageTrials
 
 DISTRIBUTIONS = {

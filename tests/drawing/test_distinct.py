@@ -11,7 +11,7 @@ from automl_cv.drawing import distinct
 from automl_cv.drawing.distinct import key_of, n_sets
 from automl_cv.drawing.samplers import sampler_of
 from automl_cv.drawing.stage_memory import Drawn, StageMemory
-from automl_cv.drawing.suggesting import SamplerDrawer
+from automl_cv.drawing.suggesting import SamplerSuggester
 from automl_cv.errors import AutomlError
 from automl_cv.history import Epoch, History
 from automl_cv.study.space import Space
@@ -130,7 +130,7 @@ def test_without_a_repeat_the_draws_are_the_samplers_own():
         momenta.append(drawn.parameters["momentum"])
         assert drawn.same_as is None
         asked = memory._study.get_trials(deepcopy=False)[-1]
-        own = SamplerDrawer(sampler_of(stage, 7, number), memory._study, asked)
+        own = SamplerSuggester(sampler_of(stage, 7, number), memory._study, asked)
         assert stage.space.draw(own) == drawn.parameters
     # Drawn by automl-cv before it had this module.
     assert momenta[:3] == [0.06659332395069, 0.7948104686842622, 0.06646863189147514]
@@ -151,7 +151,7 @@ def test_a_redrawn_trial_names_the_one_it_repeated():
     for number, one in enumerate(drawn):
         sampler = sampler_of(stage, 1, number)
         asked = memory._study.get_trials(deepcopy=False)[number]
-        first = stage.space.draw(SamplerDrawer(sampler, memory._study, asked))
+        first = stage.space.draw(SamplerSuggester(sampler, memory._study, asked))
         if one.same_as is None:
             assert one.parameters == first
         else:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from automl_cv.drawing.narrowing import best_trials, narrow
 from automl_cv.history import Epoch, History
-from automl_cv.store.records import Narrowed, TrialRecord
+from automl_cv.store.facts import Narrowed
+from automl_cv.store.records import TrialRecord
 from automl_cv.study import library
 from automl_cv.study.space import Choice, Constant, FloatRange, IntRange, Space, can_be
 from tests.published import COARSE, NARROWED, history_of, parameters_of

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from automl_cv.drawing.retraining import RetrainMemory, Source, sources
-from automl_cv.drawing.samplers import derived_seed
+from automl_cv.drawing.seeds import derived_seed
 from automl_cv.errors import UserError
 from automl_cv.history import Epoch, History
 from automl_cv.orders.images import Images
-from automl_cv.search.spaces import check_sources
+from automl_cv.search.run_choice import check_sources
 from automl_cv.store.records import TrialRecord
 from automl_cv.study import studyfile
 from automl_cv.worker.folds import fold_numbers
@@ -114,7 +114,7 @@ def test_slots_never_move_and_only_contenders_are_trained():
     first, second, third = (Source("coarse", n, {**SGD, "batch_size": 20 + n}) for n in range(3))
     stage = STUDY.stage("finalists")
     # The second is outdone; the third was found by a resume, and is the best now.
-    held = RetrainMemory("s/finalists", stage, 0, [third, first], [first, second, third])
+    held = RetrainMemory("s/finalists", stage, 0, [third, first], slots=[first, second, third])
     assert held.slots == [6, 7, 8, 0, 1, 2]
     assert held.source(7) == (third, 1)
     before = RetrainMemory("s/finalists", stage, 0, [first, second])

@@ -13,7 +13,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from automl_cv.drawing.samplers import check_sampler, derived_seed, value_at
+from automl_cv.drawing.samplers import check_sampler, value_at
+from automl_cv.drawing.seeds import derived_seed
 from automl_cv.drawing.stage_memory import StageMemory
 from automl_cv.errors import UserError
 from automl_cv.history import Epoch, History
@@ -105,8 +106,7 @@ def test_momentum_is_drawn_only_where_its_condition_holds():
 def test_seeds_are_the_same_in_another_process():
     here = derived_seed(7, "coarse", 3, "training")
     code = (
-        "from automl_cv.drawing.samplers import derived_seed as d;"
-        " print(d(7,'coarse',3,'training'))"
+        "from automl_cv.drawing.seeds import derived_seed as d; print(d(7,'coarse',3,'training'))"
     )
     there = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

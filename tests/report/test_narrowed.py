@@ -8,7 +8,9 @@ from automl_cv.drawing.narrowing import narrow
 from automl_cv.report.markdown import as_markdown
 from automl_cv.report.page import as_page
 from automl_cv.report.terminal import as_text
-from automl_cv.store.records import Narrowed, TrialRecord
+from automl_cv.store.facts import Narrowed, StageFacts
+from automl_cv.store.records import TrialRecord
+from automl_cv.store.trials import StageTrials
 from automl_cv.study import library
 from automl_cv.study.space import Space
 from tests.published import COARSE, history_of, parameters_of
@@ -24,7 +26,8 @@ def narrowed(built: Built) -> Narrowed:
     space = library.load("slides").stage("coarse").space
     found = narrow(space, records, 3, Space.model_validate({"batch_size": 32}))
     found = found.model_copy(update={"best_now": (7, 5, 4)})
-    built.trials.update_facts(narrowed={"fine": found})
+    own = StageFacts(narrowed=found)
+    StageTrials.create(built.trials.storage, "slides", "fine", built.trials.facts, own)
     return found
 
 
@@ -57,7 +60,7 @@ def test_the_other_forms_show_them(built, narrowed, form):
 def test_a_dropped_parameter_is_a_dash(built, narrowed):
     without = {k: v for k, v in narrowed.space.parameters.items() if k != "momentum"}
     found = narrowed.model_copy(update={"space": Space(parameters=without)})
-    built.trials.update_facts(narrowed={"fine": found})
+    StageTrials.open(built.trials.storage, "slides", "fine").update_facts(narrowed=found)
     (grid,) = [one.grid for one in built.report().sections if one.heading == "narrowed stages"]
     assert [row[2] for row in grid.rows if row[1] == "momentum"] == ["–"]
 

@@ -11,7 +11,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from automl_cv.history import Epoch, History
 from automl_cv.store.database import open_storage
-from automl_cv.store.records import StudyFacts
+from automl_cv.store.facts import StudyFacts
 from automl_cv.store.trials import StageTrials
 
 OPTIMIZERS = ("SGD", "RMSprop", "Adam")

@@ -13,6 +13,7 @@ from tests.published import (
     COARSE,
     FACTS,
     NARROWED,
+    STAGE_FACTS,
     build,
     distributions_of,
     history_of,
@@ -53,9 +54,9 @@ def retrained(folder: Path, file: str = "automl-cv.db") -> str:
     url, _ = build(folder, file)
     storage = open_storage(url, create=False)
     for hour, (stage, by_source) in enumerate(SHIFTS.items(), start=10):
-        begun = FACTS.started.replace(hour=hour)
-        facts = replace(FACTS, study=STUDY, started=begun)
-        trials = StageTrials.create(storage, "slides", stage, facts)
+        own = replace(STAGE_FACTS, started=STAGE_FACTS.started.replace(hour=hour))
+        facts = replace(FACTS, study=STUDY)
+        trials = StageTrials.create(storage, "slides", stage, facts, own)
         trial = 0
         for source, shifts in by_source.items():
             for repeat, shift in enumerate(shifts):

@@ -11,7 +11,8 @@ from scipy import stats
 from automl_cv.history import Epoch, History
 from automl_cv.results.comparison import compare, finalists
 from automl_cv.results.repeats import paired_difference, unpaired_difference
-from automl_cv.store.records import StudyFacts, TrialRecord
+from automl_cv.store.facts import RunFacts
+from automl_cv.store.records import TrialRecord
 
 
 def record(
@@ -32,9 +33,9 @@ def repeated(stage: str, source: str, values: list[float], loss: float = 0.2) ->
     return [record(source, repeat, value, loss, stage) for repeat, value in enumerate(values)]
 
 
-def facts(*stages: dict, images: int | None = None) -> StudyFacts:
+def facts(*stages: dict, images: int | None = None) -> RunFacts:
     sizes = {"train": 1078, "validation": images} if images else {}
-    return StudyFacts(study={"stage": list(stages)}, split_sizes=sizes)
+    return RunFacts(study={"stage": list(stages)}, split_sizes=sizes)
 
 
 def searches(name: str) -> dict:

@@ -72,7 +72,7 @@ def test_the_same_numbers_in_another_process(url, monkeypatch):
     here = automl_cv.importance(url).to_csv(index=False, float_format="%.12g")
     code = (
         "import sys, automl_cv\n"
-        "from automl_cv.store import evaluators\n"
+        "from automl_cv.results import evaluators\n"
         "evaluators.RESAMPLES = 4\n"
         "print(automl_cv.importance(sys.argv[1]).to_csv(index=False, float_format='%.12g'), end='')"
     )

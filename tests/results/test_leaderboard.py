@@ -10,7 +10,16 @@ from automl_cv.errors import UserError
 from automl_cv.history import History
 from automl_cv.store.database import open_storage
 from automl_cv.store.trials import StageTrials
-from tests.published import COARSE, FACTS, build, fail, finish, history_of, parameters_of
+from tests.published import (
+    COARSE,
+    FACTS,
+    STAGE_FACTS,
+    build,
+    fail,
+    finish,
+    history_of,
+    parameters_of,
+)
 
 FIGURES = ["accuracy", "val_accuracy", "loss", "val_loss"]
 
@@ -163,13 +172,13 @@ def test_facts_of_stages_are_merged(tmp_path):
 
     url, storage = build(tmp_path)
     StageTrials.open(storage, "slides", "narrowed").update_facts(
-        warnings=("late",), reference=None, notes=FACTS.notes
+        warnings=("late",), reference=None, notes=STAGE_FACTS.notes
     )
     facts = read_run(url).facts
     assert facts.warnings == (*FACTS.warnings, "late")
-    assert facts.notes == FACTS.notes
+    assert facts.notes == STAGE_FACTS.notes
     assert facts.reference == FACTS.reference
-    assert facts == replace(facts, started=FACTS.started.replace(hour=6))
+    assert facts == replace(facts, started=STAGE_FACTS.started.replace(hour=6))
 
 
 def test_unknown_names(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from automl_cv.history import Epoch, History
 from automl_cv.search.budget import Budget, must_wait
-from automl_cv.store.course import Course
+from automl_cv.store.progress import Progress
 from automl_cv.study import studyfile
 
 STUDY = studyfile.parse(
@@ -107,18 +107,18 @@ def test_a_stage_that_searches_ends_earlier_than_its_finalists():
     assert not budget.is_over(FINALISTS)
 
 
-CUT = Course(20, is_cut=True)
-NOT_BEGUN = Course(10, is_begun=False, is_cut=True)
+CUT = Progress(20, is_cut=True)
+NOT_BEGUN = Progress(10, is_begun=False, is_cut=True)
 
 
 @pytest.mark.parametrize(
     ("stage", "courses", "waits"),
     [
-        (NARROWED, {"coarse": Course(20)}, False),
+        (NARROWED, {"coarse": Progress(20)}, False),
         (NARROWED, {"coarse": CUT}, True),
         (FINALISTS, {"coarse": CUT, "narrowed": NOT_BEGUN}, False),
-        (AUGMENTED, {"coarse": CUT, "narrowed": NOT_BEGUN, "finalists": Course(5)}, False),
-        (AUGMENTED, {"coarse": CUT, "finalists": Course(5, is_cut=True)}, True),
+        (AUGMENTED, {"coarse": CUT, "narrowed": NOT_BEGUN, "finalists": Progress(5)}, False),
+        (AUGMENTED, {"coarse": CUT, "finalists": Progress(5, is_cut=True)}, True),
     ],
     ids=["narrows all", "narrows a part", "best of a part", "of all finalists", "of a part"],
 )

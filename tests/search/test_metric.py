@@ -15,7 +15,7 @@ from automl_cv.report.comparison import compose_comparison
 from automl_cv.report.leaderboard import compose
 from automl_cv.results.leaderboard import read_run
 from automl_cv.store.database import open_storage
-from automl_cv.store.records import StudyFacts
+from automl_cv.store.facts import StudyFacts
 from automl_cv.store.trials import StageTrials
 from automl_cv.study import studyfile
 

@@ -8,7 +8,7 @@ from optuna.storages import RDBStorage
 from automl_cv.errors import UserError
 from automl_cv.search.run_choice import expected_run, take_run
 from automl_cv.store.database import open_storage
-from automl_cv.store.records import StudyFacts
+from automl_cv.store.facts import StudyFacts
 from automl_cv.store.runs import StudyRun, release, runs
 from automl_cv.store.trials import StageTrials
 from automl_cv.study import library, studyfile

@@ -105,7 +105,7 @@ def test_a_write_waits_for_a_lock_to_go(tmp_path):
     release.start()
     trials.update_facts(notes=("written under a lock",))
     release.join()
-    assert StageTrials.open(storage, "run", "stage").facts.notes == ("written under a lock",)
+    assert StageTrials.open(storage, "run", "stage").stage_facts.notes == ("written under a lock",)
 
 
 def test_a_lock_that_stays_is_one_line(tmp_path, monkeypatch):

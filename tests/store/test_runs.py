@@ -13,9 +13,9 @@ from automl_cv.store.optuna_tables import study_attribute, swap_study_attribute
 from automl_cv.store.records import HOLDER
 from automl_cv.store.runs import claim, find_run, next_run, release, runs, shown_name
 from automl_cv.store.trials import StageTrials
-from tests.published import COARSE, FACTS, finish
+from tests.published import COARSE, FACTS, STAGE_FACTS, finish
 
-LATER = replace(FACTS, started=FACTS.started + timedelta(days=1))
+LATER = replace(STAGE_FACTS, started=STAGE_FACTS.started + timedelta(days=1))
 
 
 @pytest.fixture
@@ -24,9 +24,9 @@ def storage(tmp_path):
 
 
 def test_runs_have_their_stages_in_order(storage):
-    StageTrials.create(storage, "quickstart", "coarse", FACTS)
-    StageTrials.create(storage, "quickstart@2", "coarse", LATER)
-    StageTrials.create(storage, "quickstart", "narrowed", FACTS)
+    StageTrials.create(storage, "quickstart", "coarse", FACTS, STAGE_FACTS)
+    StageTrials.create(storage, "quickstart@2", "coarse", FACTS, LATER)
+    StageTrials.create(storage, "quickstart", "narrowed", FACTS, STAGE_FACTS)
     optuna.create_study(storage=storage, study_name="of another program")
     assert [(run.name, run.study, run.number, run.stages) for run in runs(storage)] == [
         ("quickstart", "quickstart", 1, ("coarse", "narrowed")),
@@ -37,8 +37,8 @@ def test_runs_have_their_stages_in_order(storage):
 def test_find_run(storage):
     for number in range(1, 11):
         name = "quickstart" if number == 1 else f"quickstart@{number}"
-        StageTrials.create(storage, name, "coarse", FACTS)
-    StageTrials.create(storage, "slides", "coarse", LATER)
+        StageTrials.create(storage, name, "coarse", FACTS, STAGE_FACTS)
+    StageTrials.create(storage, "slides", "coarse", FACTS, LATER)
     assert find_run(storage, "quickstart").name == "quickstart@10"
     assert find_run(storage, "quickstart@1").name == "quickstart"
     assert find_run(storage, "quickstart@2").name == "quickstart@2"
@@ -92,7 +92,7 @@ def test_one_search_holds_a_run_from_before_its_first_stage_to_its_death(storage
         with pytest.raises(AutomlError, match=f"searched by process {child.pid} on .* --new"):
             planned.check_free()
         assert next_run([planned], "quickstart") == "quickstart@2"
-        assert not claim(storage, "quickstart", "other", LATER)
+        assert not claim(storage, "quickstart", "other", FACTS)
         release(storage, "quickstart")
         StageTrials.create(storage, "quickstart", "coarse", FACTS)
         (begun,) = runs(storage, with_planned=True)

@@ -11,10 +11,19 @@ import pytest
 from automl_cv.errors import AutomlError
 from automl_cv.history import Epoch, History
 from automl_cv.store.database import open_storage
+from automl_cv.store.facts import facts_from_json, facts_to_json
 from automl_cv.store.lease import Lease
-from automl_cv.store.records import StudyFacts
 from automl_cv.store.trials import StageTrials
-from tests.published import COARSE, FACTS, distributions_of, fail, finish, history_of, parameters_of
+from tests.published import (
+    COARSE,
+    FACTS,
+    STAGE_FACTS,
+    distributions_of,
+    fail,
+    finish,
+    history_of,
+    parameters_of,
+)
 
 SGD = COARSE[5]
 PARAMETERS = parameters_of(SGD)
@@ -194,14 +203,15 @@ def test_a_process_of_another_machine_counts_as_dead_after_silence(trials):
 
 def test_facts_come_back_and_can_grow(trials):
     assert StageTrials.open(trials.storage, "quickstart", "coarse").facts == FACTS
-    trials.update_facts(reference={"val_accuracy": 0.5}, warnings=("one", "two"))
-    again = StageTrials.open(trials.storage, "quickstart", "coarse").facts
-    assert again == replace(FACTS, reference={"val_accuracy": 0.5}, warnings=("one", "two"))
+    trials.update_facts(reference={"val_accuracy": 0.5}, warnings=("one", "two"), notes=("three",))
+    again = StageTrials.open(trials.storage, "quickstart", "coarse")
+    assert again.facts == replace(FACTS, reference={"val_accuracy": 0.5}, warnings=("one", "two"))
+    assert again.stage_facts == replace(trials.stage_facts, notes=("three",))
 
 
 def test_facts_of_a_newer_version_are_read():
-    stored = {**FACTS.to_json(), "added_later": 1}
-    assert StudyFacts.from_json(stored) == FACTS
+    stored = {**facts_to_json("coarse", FACTS, STAGE_FACTS), "added_later": 1}
+    assert facts_from_json("coarse", stored) == (FACTS, STAGE_FACTS)
 
 
 def test_a_stage_is_created_once(trials):

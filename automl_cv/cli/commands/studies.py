@@ -82,16 +82,14 @@ def show(study: StudyArgument, debug: options.Debug = False) -> None:
     for stage in chosen.stages:
         output().print()
         table = Table("parameter", "values", "only when")
-        rule = "".join(
-            f"; {one}" for one in (stage.narrow_from, stage.retrain, stage.fine_tune) if one
-        )
+        rule = "".join(f"; {one}" for one in stage.rules)
         if stage.alteration:
             on_pixels = stage.alteration.of_level("image", "batch")
             is_cached = stage.training.learns_from == "features"
             views = f"{stage.views} views: " if on_pixels and is_cached else ""
             rule += f"; {views}{stage.alteration}"
         # No title of the table's: one of few columns would fold it into as few characters.
-        drawn = "" if stage.retrain else f"sampler {_named(stage.sampler)}, "
+        drawn = "" if stage.retrained_stages else f"sampler {_named(stage.sampler)}, "
         show_table(
             Text(
                 f"{stage.name}: {counted(stage.trials, 'trial')} of at most {stage.epochs} epochs, "
@@ -139,9 +137,9 @@ def _rows(study: StudyFile, stage: Stage) -> Iterator[tuple[str, object, str, bo
     from automl_cv.study.space import Constant, condition_text
 
     own = dict(stage.space.parameters)
-    if stage.narrow_from is not None:
+    for narrowed in stage.narrowed_stages:
         known = stage.known_parameters
-        for name, values, condition, _ in _rows(study, study.stage(stage.narrow_from.stage)):
+        for name, values, condition, _ in _rows(study, study.stage(narrowed)):
             if name in own:
                 yield name, own.pop(name), condition, False
             elif name in known:

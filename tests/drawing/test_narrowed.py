@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from optuna.storages import RDBStorage
 
+from automl_cv.drawing.narrowed import derived_space
+from automl_cv.drawing.origins import StoredRun
 from automl_cv.drawing.stage_memory import distributions_of
 from automl_cv.errors import AutomlError, UserError
-from automl_cv.search.spaces import announcement, check_sources, narrowed_space
+from automl_cv.search import events
+from automl_cv.search.run_choice import check_sources
 from automl_cv.store.database import open_storage
-from automl_cv.store.records import Narrowed
+from automl_cv.store.facts import Narrowed, StageFacts
 from automl_cv.store.runs import find_run
 from automl_cv.store.trials import StageTrials
 from automl_cv.study import studyfile
@@ -44,7 +46,7 @@ def coarse(storage: RDBStorage) -> StageTrials:
 def derive(
     study: StudyFile, storage: RDBStorage, begun: StageTrials | None, stage: str = "narrowed"
 ) -> Narrowed:
-    return narrowed_space(study, study.stage(stage), storage, "slides", begun)
+    return derived_space(study.stage(stage), StoredRun(study, storage, "slides"), begun)
 
 
 def draw_one(begun: StageTrials, found: Narrowed, row: tuple, trial: int = 0) -> None:
@@ -78,14 +80,14 @@ def test_the_space_stays_once_a_trial_was_drawn_from_it(study, storage, coarse):
         finish(coarse, trial, row)
     first = derive(study, storage, None)
     assert first.trials == (4, 1)
-    facts = replace(FACTS, narrowed={"narrowed": first})
-    begun = StageTrials.create(storage, "slides", "narrowed", facts)
+    own = StageFacts(narrowed=first)
+    begun = StageTrials.create(storage, "slides", "narrowed", FACTS, own)
 
     finish(coarse, 5, COARSE[5])
     second = derive(study, storage, begun)
     assert (second.trials, second.warnings) == ((5, 4), ()), "no trial was drawn yet"
 
-    begun.update_facts(narrowed={"narrowed": second})
+    begun.update_facts(narrowed=second)
     draw_one(begun, second, (43, "SGD", 0.066, 0.18, 36, 1.0, 0.9311, 0.0065, 0.2349))
     finish(coarse, 6, (90, "SGD", 0.2, 0.8, 30, 1.0, 0.99, 0.01, 0.02))
     kept = derive(study, storage, StageTrials.open(storage, "slides", "narrowed"))
@@ -100,8 +102,8 @@ def test_a_chain_narrows_the_derived_space(study, storage, coarse):
     for trial, row in enumerate(COARSE):
         finish(coarse, trial, row)
     first = derive(study, storage, None)
-    facts = replace(FACTS, narrowed={"narrowed": first})
-    begun = StageTrials.create(storage, "slides", "narrowed", facts)
+    own = StageFacts(narrowed=first)
+    begun = StageTrials.create(storage, "slides", "narrowed", FACTS, own)
     draw_one(begun, first, (43, "SGD", 0.066, 0.18, 36, 1.0, 0.9311, 0.0065, 0.2349))
     again = derive(study, storage, None, "again").space.parameters
     before = first.space.parameters
@@ -115,9 +117,9 @@ def test_facts_keep_the_space_across_the_database(study, storage, coarse):
     for trial, row in enumerate(COARSE):
         finish(coarse, trial, row)
     found = derive(study, storage, None)
-    StageTrials.create(storage, "slides", "narrowed", replace(FACTS, narrowed={"narrowed": found}))
-    assert StageTrials.open(storage, "slides", "narrowed").facts.narrowed == {"narrowed": found}
-    event = announcement(study.stage("narrowed"), found)
+    StageTrials.create(storage, "slides", "narrowed", FACTS, StageFacts(narrowed=found))
+    assert StageTrials.open(storage, "slides", "narrowed").stage_facts.narrowed == found
+    event = events.StageNarrowed.of("narrowed", found)
     assert (event.source, event.trials) == ("coarse", (5, 4))
     assert event.space["batch_size"] == "24 – 72"
 

@@ -1,4 +1,4 @@
-"""How far the search of each stage came, and the lines that say so."""
+"""The progress of stages: how far the search of each came, and the lines that say so."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Course:
+class Progress:
     """How far the search of a stage came, and what a reader of its results should know of it.
 
     Args:
@@ -57,17 +57,17 @@ def sets_text(count: int) -> str:
     return f"the space holds {sets}, fewer than the trials asked for; {each} is tried once"
 
 
-def course_lines(courses: Mapping[str, Course], finished: Mapping[str, int]) -> list[str]:
+def progress_lines(progress: Mapping[str, Progress], finished: Mapping[str, int]) -> list[str]:
     """Return what a reader should know of how far the stages came.
 
     Args:
-        courses: by stage.
+        progress: by stage.
         finished: number of trials that are done, by stage.
     """
     return [
         f"stage {name}: {line}"
-        for name, course in courses.items()
-        for line in course.lines(finished.get(name, 0))
+        for name, one in progress.items()
+        for line in one.lines(finished.get(name, 0))
     ]
 
 

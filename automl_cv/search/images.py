@@ -1,0 +1,113 @@
+"""The images of a search: read, looked at, and what is stored and told of them."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from automl_cv import __version__
+from automl_cv.catalog.metrics import METRICS
+from automl_cv.data import dataset, overlap
+from automl_cv.data.dataset import Dataset
+from automl_cv.errors import UserError
+from automl_cv.search import events
+from automl_cv.store.facts import StudyFacts
+from automl_cv.study.studyfile import StudyFile
+from automl_cv.words import listed
+
+
+def check_source(study: StudyFile) -> str:
+    """Return the source of a study's images; UserError where it names none."""
+    if study.data.source is None:
+        raise UserError(f"study {study.name!r} names no data; give a folder with --data PATH")
+    return study.data.source
+
+
+def read_images(
+    study: StudyFile, *, cache_dir: Path, strict: bool, listen: events.Listener
+) -> Dataset:
+    """Read the images of a study, and refuse those that its metric can't be measured on.
+
+    Args:
+        study: what is searched.
+        cache_dir: folder of built-in data.
+        strict: refuse a source that holds damaged images.
+        listen: is told how many have been looked at.
+
+    Raises:
+        UserError: the study names no data, there are none, or not such as it needs.
+    """
+    images = dataset.load(
+        check_source(study),
+        split=study.data.split,
+        seed=study.seed,
+        cache_dir=cache_dir,
+        strict=strict,
+        on_progress=lambda done, total: listen(events.Inspecting(done, total)),
+    )
+    _check_metric(study.metric, images)
+    return images
+
+
+def _check_metric(name: str, images: Dataset) -> None:
+    """Refuse a metric that the validation images are of too few classes for.
+
+    Folds need no check: each holds images of every class.
+    """
+    metric, n_classes = METRICS[name], len(images.classes)
+    present = np.unique(images.labels("validation"))
+    # One image a class tells, whatever the probabilities.
+    alike = np.full((len(present), n_classes), 1 / n_classes, np.float32)
+    if metric.of_epoch is not None or metric.load()(name, present, alike) is not None:
+        return
+    absent = [repr(label) for number, label in enumerate(images.classes) if number not in present]
+    raise UserError(
+        f"metric: {name!r} can't be measured: {images.source} has no validation images of "
+        f"{listed(absent)}; add some, or choose another metric or another split"
+    )
+
+
+def study_facts(study: StudyFile, images: Dataset) -> StudyFacts:
+    """Return what is known of a study and its images before anything is trained."""
+    own = {"automl-cv": __version__, "python": platform.python_version()}
+    packages = {name: version(name) for name in ("optuna", "scikit-learn", "pillow")}
+    return StudyFacts(
+        study=study.as_toml_data(),
+        digest=study.digest(),
+        seed=study.seed,
+        versions={**own, **packages},
+        data_source=images.source,
+        data_fingerprint=images.fingerprint,
+        class_names=images.classes,
+        split_sizes=_split_sizes(images),
+        ledger=images.ledger.to_json(),
+        warnings=_warnings(images),
+    )
+
+
+def data_read(images: Dataset) -> events.DataRead:
+    """Return the event that tells of the images."""
+    return events.DataRead(
+        source=images.source,
+        images=_split_sizes(images),
+        classes=images.classes,
+        skipped=len(images.ledger.skipped),
+        warnings=_warnings(images),
+    )
+
+
+def _warnings(images: Dataset) -> tuple[str, ...]:
+    table = images.images
+    return tuple(
+        overlap.identical(list(table["content_hash"]), list(table["split"])).warnings(
+            list(table["path"])
+        )
+    )
+
+
+def _split_sizes(images: Dataset) -> dict[str, int]:
+    counts = images.images["split"].value_counts()
+    return {split: int(counts.get(split, 0)) for split in ("train", "validation", "test")}

@@ -1,0 +1,120 @@
+"""The crew prepares whoever is new with all that was ordered before, and replaces the dead."""
+
+from __future__ import annotations
+
+import pytest
+
+from automl_cv.errors import AutomlError, UserError
+from automl_cv.history import History
+from automl_cv.orders import crew as crew_module
+from automl_cv.orders.messages import (
+    Extracting,
+    Failed,
+    PrepareFeatures,
+    PreparePixels,
+    SpaceNeeded,
+    Survey,
+)
+from automl_cv.study.studyfile import Backbone
+from tests.orders.scripted import DEATH, PREPARED, SURVEYED, ScriptedCrew, obedient
+
+PIXELS = PreparePixels()
+SMALL = PrepareFeatures(Backbone(image_size=16))
+
+
+def test_all_workers_are_prepared_and_one_tells_of_it():
+    told = []
+
+    def script(worker, order):
+        yield Extracting(1, 2, 10.0)
+        yield SpaceNeeded(1, 2, None)
+        yield PREPARED
+
+    with ScriptedCrew(2, script) as crew:
+        assert crew.prepare(SMALL, told.append) == PREPARED
+        assert [worker.lives for worker in crew.workers] == [[[SMALL]]] * 2
+        assert len(told) == 4
+        assert all(worker.is_prepared for worker in crew.workers)
+
+
+def test_features_are_had_once_they_were_ordered():
+    with ScriptedCrew(1, obedient) as crew:
+        own = PrepareFeatures(Backbone())
+        assert not crew.has(own)
+        crew.make_ready()
+        assert crew.has(own), "the study's own backbone needs no order of its own"
+        assert not crew.has(SMALL) and not crew.has(PIXELS)
+        crew.prepare(SMALL, print)
+        assert crew.has(SMALL)
+
+
+def test_a_replaced_worker_is_prepared_again_with_all_earlier_orders():
+    with ScriptedCrew(1, obedient) as crew:
+        (worker,) = crew.workers
+        orders = [crew.make_ready(), SMALL, PIXELS]
+        for order in orders[1:]:
+            crew.prepare(order, print)
+        crew.order(worker, Survey())
+        assert worker.lives == [[*orders, Survey()]]
+        assert worker.receive() == SURVEYED
+        worker.replace()
+        assert not worker.is_prepared
+        crew.order(worker, Survey())
+        assert worker.lives[1] == [*orders, Survey()]
+        assert worker.receive() == SURVEYED
+
+
+def test_a_worker_that_dies_answers_failed_and_is_another_one_then():
+    def script(worker, order):
+        yield DEATH if len(worker.lives) == 1 and order == Survey() else PREPARED
+
+    with ScriptedCrew(1, script) as crew:
+        (worker,) = crew.workers
+        before = crew.make_ready()
+        crew.order(worker, Survey())
+        ((one, answer),) = crew.answers(timeout=1)
+        assert one is worker
+        assert isinstance(answer, Failed)
+        assert (answer.reason, answer.history) == (
+            "the worker process ended with exit code 1",
+            History(),
+        )
+        crew.order(worker, Survey())
+        assert worker.lives == [[before, Survey()], [before, Survey()]]
+
+
+def test_a_worker_is_replaced_after_so_many_trials(monkeypatch):
+    monkeypatch.setattr(crew_module, "TRIALS_BEFORE_REPLACEMENT", 3)
+    with ScriptedCrew(1, obedient) as crew:
+        (worker,) = crew.workers
+        crew.make_ready()
+        for n_trained, n_lives in ((2, 1), (3, 2)):
+            worker.trained = n_trained
+            crew.order(worker, Survey())
+            assert len(worker.lives) == n_lives
+        assert worker.trained == 0
+
+
+@pytest.mark.parametrize(("exit_code", "error"), [(2, UserError), (1, AutomlError)])
+def test_what_can_not_be_prepared_is_an_error(exit_code, error):
+    def script(worker, order):
+        yield Failed("no such weights", exit_code, "Traceback: …")
+
+    with ScriptedCrew(1, script) as crew:
+        with pytest.raises(error, match="no such weights") as raised:
+            crew.prepare(SMALL, print)
+        assert raised.value.exit_code == exit_code
+        assert raised.value.__notes__ == ["Traceback: …"]
+        assert not crew.has(SMALL)
+
+
+def test_who_has_nothing_to_say_is_waited_for_no_longer_than_asked():
+    with ScriptedCrew(2, obedient) as crew:
+        assert list(crew.answers(timeout=0.01)) == []
+
+
+def test_workers_are_hired_up_to_a_number():
+    with ScriptedCrew(0, obedient) as crew:
+        crew.hire(2)
+        crew.hire(2)
+        assert [worker.number for worker in crew.workers] == [0, 1]
