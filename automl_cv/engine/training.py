@@ -64,7 +64,7 @@ class TrainingTask:
         epochs: passes over the training images at most.
         seed: decides first weights, the order of images in each epoch, dropout, which views of
             altered images are shown, and in what shares images are mixed.
-        optimizer_parameters: searched hyperparameters of the optimizer, by name.
+        optimizer_parameters: own parameters of the optimizer, by name.
         head: an entry of the table of heads; of networks where a whole network is trained.
         head_parameters: parameters of the head or network, by name; defaults hold for the rest.
         schedule: an entry of the table of schedules.
@@ -84,7 +84,7 @@ class TrainingTask:
     seed: int
     head: str
     head_parameters: Mapping[str, Any]
-    optimizer_parameters: Mapping[str, float] = field(default_factory=dict)
+    optimizer_parameters: Mapping[str, Any] = field(default_factory=dict)
     schedule: str = "constant"
     schedule_parameters: Mapping[str, Any] = field(default_factory=dict)
     mixing: Augmentation = Augmentation()
@@ -271,14 +271,16 @@ class HeadTrainer:
         """Return the loop of the task's kind, set back to the task's first state."""
         head_parameters = HEADS[task.head].completed(task.head_parameters)
         loss_parameters = LOSSES[task.loss].completed(task.loss_parameters)
+        own = OPTIMIZERS[task.optimizer].completed(task.optimizer_parameters)
         kind = (
-            *kind_of(task.optimizer, task.head, head_parameters, mixings),
+            *kind_of(task.optimizer, own, task.head, head_parameters, mixings),
             ("loss", task.loss, *sorted(loss_parameters.items())),
             ("class_weight", task.class_weight),
         )
         if kind not in self._loops:
             self._loops[kind] = Loop(
                 task.optimizer,
+                own,
                 task.head,
                 head_parameters,
                 self.head_input,
@@ -289,7 +291,6 @@ class HeadTrainer:
                 class_weights_of(task, self._data.train_labels, self._data.classes),
             )
         loop = self._loops[kind]
-        own = OPTIMIZERS[task.optimizer].completed(task.optimizer_parameters)
         loop.reset(task.seed, head_parameters, own)
         return loop
 
