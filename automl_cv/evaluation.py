@@ -13,16 +13,17 @@ import numpy as np
 
 from automl_cv import scoring
 from automl_cv.catalog.datasets import DATASETS
+from automl_cv.catalog.metrics import METRICS
 from automl_cv.data import dataset
 from automl_cv.data.dataset import Dataset
 from automl_cv.data.inspection import Progress
 from automl_cv.data.ledger import Skipped
 from automl_cv.errors import UserError
+from automl_cv.measures import Labels, Probabilities
 from automl_cv.saved import looks
 from automl_cv.saved.evaluation import ALL, HELD_OUT, OWN_TEST, Evaluation
 from automl_cv.saved.folder import NETWORK, TRAINED_ON, SavedClassifier
 from automl_cv.saved.looks import Look
-from automl_cv.scoring import Labels, Probabilities
 from automl_cv.study import studyfile
 from automl_cv.study.studyfile import StudyFile
 from automl_cv.words import counted, listed
@@ -262,8 +263,11 @@ def _note_images(
             f"no image of {counted(len(absent), 'class', 'classes')} ({listed(absent)}): means "
             f"over classes are over the other {len(classes) - len(absent):,}"
         )
-    if scores.metrics["auroc"] is None:
-        notes.append("AUROC needs images of two classes")
+    notes += [
+        f"{METRICS[name].about} needs {METRICS[name].needs}"
+        for name, measured in scores.metrics.items()
+        if measured is None
+    ]
     single = [repr(name) for name, size in zip(classes, sizes, strict=True) if size == 1]
     if single:
         notes.append(

@@ -1,33 +1,26 @@
 """How well probabilities fit true classes: figures with intervals, confusion, calibration.
 
-Formulas of scikit-learn's metrics, which the tests compare them with, over many resamples at
-once: calling scikit-learn for each takes a hundred times as long.
+What is measured stands in the table of metrics; how, in `measures`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_cv.catalog.metrics import ACCURACY, METRICS
-
-Labels = NDArray[np.intp]
-Probabilities = NDArray[np.float32]
-Weights = NDArray[np.uint16]
+from automl_cv.catalog.metrics import METRICS
+from automl_cv.measures import Judged, Labels, Probabilities, Weights, measured
 
 CONFIDENCE = 0.95
 # Ends of a percentile interval from 1,000 resamples vary by about a thirtieth of its width.
 RESAMPLES, FEWEST_RESAMPLES = 1000, 200
 WORK = 200_000_000  # images x classes x resamples above which there are fewer; some ten seconds
-BLOCK = 2_000_000  # weights held as float64 at a time, 16 MB
 BINS = 15  # of Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599
-# A float32 softmax gives 0 to what it excludes; one wrong image would make the loss infinite.
-LEAST_PROBABILITY = float(np.finfo(np.float32).eps)
 
 
 @dataclass(frozen=True)
@@ -117,9 +110,9 @@ def score(
 ) -> Scores:
     """Measure how well probabilities fit true classes.
 
-    Means over classes are over classes that have images. AUROC needs images of two classes. The
-    interval of the accuracy is Wilson's. Others are percentiles of resamples of the images with
-    replacement, as many of each class as there are: test splits are drawn by class as well.
+    Means over classes are over classes that have images. The interval of a share of the images
+    is Wilson's. Others are percentiles of resamples of the images with replacement, as many of
+    each class as there are: test splits are drawn by class as well.
 
     Args:
         labels: number of each image's class, shape (images,), at least one.
@@ -130,24 +123,26 @@ def score(
     """
     if resamples is None:
         resamples = int(np.clip(WORK // probabilities.size, FEWEST_RESAMPLES, RESAMPLES))
-    measure = _Measure(labels, probabilities)
-    values = measure(np.ones((1, len(labels)), np.uint16))
-    drawn = measure(_resample(labels, resamples, seed))
+    judged = Judged(labels, probabilities)
+    once, resampled = _once(labels), _resample(labels, resamples, seed)
     metrics: dict[str, Measured | None] = {}
-    for name in METRICS.names:
-        if name not in values:
-            metrics[name] = None
+    for metric in METRICS:
+        values = measured(metric, judged, once)
+        if values is None:
+            metrics[metric.name] = None
             continue
-        value = float(values[name][0])
-        if name == ACCURACY:
+        value = float(values[0])
+        ends: tuple[float, float] | tuple[None, None]
+        if metric.is_share_of_images:
             low, high = wilson(value, len(labels))
-            metrics[name] = Measured(value, min(low, value), max(high, value))  # but for a last bit
+            ends = min(low, value), max(high, value)  # but for a last bit
         else:
-            metrics[name] = Measured(value, *_percentiles(drawn[name], value))
+            ends = _percentiles(measured(metric, judged, resampled), value)
+        metrics[metric.name] = Measured(value, *ends)
     n_classes = probabilities.shape[1]
     confusion = np.zeros((n_classes, n_classes), np.int64)
-    np.add.at(confusion, (labels, measure.predicted), 1)
-    bins = _bins(probabilities, measure.correct)
+    np.add.at(confusion, (labels, judged.predicted), 1)
+    bins = _bins(probabilities, judged.correct)
     return Scores(
         metrics=metrics,
         classes=tuple(_class_score(confusion, number) for number in range(n_classes)),
@@ -163,13 +158,12 @@ def figure(name: str, labels: Labels, probabilities: Probabilities) -> float | N
     """Return one metric without an interval; None where the images do not determine it.
 
     Args:
-        name: of an entry of the table of metrics that is measured here.
+        name: of an entry of the table of metrics.
         labels: as in `score`.
         probabilities: as in `score`.
     """
-    weights = np.ones((1, len(labels)), np.uint16)
-    values = _Measure(labels, probabilities)(weights, (name,))
-    return float(values[name][0]) if name in values else None
+    values = measured(METRICS[name], Judged(labels, probabilities), _once(labels))
+    return None if values is None else float(values[0])
 
 
 def calibration_error(labels: Labels, probabilities: Probabilities) -> float:
@@ -242,78 +236,9 @@ def wilson(share: float, n_images: int, confidence: float = CONFIDENCE) -> tuple
     return max(0.0, center - half), min(1.0, center + half)
 
 
-class _Measure:
-    """Computes all metrics of images that count several times, or not at all."""
-
-    def __init__(self, labels: Labels, probabilities: Probabilities) -> None:
-        self._labels = labels
-        self._probabilities = probabilities
-        self._n_classes = probabilities.shape[1]
-        self._present = np.flatnonzero(np.bincount(labels, minlength=self._n_classes))
-        self.predicted = probabilities.argmax(axis=1)
-        self.correct = self.predicted == labels
-        own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-        self._losses = -np.log(np.clip(own, LEAST_PROBABILITY, 1.0))
-
-    def __call__(
-        self, weights: Weights, names: Collection[str] = METRICS.names
-    ) -> dict[str, NDArray[np.float64]]:
-        """Return metrics for each row of weights: how often each image counts."""
-        total = weights.sum(axis=1, dtype=np.float64)
-        found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in METRICS.names}
-        for block in _blocks(weights):
-            found["accuracy"].append(block @ self.correct)
-            found["log_loss"].append(block @ self._losses)
-            for row in block:
-                hits = self._per_class(self._labels, row * self.correct)
-                images = self._per_class(self._labels, row)
-                predicted = self._per_class(self.predicted, row)
-                found["balanced_accuracy"].append(np.array([np.mean(hits / images)]))
-                found["macro_f1"].append(np.array([np.mean(2 * hits / (images + predicted))]))
-        if "auroc" in names and len(self._present) > 1:
-            found["auroc"].append(self._auroc(weights))
-        values = {name: np.concatenate(parts) for name, parts in found.items() if parts}
-        values["accuracy"] /= total
-        values["log_loss"] /= total
-        return {name: value for name, value in values.items() if name in names}
-
-    def _per_class(
-        self, classes: NDArray[np.intp], weights: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        counts = np.bincount(classes, weights, self._n_classes).astype(np.float64)
-        present: NDArray[np.float64] = counts[self._present]
-        return present
-
-    def _auroc(self, weights: Weights) -> NDArray[np.float64]:
-        """Return the share of pairs (image of a class, another) that its probability orders.
-
-        Pairs of equal probability count half. The mean over classes; of a model of two classes,
-        where both orders are the same, the second's alone.
-        """
-        classes = self._present if self._n_classes > 2 else np.array([1])
-        total = np.zeros(len(weights))
-        for number in classes:
-            column = self._probabilities[:, number]
-            order = np.argsort(column, kind="stable")
-            ordered, own = column[order], (self._labels == number)[order]
-            left = np.searchsorted(ordered, ordered[own], "left")
-            right = np.searchsorted(ordered, ordered[own], "right")
-            start = 0
-            for block in _blocks(weights):
-                sorted_block = block[:, order]
-                mine = sorted_block[:, own]
-                below = np.zeros((len(block), len(order) + 1))
-                np.cumsum(np.where(own, 0.0, sorted_block), axis=1, out=below[:, 1:])
-                won = (mine * (below[:, left] + below[:, right])).sum(axis=1) / 2
-                total[start : start + len(block)] += won / (mine.sum(axis=1) * below[:, -1])
-                start += len(block)
-        return total / len(classes)
-
-
-def _blocks(weights: Weights) -> Iterator[NDArray[np.float64]]:
-    step = max(1, BLOCK // weights.shape[1])
-    for start in range(0, len(weights), step):
-        yield weights[start : start + step].astype(np.float64)
+def _once(labels: Labels) -> Weights:
+    """Return the weights of the images as they are, uint16 (1, images)."""
+    return np.ones((1, len(labels)), np.uint16)
 
 
 def _resample(labels: Labels, resamples: int, seed: int) -> Weights:
@@ -329,9 +254,16 @@ def _resample(labels: Labels, resamples: int, seed: int) -> Weights:
 
 
 def _percentiles(
-    drawn: NDArray[np.float64], value: float
+    drawn: NDArray[np.float64] | None, value: float
 ) -> tuple[float, float] | tuple[None, None]:
-    """Return the ends of a figure's interval, None where no resample varies it."""
+    """Return the ends of a figure's interval, None where no resample varies it.
+
+    Args:
+        drawn: the figure of each resample; None where one of them does not determine it.
+        value: the figure of the images as they are.
+    """
+    if drawn is None:
+        return None, None
     tails = (1 - CONFIDENCE) / 2
     low, high = np.quantile(drawn, (tails, 1 - tails))
     if np.isclose(low, high, rtol=1e-9, atol=1e-12):  # sums in another order differ by a bit

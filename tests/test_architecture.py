@@ -21,6 +21,7 @@ ROOMS = [
     "registry",
     "history",
     "catalog",
+    "measures",
     "scoring",
     "study",
     "data",

@@ -7,7 +7,6 @@ import tomllib
 import keras
 import numpy as np
 import pytest
-from automl_cv.worker.task import run_trial
 
 import automl_cv
 from automl_cv.catalog.heads import HEADS, HeadEntry
@@ -25,6 +24,7 @@ from automl_cv.store.database import open_storage
 from automl_cv.store.facts import StudyFacts
 from automl_cv.store.trials import StageTrials
 from automl_cv.study import studyfile
+from automl_cv.study.trial import plan
 
 TOML = """
 name = "new"
@@ -115,13 +115,14 @@ def search(study: studyfile.StudyFile, url: str) -> None:
     memory = StageMemory(trials.name, stage, study.seed)
     for number in range(stage.trials):
         drawn = memory.draw(number)
-        result = run_trial(
-            trainer,
+        trial = plan(
+            study,
             stage,
+            number,
             drawn.parameters,
-            derived_seed(study.seed, stage.name, number, "training"),
-            lambda epoch, number=number: memory.after(number, epoch),
+            seed=derived_seed(study.seed, stage.name, number, "training"),
         )
+        result = trainer.train(trial.task, lambda epoch, number=number: memory.after(number, epoch))
         memory.finish(number, result.history)
         trials.finish(
             number,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import binomtest
 from sklearn import metrics
 
-from automl_cv import scoring
-from automl_cv.catalog.metrics import METRICS
+from automl_cv import measures, scoring
+from automl_cv.catalog.metrics import METRICS, MetricEntry
+from automl_cv.measures import Judged, measured
 from automl_cv.scoring import calibration_error, figure, most_confidently_wrong, score, wilson
 
 
@@ -56,10 +59,11 @@ def test_figures_are_those_of_scikit_learn(n_classes, digits):
 
 
 def test_every_resample_is_measured_as_scikit_learn_does(monkeypatch):
-    monkeypatch.setattr(scoring, "BLOCK", 100)  # several blocks
+    monkeypatch.setattr(measures, "BLOCK", 100)  # several blocks
     labels, probabilities = drawn(40, 3, seed=4, digits=1)
     weights = scoring._resample(labels, 20, seed=7)
-    found = scoring._Measure(labels, probabilities)(weights)
+    judged = Judged(labels, probabilities)
+    found = {metric.name: measured(metric, judged, weights) for metric in METRICS}
     for number, weight in enumerate(weights):
         rows = np.repeat(np.arange(40), weight)
         np.testing.assert_array_equal(np.bincount(labels[rows]), np.bincount(labels))
@@ -205,3 +209,61 @@ def test_one_figure_is_that_of_all():
     for name in METRICS.names:
         assert figure(name, labels, probabilities) == found[name].value, name
     assert figure("auroc", np.zeros(3, int), np.full((3, 2), 0.5, np.float32)) is None
+
+
+HERE = __name__
+
+
+def kappa(labels, probabilities):
+    """A metric that no table has, as scikit-learn writes it."""
+    if len(np.unique(labels)) < 2:
+        return None
+    return metrics.cohen_kappa_score(labels, probabilities.argmax(axis=1))
+
+
+def second_guess(labels, probabilities):
+    """The share of images whose class is among the two most probable."""
+    return np.mean((np.argsort(probabilities)[:, -2:] == labels[:, None]).any(axis=1))
+
+
+def entry(name, **changes):
+    plain = MetricEntry(
+        name=name, about=name, heading=name, direction="maximize", target=f"{HERE}:{name}"
+    )
+    return replace(plain, **changes)
+
+
+def test_any_function_of_labels_and_probabilities_is_a_metric():
+    labels, probabilities = drawn(60, 4)
+    before = score(labels, probabilities, resamples=50)
+    with METRICS.temporary(entry("kappa")):
+        found = score(labels, probabilities, resamples=50)
+        assert figure("kappa", np.zeros(3, int), np.full((3, 2), 0.5, np.float32)) is None
+    one = found.metrics.pop("kappa")
+    assert found.metrics == before.metrics, "what it is measured on is the others' too"
+    assert one.value == kappa(labels, probabilities)
+    each = [
+        kappa(labels[rows], probabilities[rows])
+        for weight in scoring._resample(labels, 50, seed=0)
+        for rows in [np.repeat(np.arange(60), weight)]
+    ]
+    assert (one.low, one.high) == pytest.approx(tuple(np.quantile(each, (0.025, 0.975))))
+
+
+def test_a_new_share_of_images_has_wilsons_interval():
+    labels, probabilities = drawn(60, 4)
+    with METRICS.temporary(entry("second_guess", is_share_of_images=True)):
+        one = score(labels, probabilities, resamples=5).metrics["second_guess"]
+    assert one.value == second_guess(labels, probabilities)
+    assert (one.low, one.high) == wilson(one.value, 60)
+
+
+def test_a_metric_that_some_resamples_do_not_determine_has_no_interval():
+    with METRICS.temporary(entry("kappa", target=f"{HERE}:first_half")):
+        one = score(*drawn(60, 4), resamples=50).metrics["kappa"]
+    assert (one.value, one.low, one.high) == (1, None, None)
+
+
+def first_half(labels, probabilities):
+    """Return 1 where the images are as they are, and nothing of resamples."""
+    return 1.0 if len(np.unique(probabilities, axis=0)) == len(labels) else None

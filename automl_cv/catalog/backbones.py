@@ -10,13 +10,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from automl_cv.registry import Entry, Table
-
-Preprocessing = Literal["caffe", "tf", "none"]
-"""What a network does to pixels of 0 to 255 first: "caffe" orders the channels blue,
-green, red and takes ImageNet's mean off; "tf" scales to -1 … 1; "none" leaves them alone."""
 
 EMBEDDED_FOLDER = Path(__file__).parent.parent / "weights"
 
@@ -60,7 +56,8 @@ class BackboneEntry(Entry):
 
     Args:
         image_size: height and width in pixels that images are resized to by default.
-        preprocessing: see `Preprocessing`.
+        preprocessing: what it does to pixels of 0 to 255 first, an entry of
+            `catalog.preprocessing`.
         block_outputs: regular expression that matches the whole names of the layers whose
             outputs are the rectified outputs of the residual blocks; the last of them is
             the network's own output.
@@ -69,7 +66,7 @@ class BackboneEntry(Entry):
     """
 
     image_size: int
-    preprocessing: Preprocessing
+    preprocessing: str
     block_outputs: str
     weights: Weights
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -92,7 +89,7 @@ _KERAS_WEIGHTS = "https://storage.googleapis.com/tensorflow/keras-applications/r
 
 
 def _imagenet_resnet(
-    name: str, about: str, preprocessing: Preprocessing, block_outputs: str, md5: str
+    name: str, about: str, preprocessing: str, block_outputs: str, md5: str
 ) -> BackboneEntry:
     """Return the entry of a ResNet of keras/src/applications/resnet.py, as `md5` is."""
     file_name = f"{name.lower()}_weights_tf_dim_ordering_tf_kernels_notop.h5"

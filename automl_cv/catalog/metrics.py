@@ -10,7 +10,7 @@ from automl_cv.registry import Entry, Table
 
 @dataclass(frozen=True, kw_only=True)
 class MetricEntry(Entry):
-    """A metric; its target is a function (name, labels, probabilities) -> float or None.
+    """A metric; its target is a function (labels, probabilities) -> float or None.
 
     Labels are class indices, shape (images,); probabilities have shape (images, classes). None
     says that the images do not determine it.
@@ -20,12 +20,26 @@ class MetricEntry(Entry):
         direction: whether more of it is better, or less.
         of_epoch: the field of an `Epoch` that holds it; None where an epoch's probabilities
             are needed.
+        is_share_of_images: whether it is a number of images divided by that of all images, so
+            that the intervals of shares hold: Wilson's, and Newcombe's of a difference. Others
+            have bootstrap intervals.
+        measures_resamples: whether the target is a function (`measures.Judged`,
+            `measures.Weights`) -> `measures.Values` or None in place of the above, which
+            measures many resamples at once. Any other is called for each of them.
+        needs: which images determine it, where not any do.
     """
 
     heading: str
     direction: Literal["maximize", "minimize"]
-    target: str = "automl_cv.scoring:figure"
     of_epoch: str | None = None
+    is_share_of_images: bool = False
+    measures_resamples: bool = False
+    needs: str = "other images"
+
+    @property
+    def has_own_column(self) -> bool:
+        """Whether epochs and tables keep it apart from the validation accuracy, under its name."""
+        return self.of_epoch != "val_accuracy"
 
     def score(self, value: float) -> float:
         """Turn a value so that higher is better; turns a score back into the value, too."""
@@ -33,6 +47,7 @@ class MetricEntry(Entry):
 
 
 ACCURACY = "accuracy"
+"""What a study goes by that names none."""
 
 METRICS: Table[MetricEntry] = Table(
     "metric",
@@ -42,27 +57,44 @@ METRICS: Table[MetricEntry] = Table(
             about="accuracy",
             heading="val acc",
             direction="maximize",
+            target="automl_cv.measures:accuracy",
             of_epoch="val_accuracy",
+            is_share_of_images=True,
+            measures_resamples=True,
         ),
         MetricEntry(
             name="balanced_accuracy",
             about="balanced accuracy",
             heading="val bal acc",
             direction="maximize",
+            target="automl_cv.measures:balanced_accuracy",
+            measures_resamples=True,
         ),
-        MetricEntry(name="macro_f1", about="macro F1", heading="val F1", direction="maximize"),
+        MetricEntry(
+            name="macro_f1",
+            about="macro F1",
+            heading="val F1",
+            direction="maximize",
+            target="automl_cv.measures:macro_f1",
+            measures_resamples=True,
+        ),
         MetricEntry(
             name="auroc",
             about="AUROC",
             heading="val AUROC",
             direction="maximize",
+            target="automl_cv.measures:auroc",
+            measures_resamples=True,
+            needs="images of two classes",
         ),
         MetricEntry(
             name="log_loss",
             about="log loss",
             heading="val log loss",
             direction="minimize",
+            target="automl_cv.measures:log_loss",
             of_epoch="val_loss",
+            measures_resamples=True,
         ),
     ],
 )

@@ -10,7 +10,16 @@ from automl_cv.registry import Table
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerEntry(SettableEntry):
-    """An optimizer; its parameters are the Keras class's own arguments that a space may hold."""
+    """An optimizer; its parameters are the Keras class's own arguments that a space may hold.
+
+    The heads' training is compiled once for all values of a number with a point. Those of
+    other kinds (`nesterov`, `amsgrad`) decide what is compiled, once for each value.
+    """
+
+    @property
+    def live(self) -> frozenset[str]:
+        """Names of the parameters that one compiled step takes any value of."""
+        return frozenset(name for name, one in self.parameters.items() if one.kind is float)
 
 
 _MOMENTUM = {"momentum": Setting(0.0, lowest=0, highest=1)}

@@ -13,15 +13,12 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from automl_cv.catalog.backbones import BACKBONES, BackboneEntry, Preprocessing
+from automl_cv.catalog.backbones import BACKBONES, BackboneEntry
+from automl_cv.catalog.preprocessing import PREPROCESSINGS, UNCHANGED
 from automl_cv.errors import UserError
 from automl_cv.features import weightfile
 from automl_cv.features.cache import Matrix
 from automl_cv.study.studyfile import Backbone
-
-# Means of ImageNet's training images in blue, green and red, of "caffe" preprocessing
-# (keras/src/applications/imagenet_utils.py).
-IMAGENET_MEANS = (103.939, 116.779, 123.68)
 
 
 def build(backbone: Backbone, image_size: int, weights_key: str = weightfile.KEY) -> keras.Model:
@@ -54,7 +51,7 @@ def build(backbone: Backbone, image_size: int, weights_key: str = weightfile.KEY
 
 def load_blocks(
     backbone: Backbone, image_size: int, weights_key: str = weightfile.KEY
-) -> tuple[keras.Model, Preprocessing]:
+) -> tuple[keras.Model, str]:
     """Build the network alone: from preprocessed images to the outputs of its blocks, not pooled.
 
     Args:
@@ -63,13 +60,14 @@ def load_blocks(
         weights_key: see `build`.
 
     Returns:
-        One functional graph, nothing trainable, and what its images must go through first.
+        One functional graph, nothing trainable, and what its images must go through first, an
+        entry of the table of preprocessing.
 
     Raises:
         UserError: see `build`.
     """
     path = weightfile.path_of(backbone, weights_key)
-    preprocessing: Preprocessing = "none"
+    preprocessing = UNCHANGED
     if weightfile.is_saved_model(backbone):
         blocks = _load_saved_model(path, image_size)
     else:
@@ -83,7 +81,7 @@ def load_blocks(
 
 def on_pixels(
     network: keras.Model,
-    preprocessing: Preprocessing,
+    preprocessing: str,
     image_size: int,
     end: Callable[[list[keras.KerasTensor]], list[keras.KerasTensor]],
 ) -> keras.Model:
@@ -91,12 +89,16 @@ def on_pixels(
 
     Args:
         network: from preprocessed images to feature maps.
-        preprocessing: what stands before it.
+        preprocessing: what stands before it, an entry of the table.
         image_size: height and width of the images, in pixels.
         end: makes a vector of each output.
+
+    Raises:
+        UserError: there is no such preprocessing.
     """
     pixels = keras.Input((image_size, image_size, 3), name="pixels")
-    outputs = keras.tree.flatten(network(_preprocess(pixels, preprocessing), training=False))
+    prepared = PREPROCESSINGS[preprocessing].load()(pixels)
+    outputs = keras.tree.flatten(network(prepared, training=False))
     return keras.Model(pixels, end(outputs), name="backbone")
 
 
@@ -143,18 +145,6 @@ def compile_calls(network: keras.Model, batch_size: int) -> Callable[[np.ndarray
         return [vectors.numpy()[:n_images] for vectors in outputs]
 
     return call
-
-
-def _preprocess(pixels: keras.KerasTensor, preprocessing: Preprocessing) -> keras.KerasTensor:
-    match preprocessing:
-        case "caffe":
-            flipped = keras.ops.flip(pixels, axis=-1)  # red, green, blue -> blue, green, red
-            centring = layers.Normalization(mean=IMAGENET_MEANS, variance=(1.0, 1.0, 1.0))
-            return centring(flipped)
-        case "tf":
-            return layers.Rescaling(1 / 127.5, offset=-1.0)(pixels)
-        case "none":
-            return pixels
 
 
 def _load_entry(entry: BackboneEntry, path: Path) -> keras.Model:

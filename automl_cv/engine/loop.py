@@ -51,15 +51,20 @@ class LiveNumber(keras.Variable):
 
 
 def kind_of(
-    optimizer: str, head: str, head_parameters: Mapping[str, Any], mixings: int | None = None
-) -> tuple[tuple[str, Any], ...]:
+    optimizer: str,
+    optimizer_parameters: Mapping[str, Any],
+    head: str,
+    head_parameters: Mapping[str, Any],
+    mixings: int | None = None,
+) -> tuple[tuple[Any, ...], ...]:
     """Return what a loop's graph depends on: trials of one kind share one loop."""
+    structure = _structure(optimizer, optimizer_parameters)
     shape: dict[str, Any] = {
         name: value > 0 if name in LIVE_PARAMETERS else value
         for name, value in head_parameters.items()
     }
     return (
-        ("optimizer", optimizer),
+        ("optimizer", optimizer, *sorted(structure.items())),
         ("head", head),
         ("mixings", mixings),
         *sorted(shape.items()),
@@ -71,6 +76,7 @@ class Loop:
 
     Args:
         optimizer: an entry of the table of optimizers.
+        optimizer_parameters: of a trial of this loop's kind, a value for each.
         head: an entry of the table of heads.
         head_parameters: of a trial of this loop's kind.
         head_input: what the head is built for.
@@ -86,6 +92,7 @@ class Loop:
     def __init__(
         self,
         optimizer: str,
+        optimizer_parameters: Mapping[str, Any],
         head: str,
         head_parameters: Mapping[str, Any],
         head_input: HeadInput,
@@ -111,9 +118,12 @@ class Loop:
                     # Past Keras's tracking, which would make a weight of it.
                     object.__setattr__(layer, "rate", self._live["dropout"])
         entry = OPTIMIZERS[optimizer]
-        self._optimizer = entry.load()(learning_rate=0.0)
+        structure = _structure(optimizer, optimizer_parameters)
+        self._optimizer = entry.load()(learning_rate=0.0, **structure)
         self._own = {
-            name: LiveNumber(float(setting.default)) for name, setting in entry.parameters.items()
+            name: LiveNumber(float(setting.default))
+            for name, setting in entry.parameters.items()
+            if name in entry.live
         }
         for name, number in self._own.items():
             setattr(self._optimizer, name, number)
@@ -144,14 +154,14 @@ class Loop:
         self,
         seed: int,
         head_parameters: Mapping[str, Any],
-        optimizer_parameters: Mapping[str, float],
+        optimizer_parameters: Mapping[str, Any],
     ) -> None:
         """Set weights, seeds, optimizer state and hyperparameters to a trial's first ones.
 
         Args:
             seed: of weights and dropout.
             head_parameters: of the trial, of this loop's kind.
-            optimizer_parameters: a value for each of the optimizer's own parameters.
+            optimizer_parameters: likewise, a value for each of the optimizer's own.
         """
         keras.utils.set_random_seed(seed)
         first = self._new_head(head_parameters)
@@ -239,6 +249,12 @@ class Loop:
         if self._class_weights is None:
             return losses
         return weighted(losses, labels, self._class_weights)
+
+
+def _structure(optimizer: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of an optimizer's parameters that a loop is built with."""
+    live = OPTIMIZERS[optimizer].live
+    return {name: value for name, value in parameters.items() if name not in live}
 
 
 def _count_right(labels, logits):

@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from automl_cv.catalog.metrics import ACCURACY, METRICS
+from automl_cv.catalog.metrics import METRICS
 from automl_cv.errors import UserError
 from automl_cv.history import Epoch
+from automl_cv.scoring import figure
 
 
 def scored(
@@ -28,15 +29,15 @@ def scored(
     Raises:
         UserError: the validation images do not determine the metric.
     """
-    if metric == ACCURACY:
+    entry = METRICS[metric]
+    if not entry.has_own_column:
         return epoch
     if not epoch.is_finite:
         return replace(epoch, score=math.nan)
-    entry = METRICS[metric]
     if entry.of_epoch is not None:
         value = getattr(epoch, entry.of_epoch)
     else:
-        value = entry.load()(metric, labels, probabilities())
+        value = figure(metric, labels, probabilities())
     if value is None:
         raise UserError(
             f"metric: {metric!r} can't be measured on these {len(labels):,} validation images, "

@@ -229,14 +229,16 @@ class HeadTrainer:
         """Return the loop of the task's kind, set back to the task's first state."""
         head_parameters = HEADS[task.head].completed(task.head_parameters)
         loss_parameters = LOSSES[task.loss].completed(task.loss_parameters)
+        own = OPTIMIZERS[task.optimizer].completed(task.optimizer_parameters)
         kind = (
-            *kind_of(task.optimizer, task.head, head_parameters, mixings),
+            *kind_of(task.optimizer, own, task.head, head_parameters, mixings),
             ("loss", task.loss, *sorted(loss_parameters.items())),
             ("class_weight", task.class_weight),
         )
         if kind not in self._loops:
             self._loops[kind] = Loop(
                 task.optimizer,
+                own,
                 task.head,
                 head_parameters,
                 self.head_input,
@@ -247,7 +249,6 @@ class HeadTrainer:
                 class_weights_of(task, self._data.train_labels, self._data.classes),
             )
         loop = self._loops[kind]
-        own = OPTIMIZERS[task.optimizer].completed(task.optimizer_parameters)
         loop.reset(task.seed, head_parameters, own)
         return loop
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from automl_cv.catalog.augmentations import Augmentation, augmentation
 from automl_cv.catalog.backbones import BACKBONES
+from automl_cv.catalog.preprocessing import PREPROCESSINGS, UNCHANGED
 from automl_cv.features import weightfile
 from automl_cv.study.studyfile import Backbone
 
@@ -135,7 +136,8 @@ def recipe(backbone: Backbone, augmentation: Augmentation | None = None, seed: i
         seed: of the views, where pixels are altered.
 
     Raises:
-        UserError: a file that it names does not exist, or its keys contradict each other.
+        UserError: a file that it names does not exist, its keys contradict each other, or
+            its entry names an unknown preprocessing.
     """
     altering = augmentation.of_level("image", "batch") if augmentation else None
     view = ViewRecipe(altering, seed) if altering else None
@@ -146,7 +148,7 @@ def recipe(backbone: Backbone, augmentation: Augmentation | None = None, seed: i
             network="saved model",
             block_outputs="output",
             weights=weightfile.hash_of(path),
-            preprocessing="none",
+            preprocessing=UNCHANGED,
             image_size=backbone.image_size or weightfile.image_size_of(path),
             view=view,
         )
@@ -159,7 +161,7 @@ def recipe(backbone: Backbone, augmentation: Augmentation | None = None, seed: i
         network=f"{entry.target}({arguments})",
         block_outputs=entry.block_outputs,
         weights=f"md5:{published}" if published else weightfile.hash_of(path),
-        preprocessing=entry.preprocessing,
+        preprocessing=PREPROCESSINGS[entry.preprocessing].name,
         image_size=backbone.image_size or entry.image_size,
         view=view,
     )

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from statistics import mean, median_high
 from typing import Any
 
-from automl_cv.catalog.metrics import ACCURACY
 from automl_cv.errors import AutomlError, UserError
 from automl_cv.history import Epoch
 from automl_cv.results.comparison import REPEAT, SOURCE, Finalist, Retrained, compare
@@ -118,7 +117,7 @@ def _repeated(read: RunTrials, again: Retrained, one: Finalist, why: str) -> Win
     accuracy = mean(one.accuracies.values())
     low, high, over = _of_images(read, accuracy)
     over_images = None
-    if read.facts.metric.name == ACCURACY and math.isfinite(one.merit.low):
+    if not read.facts.metric.has_own_column and math.isfinite(one.merit.low):
         if low is not None and high is not None and not again.folds:
             over_images = low, high
         # Student's t knows no bounds, and a share has some.
@@ -167,7 +166,7 @@ def _winner(
 def _metric(read: RunTrials, merit: Interval, over: str) -> Metric | None:
     """Return what trials are ordered by, in its own units; None where that is accuracy."""
     entry = read.facts.metric
-    if entry.name == ACCURACY:
+    if not entry.has_own_column:
         return None
     found = in_own_units(merit, entry)
     low, high = (found.low, found.high) if math.isfinite(found.low) else (None, None)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from automl_cv.catalog.metrics import ACCURACY, MetricEntry
+from automl_cv.catalog.metrics import MetricEntry
 from automl_cv.registry import Table
 from automl_cv.report.columns import Column, accuracy, ends, signed
 from automl_cv.report.document import Report, grid_of, title_of
@@ -152,7 +152,7 @@ def compose_comparison(read: RunTrials, *, stage: str | None = None) -> Report:
     own = [column for column in PAIR_COLUMNS if column.in_data and column.name not in frame]
     frame = frame.assign(**{one.name: one.load()(one.name, frame, pairs) for one in own})
     shown = [column for column in PAIR_COLUMNS if column.drop is not None]
-    if metric.name != ACCURACY:
+    if metric.has_own_column:
         shown.insert(2, _both_column(metric))
     return Report(
         title=f"{title_of(read, stage)} · retrained trials compared",
@@ -201,7 +201,7 @@ def _footnotes(pairs: Sequence[Pair], metric: MetricEntry) -> list[str]:
         "figures are means over the repeats at their best epochs, of one / the other; a verdict "
         "is 95 % sure at most, and each row has a chance of its own to be wrong"
     ]
-    if metric.name != ACCURACY:
+    if metric.has_own_column:
         better = "more" if metric.direction == "maximize" else "less"
         lines.append(f"differences and verdicts are of {metric.about}; {better} is better")
     methods = {pair.method for pair in pairs}

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from automl_cv.catalog.metrics import ACCURACY, METRICS
+from automl_cv.catalog.metrics import METRICS
 from automl_cv.report.columns import MISSING, Column
 from automl_cv.report.document import Document, Grid, Section, free_text
 from automl_cv.report.layout import lay_out
@@ -19,7 +19,7 @@ from automl_cv.report.markdown import as_markdown
 from automl_cv.saved.evaluation import ALL, Evaluation
 from automl_cv.saved.looks import Look
 from automl_cv.scoring import BINS, CONFIDENCE, Measured
-from automl_cv.words import counted, printable
+from automl_cv.words import counted, listed, printable
 
 WRONG_LISTED = 10  # of the most confidently wrong images, in the tables
 MATRIX_WIDTH = 100  # characters; a wider confusion matrix gives way to its largest entries
@@ -57,10 +57,10 @@ def to_json(evaluation: Evaluation) -> str:
         "metrics": {
             name: None if one is None else asdict(one) for name, one in scores.metrics.items()
         },
-        "wilson": {"confidence": CONFIDENCE, "of": [ACCURACY]},
+        "wilson": {"confidence": CONFIDENCE, "of": _shares(scores.metrics)},
         "bootstrap": {
             "confidence": CONFIDENCE,
-            "of": [name for name in scores.metrics if name != ACCURACY],
+            "of": [name for name in scores.metrics if not METRICS[name].is_share_of_images],
             "resamples": scores.resamples,
             "seed": scores.seed,
             "drawn": "images of each class with replacement, as many as there are",
@@ -132,9 +132,10 @@ def compose(evaluation: Evaluation) -> Document:
             for name, one in scores.metrics.items()
         ),
     )
+    shares = listed([METRICS[name].about for name in _shares(scores.metrics)])
     unvaried = any(one is not None and one.low is None for one in scores.metrics.values())
     footnotes = (
-        "intervals: of the accuracy Wilson's, as in the leaderboard; of the others percentiles of "
+        f"intervals: of the {shares} Wilson's, as in the leaderboard; of the others percentiles of "
         f"{scores.resamples:,} bootstrap resamples of the images within their classes, seed "
         f"{scores.seed}",
         *([f"{MISSING}: no interval, as no resample varies the figure"] if unvaried else []),
@@ -249,6 +250,11 @@ def _wrong(evaluation: Evaluation) -> Section:
         return Section("the one wrong image", grid)
     shown = f"first {len(rows)} of {n_wrong:,}" if n_wrong > len(rows) else f"all {n_wrong:,}"
     return Section(f"most confidently wrong, {shown}", grid)
+
+
+def _shares(names: Iterable[str]) -> list[str]:
+    """Return the metrics that are shares of images."""
+    return [name for name in names if METRICS[name].is_share_of_images]
 
 
 def _figures(one: Measured) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from automl_cv.catalog.metrics import ACCURACY, MetricEntry
+from automl_cv.catalog.metrics import MetricEntry
 from automl_cv.errors import UserError, suggest
 from automl_cv.report.columns import COLUMNS, MISSING, TIE, Column, accuracy, of_parameter, text
 from automl_cv.report.document import (
@@ -77,14 +77,14 @@ def compose(
 
 def _best_accuracy(read: RunTrials) -> float | None:
     """Return the first trial's accuracy where trials are ranked by it."""
-    if not read.ranked or read.facts.metric.name != ACCURACY:
+    if not read.ranked or read.facts.metric.has_own_column:
         return None
     return read.ranked[0].value
 
 
 def _metric_column(metric: MetricEntry) -> Column:
     """Return the column of a metric; of accuracy, the table's own."""
-    if metric.name == ACCURACY:
+    if not metric.has_own_column:
         return COLUMNS["val_accuracy"]
     return Column(
         name=metric.name,
@@ -160,7 +160,7 @@ def _footnotes(board: pd.DataFrame, n_ranked: int, facts: StudyFacts) -> list[st
     lines.append(f"figures are of each trial's epoch of {extreme} validation {metric.about}")
     if facts.n_validation:
         lines.append(f"{COLUMNS['interval'].heading}: interval of val acc (Wilson 1927)")
-    if metric.name != ACCURACY:
+    if not metric.is_share_of_images:
         lines.append(
             f"trials are ranked by {metric.about}; no ties are shown, as the interval that tells "
             "them (Newcombe 1998) holds for accuracy alone"

@@ -12,7 +12,6 @@ from itertools import combinations
 from statistics import mean
 from typing import Any, Literal
 
-from automl_cv.catalog.metrics import ACCURACY
 from automl_cv.results.repeats import (
     Interval,
     interval,
@@ -210,7 +209,7 @@ def _retrained(
     name: str, records: Sequence[TrialRecord], declared: Mapping[str, Any], facts: StudyFacts
 ) -> Retrained:
     folds = (declared.get("retrain") or {}).get("folds")
-    n_images = facts.n_validation if facts.metric.name == ACCURACY else None
+    n_images = facts.n_validation if facts.metric.is_share_of_images else None
     if folds and n_images:
         n_images = (n_images + facts.split_sizes.get("train", 0)) // folds
     return Retrained(

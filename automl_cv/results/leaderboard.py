@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 from optuna.storages import RDBStorage
 
-from automl_cv.catalog.metrics import ACCURACY
 from automl_cv.history import Epoch
 from automl_cv.results.comparison import SOURCE
 from automl_cv.results.intervals import differs
@@ -271,7 +270,7 @@ def _interval(val_accuracy: float, n_images: int | None) -> tuple[float | None, 
 def _metric_column(facts: StudyFacts, epochs: Sequence[Epoch]) -> dict[str, pd.Series[Any]]:
     """Return the metric of epochs, under its name; nothing where it is accuracy."""
     metric = facts.metric
-    if metric.name == ACCURACY:
+    if not metric.has_own_column:
         return {}
     values = (None if one.score is None else metric.score(one.score) for one in epochs)
     return {metric.name: _series(values, "float64")}
@@ -279,9 +278,11 @@ def _metric_column(facts: StudyFacts, epochs: Sequence[Epoch]) -> dict[str, pd.S
 
 def _ties(best: Sequence[Epoch], facts: StudyFacts) -> list[bool | None]:
     n_images = facts.n_validation
-    if not n_images or facts.metric.name != ACCURACY:
+    metric = facts.metric
+    if not n_images or not metric.is_share_of_images:
         return [None for _ in best]
-    return [not differs(best[0].val_accuracy, epoch.val_accuracy, n_images) for epoch in best]
+    values = [metric.score(epoch.merit) for epoch in best]
+    return [not differs(max(values[0], value), min(values[0], value), n_images) for value in values]
 
 
 def _identity(read: RunTrials, records: Sequence[TrialRecord]) -> dict[str, pd.Series[Any]]:

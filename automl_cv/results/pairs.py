@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from optuna.storages import RDBStorage
 
-from automl_cv.catalog.metrics import ACCURACY, MetricEntry
+from automl_cv.catalog.metrics import MetricEntry
 from automl_cv.results.comparison import Pair, compare
 from automl_cv.results.leaderboard import RunTrials, read_run
 from automl_cv.results.repeats import in_own_units
@@ -84,7 +84,7 @@ def pairs_of(read: RunTrials, stage: str | None = None) -> list[Pair]:
 def pairs_frame(pairs: Sequence[Pair], metric: MetricEntry) -> pd.DataFrame:
     """Return pairs as a table; see `comparison`."""
     rows = [_row(pair, metric) for pair in pairs]
-    own = {} if metric.name == ACCURACY else _metric_columns(pairs, metric)
+    own = {} if not metric.has_own_column else _metric_columns(pairs, metric)
     frame = {
         name: pd.Series([row[name] for row in rows], dtype=kind) for name, kind in _TYPES.items()
     }

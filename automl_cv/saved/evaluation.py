@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from automl_cv.data.ledger import Skipped
+from automl_cv.measures import Labels, Probabilities
 from automl_cv.saved.looks import Look
-from automl_cv.scoring import Labels, Probabilities, Scores, most_confidently_wrong
+from automl_cv.scoring import Scores, most_confidently_wrong
 from automl_cv.words import counted
 
 WRONG = 24  # most confidently wrong images that are named and shown

@@ -19,9 +19,9 @@ from automl_cv.search import events
 from automl_cv.search.budget import Budget
 from automl_cv.search.completeness import is_settled, tell_settled
 from automl_cv.search.context import SearchContext
-from automl_cv.search.images import check_source, data_read, read_images, study_facts
 from automl_cv.search.run_choice import expected_run, taken_run
 from automl_cv.search.stages import StageSequence
+from automl_cv.search.study_data import check_source, data_read, read_images, study_facts
 from automl_cv.store.database import open_storage
 from automl_cv.store.runs import StudyRun, claim, runs, shown_name
 from automl_cv.store.trials import StageTrials

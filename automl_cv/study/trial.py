@@ -27,7 +27,7 @@ class TrainingTask:
         epochs: passes over the training images at most.
         seed: decides first weights, the order of images in each epoch, dropout, which views of
             altered images are shown, and in what shares images are mixed.
-        optimizer_parameters: searched hyperparameters of the optimizer, by name.
+        optimizer_parameters: own parameters of the optimizer, by name.
         head: an entry of the table of heads; of networks where a whole network is trained.
         head_parameters: parameters of the head or network, by name; defaults hold for the rest.
         schedule: an entry of the table of schedules.
@@ -47,7 +47,7 @@ class TrainingTask:
     seed: int
     head: str
     head_parameters: Mapping[str, Any]
-    optimizer_parameters: Mapping[str, float] = field(default_factory=dict)
+    optimizer_parameters: Mapping[str, Any] = field(default_factory=dict)
     schedule: str = "constant"
     schedule_parameters: Mapping[str, Any] = field(default_factory=dict)
     mixing: Augmentation = Augmentation()

@@ -14,11 +14,14 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from keras.src.applications import imagenet_utils
 from keras.src.applications import resnet as keras_resnet
 
 from automl_cv.catalog.backbones import BACKBONES, Weights
+from automl_cv.catalog.preprocessing import PREPROCESSINGS
 from automl_cv.engine import backbone as backbones
 from automl_cv.errors import UserError
+from automl_cv.features import recipe
 from automl_cv.study.studyfile import Backbone
 from tests.engine import tiny
 
@@ -81,6 +84,27 @@ def test_the_embedded_backbone():
     assert all(vector.min() >= 0 and vector.std() > 0 for vector in vectors)
 
 
+@pytest.mark.parametrize("mode", ["caffe", "tf"])
+def test_preprocessing_is_that_of_keras_applications(mode):
+    pixel_input = keras.Input((8, 8, 3))
+    network = keras.Model(pixel_input, PREPROCESSINGS[mode].load()(pixel_input))
+    images = pixels(4, 8)
+    expected = imagenet_utils.preprocess_input(images.copy(), mode=mode)
+    found = network(images).numpy()
+    # Keras divides by 127.5 and subtracts, which rounds once more than to multiply.
+    np.testing.assert_allclose(found, expected, rtol=0, atol=0 if mode == "caffe" else 2e-7)
+
+
+def test_an_unknown_preprocessing_is_told_in_one_line(tmp_path):
+    tiny.write_weights(tmp_path / "tiny.weights.h5")
+    entry = replace(tiny.entry(tmp_path / "tiny.weights.h5"), preprocessing="cafe")
+    with BACKBONES.temporary(entry):
+        with pytest.raises(UserError, match="^unknown preprocessing 'cafe': .*caffe"):
+            backbones.build(Backbone(name="tiny"), 12)
+        with pytest.raises(UserError, match="^unknown preprocessing 'cafe': .*caffe"):
+            recipe(Backbone(name="tiny"))
+
+
 @pytest.mark.parametrize(("name", "module"), [("ResNet50", "resnet"), ("ResNet50V2", "resnet_v2")])
 def test_the_last_block_is_what_keras_itself_gives(name, module, tmp_path):
     """Preprocessing, weights and pooling, against keras.applications' own functions."""
@@ -102,7 +126,7 @@ def test_the_last_block_is_what_keras_itself_gives(name, module, tmp_path):
 def test_the_network_is_saved_and_loaded_without_this_package(tmp_path):
     """Only Keras's own layers and operations stand in the graph."""
     pixel_input = keras.Input((8, 8, 3))
-    outputs = [backbones._preprocess(pixel_input, kind) for kind in ("caffe", "tf", "none")]
+    outputs = [PREPROCESSINGS[kind].load()(pixel_input) for kind in ("caffe", "tf", "none")]
     keras.Model(pixel_input, outputs).save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
     images = pixels(2, 8)

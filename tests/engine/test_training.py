@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from automl_cv.catalog.heads import HEADS
-from automl_cv.catalog.optimizers import OPTIMIZERS
+from automl_cv.catalog.optimizers import OPTIMIZERS, OptimizerEntry
 from automl_cv.catalog.schedules import SCHEDULES
+from automl_cv.catalog.settings import Setting
 from automl_cv.engine import runtime
 from automl_cv.engine.head import describe, linear
 from automl_cv.engine.schedules import Plan
@@ -328,6 +329,52 @@ def test_loops_are_shared_by_trials_of_one_optimizer():
         trainer.train(task(learning_rate=rate, batch_size=batch_size), go_on)
     (loop,) = trainer._loops.values()
     assert loop.run.experimental_get_tracing_count() == 1
+
+
+SWITCHED = OptimizerEntry(
+    name="Switched",
+    about="SGD whose kind of momentum can be chosen",
+    target="keras.optimizers:SGD",
+    parameters={"momentum": Setting(0.9, lowest=0, highest=1), "nesterov": Setting(False)},
+)
+MAXIMA = OptimizerEntry(
+    name="Maxima",
+    about="Adam that can keep the largest second moment",
+    target="keras.optimizers:Adam",
+    parameters={"beta_1": Setting(0.9, lowest=0, highest=1), "amsgrad": Setting(False)},
+)
+
+
+@pytest.mark.parametrize(
+    ("entry", "rate", "number", "switch"),
+    [
+        (SWITCHED, 0.1, {"momentum": 0.8}, "nesterov"),
+        (MAXIMA, 0.01, {"beta_1": 0.7}, "amsgrad"),
+    ],
+    ids=["nesterov", "amsgrad"],
+)
+def test_yes_or_no_of_an_optimizer_is_compiled_and_numbers_are_not(entry, rate, number, switch):
+    data, trainer = blobs(), HeadTrainer(blobs())
+    with OPTIMIZERS.temporary(entry):
+        for chosen in (True, False):
+            todo = dataclasses.replace(
+                task(learning_rate=rate),
+                optimizer=entry.name,
+                optimizer_parameters={**number, switch: chosen},
+            )
+            defaults = dataclasses.replace(todo, optimizer_parameters={switch: chosen})
+            trainer.train(defaults, go_on)
+            result = trainer.train(todo, go_on)
+            assert result.optimizer_config[switch] is chosen
+            loop = list(trainer._loops.values())[-1]
+            assert loop.run.experimental_get_tracing_count() == 1, "the number is live"
+            assert_equals_keras(data, todo)
+        assert len(trainer._loops) == 2, "one for yes and one for no"
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS.names)
+def test_an_optimizer_of_the_table_is_compiled_once(name):
+    assert OPTIMIZERS[name].live == set(OPTIMIZERS[name].parameters)
 
 
 def test_memory_mapped_features_are_shared_not_copied(tmp_path):

@@ -1,0 +1,26 @@
+"""The preprocessing of the table, as parts of a graph that a saved network holds."""
+
+from __future__ import annotations
+
+import keras
+from keras import layers
+
+# Means of ImageNet's training images in blue, green and red
+# (keras/src/applications/imagenet_utils.py).
+IMAGENET_MEANS = (103.939, 116.779, 123.68)
+
+
+def caffe(pixels: keras.KerasTensor) -> keras.KerasTensor:
+    """Put the channels in the order blue, green, red, and take ImageNet's means off."""
+    flipped = keras.ops.flip(pixels, axis=-1)
+    return layers.Normalization(mean=IMAGENET_MEANS, variance=(1.0, 1.0, 1.0))(flipped)
+
+
+def tf(pixels: keras.KerasTensor) -> keras.KerasTensor:
+    """Scale 0 … 255 to -1 … 1."""
+    return layers.Rescaling(1 / 127.5, offset=-1.0)(pixels)
+
+
+def unchanged(pixels: keras.KerasTensor) -> keras.KerasTensor:
+    """Leave pixels as they are."""
+    return pixels

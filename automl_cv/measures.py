@@ -1,0 +1,179 @@
+"""How each metric is measured, of images as they are and of many resamples of them at once.
+
+A metric of the table names a function of either kind, see `catalog.metrics.MetricEntry`. Those
+here measure all resamples together, where calling scikit-learn for each would take a hundred
+times as long; any other function is called once a resample.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_cv.catalog.metrics import MetricEntry
+
+Labels = NDArray[np.intp]
+Probabilities = NDArray[np.float32]
+Weights = NDArray[np.uint16]
+"""How often each image counts in each resample, shape (resamples, images)."""
+Values = NDArray[np.float64]
+"""One figure a resample, shape (resamples,)."""
+
+BLOCK = 2_000_000  # weights held as float64 at a time, 16 MB
+# A float32 softmax gives 0 to what it excludes; one wrong image would make the loss infinite.
+LEAST_PROBABILITY = float(np.finfo(np.float32).eps)
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """Images of each class that has any, for each resample, float64 (resamples, classes).
+
+    Args:
+        images: of the class.
+        hits: of them, said to be of it.
+        predicted: said to be of it.
+    """
+
+    images: NDArray[np.float64]
+    hits: NDArray[np.float64]
+    predicted: NDArray[np.float64]
+
+
+class Judged:
+    """True classes and probabilities of images, and what several metrics need of them.
+
+    Args:
+        labels: number of each image's class, shape (images,).
+        probabilities: shape (images, classes), rows of sum 1.
+    """
+
+    def __init__(self, labels: Labels, probabilities: Probabilities) -> None:
+        self.labels = labels
+        self.probabilities = probabilities
+        self.n_classes = probabilities.shape[1]
+        self.predicted = probabilities.argmax(axis=1)
+        self.correct = self.predicted == labels
+        self._counted: tuple[Weights, Counts] | None = None
+
+    @cached_property
+    def present(self) -> NDArray[np.intp]:
+        """Numbers of the classes that have images, ascending."""
+        return np.flatnonzero(np.bincount(self.labels, minlength=self.n_classes))
+
+    def counts(self, weights: Weights) -> Counts:
+        """Return the images of each class; asked again for the same resamples, the same."""
+        if self._counted is None or self._counted[0] is not weights:
+            self._counted = weights, self._count(weights)
+        return self._counted[1]
+
+    def _count(self, weights: Weights) -> Counts:
+        found = np.empty((3, len(weights), len(self.present)))
+        for number, row in enumerate(row for block in blocks(weights) for row in block):
+            found[0, number] = self._per_class(self.labels, row)
+            found[1, number] = self._per_class(self.labels, row * self.correct)
+            found[2, number] = self._per_class(self.predicted, row)
+        return Counts(*found)
+
+    def _per_class(
+        self, classes: NDArray[np.intp], weights: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        counts = np.bincount(classes, weights, self.n_classes).astype(np.float64)
+        present: NDArray[np.float64] = counts[self.present]
+        return present
+
+
+def measured(metric: MetricEntry, judged: Judged, weights: Weights) -> Values | None:
+    """Return a metric of each resample; None where the images do not determine it.
+
+    Args:
+        metric: its entry.
+        judged: the images.
+        weights: how often each image counts.
+    """
+    target = metric.load()
+    if metric.measures_resamples:
+        values: Values | None = target(judged, weights)
+        return values
+    found = []
+    for row in weights:
+        drawn = np.repeat(np.arange(len(judged.labels)), row)
+        value = target(judged.labels[drawn], judged.probabilities[drawn])
+        if value is None or not math.isfinite(value):
+            return None
+        found.append(float(value))
+    return np.array(found)
+
+
+def blocks(weights: Weights) -> Iterator[NDArray[np.float64]]:
+    """Yield resamples as float64, so many at a time as memory is well used by."""
+    step = max(1, BLOCK // weights.shape[1])
+    for start in range(0, len(weights), step):
+        yield weights[start : start + step].astype(np.float64)
+
+
+def accuracy(judged: Judged, weights: Weights) -> Values:
+    """Return the share of images classified right."""
+    return _mean(judged.correct, weights)
+
+
+def log_loss(judged: Judged, weights: Weights) -> Values:
+    """Return the mean of minus the logarithm of the right class's probability."""
+    images = np.arange(len(judged.labels))
+    own = judged.probabilities[images, judged.labels].astype(np.float64)
+    return _mean(-np.log(np.clip(own, LEAST_PROBABILITY, 1.0)), weights)
+
+
+def balanced_accuracy(judged: Judged, weights: Weights) -> Values:
+    """Return the mean over classes that have images of the share classified right."""
+    counts = judged.counts(weights)
+    return _mean_of_rows(counts.hits / counts.images)
+
+
+def macro_f1(judged: Judged, weights: Weights) -> Values:
+    """Return the mean over classes that have images of F1."""
+    counts = judged.counts(weights)
+    return _mean_of_rows(2 * counts.hits / (counts.images + counts.predicted))
+
+
+def auroc(judged: Judged, weights: Weights) -> Values | None:
+    """Return the share of pairs (image of a class, another) that its probability orders.
+
+    Pairs of equal probability count half. The mean over classes; of a model of two classes,
+    where both orders are the same, the second's alone. None without images of two classes.
+    """
+    if len(judged.present) < 2:
+        return None
+    classes = judged.present if judged.n_classes > 2 else np.array([1])
+    total = np.zeros(len(weights))
+    for number in classes:
+        column = judged.probabilities[:, number]
+        order = np.argsort(column, kind="stable")
+        ordered, own = column[order], (judged.labels == number)[order]
+        left = np.searchsorted(ordered, ordered[own], "left")
+        right = np.searchsorted(ordered, ordered[own], "right")
+        start = 0
+        for block in blocks(weights):
+            sorted_block = block[:, order]
+            mine = sorted_block[:, own]
+            below = np.zeros((len(block), len(order) + 1))
+            np.cumsum(np.where(own, 0.0, sorted_block), axis=1, out=below[:, 1:])
+            won = (mine * (below[:, left] + below[:, right])).sum(axis=1) / 2
+            total[start : start + len(block)] += won / (mine.sum(axis=1) * below[:, -1])
+            start += len(block)
+    values: Values = total / len(classes)
+    return values
+
+
+def _mean(of_images: NDArray[np.float64] | NDArray[np.bool_], weights: Weights) -> Values:
+    sums = np.concatenate([block @ of_images for block in blocks(weights)])
+    means: Values = sums / weights.sum(axis=1, dtype=np.float64)
+    return means
+
+
+def _mean_of_rows(of_classes: NDArray[np.float64]) -> Values:
+    return np.array([np.mean(row) for row in of_classes])
