@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from automl_cv.cli.app import main
+from tests import later
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -39,6 +40,17 @@ retrain = { stages = "finalists", top = 1, repeats = 3 }
 augmentation = { width_shift = 0.05, zoom = 0.1 }
 views = 2
 """
+
+
+def pytest_configure() -> None:
+    later.postponing = True
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Import what a test's module has postponed, before its first fixture."""
+    if later.needs_imports(getattr(item, "module", None)):
+        later.import_all()
 
 
 class Fitted(NamedTuple):

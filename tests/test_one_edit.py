@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tomllib
 
-import keras
 import numpy as np
 import pytest
 
@@ -17,14 +16,19 @@ from automl_cv.catalog.schedules import SCHEDULES, ScheduleEntry
 from automl_cv.catalog.settings import Setting
 from automl_cv.drawing.samplers import derived_seed
 from automl_cv.drawing.stage_memory import StageMemory
-from automl_cv.engine.training import HeadTrainer, TrainingData
 from automl_cv.errors import UserError
 from automl_cv.history import History
 from automl_cv.store.database import open_storage
 from automl_cv.store.records import StudyFacts
 from automl_cv.store.trials import StageTrials
 from automl_cv.study import studyfile
-from automl_cv.worker.task import run_trial
+from tests.later import later
+
+with later():
+    import keras
+
+    from automl_cv.engine.training import HeadTrainer, TrainingData
+    from automl_cv.worker.task import run_trial
 
 TOML = """
 name = "new"

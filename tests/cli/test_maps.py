@@ -6,15 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
-from keras import layers
 from PIL import Image
 from typer.testing import CliRunner
 
 from automl_cv.cli.app import build
 from tests.engine.test_maps import write_classifier
+from tests.later import later
+
+with later():
+    import keras
+    from keras import layers
 
 # Keras's `save` copies variables in a way that NumPy 2 deprecates (keras/backend/tensorflow).
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

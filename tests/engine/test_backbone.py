@@ -11,16 +11,20 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
-from keras.src.applications import resnet as keras_resnet
 
 from automl_cv.catalog.backbones import BACKBONES, Weights
-from automl_cv.engine import backbone as backbones
 from automl_cv.errors import UserError
 from automl_cv.study.studyfile import Backbone
-from tests.engine import tiny
+from tests.later import later
+
+with later():
+    import keras
+    from keras.src.applications import resnet as keras_resnet
+
+    from automl_cv.engine import backbone as backbones
+    from tests.engine import tiny
 
 # Keras's `save` copies variables in a way that NumPy 2 deprecates (keras/backend/tensorflow).
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import keras
 import numpy as np
 import pytest
-from keras import layers
 
-from automl_cv.engine import classmaps, images, maps
 from automl_cv.errors import UserError
 from tests.engine.test_layer_outputs import small_base, transfer_model
 from tests.engine.test_maps import PICTURE, network_of
+from tests.later import later
+
+with later():
+    import keras
+    from keras import layers
+
+    from automl_cv.engine import classmaps, images, maps
 
 SIDE, SQUARE = 16, 4
 CORNERS = {(0, 0), (0, 12), (12, 0), (12, 12), (5, 7)}

@@ -16,13 +16,16 @@ from PIL import Image
 from automl_cv.catalog.augmentations import augmentation
 from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.data.images import content_hash, decode
-from automl_cv.engine import extract as extraction
-from automl_cv.engine import images, mixing
-from automl_cv.engine.extract import extract, load, online_features
 from automl_cv.errors import AutomlError
 from automl_cv.features import FeatureCache, Recipe, recipe, view_name, view_names
 from automl_cv.study.studyfile import Backbone
-from tests.engine import tiny
+from tests.later import later
+
+with later():
+    from automl_cv.engine import extract as extraction
+    from automl_cv.engine import images, mixing
+    from automl_cv.engine.extract import extract, load, online_features
+    from tests.engine import tiny
 
 # Keras's `save` copies variables in a way that NumPy 2 deprecates (keras/backend/tensorflow).
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -13,15 +13,18 @@ import numpy as np
 import pytest
 
 from automl_cv.catalog.heads import HEADS, REGULARISATION
-from automl_cv.engine import checkpoints, runtime
-from automl_cv.engine.head import describe
-from automl_cv.engine.network import NetworkData, NetworkTrainer
-from automl_cv.engine.training import HeadTrainer, TrainingData, epoch_order
-from tests.engine import small_network
-from tests.engine.small_network import IMAGES, TASK, figures
 from tests.engine.test_training import blobs, go_on, task
+from tests.later import later
 
-keras = runtime.keras
+with later():
+    import keras
+
+    from automl_cv.engine import checkpoints
+    from automl_cv.engine.head import describe
+    from automl_cv.engine.network import NetworkData, NetworkTrainer
+    from automl_cv.engine.training import HeadTrainer, TrainingData, epoch_order
+    from tests.engine import small_network
+    from tests.engine.small_network import IMAGES, TASK, figures
 
 
 def network_data(given: TrainingData) -> NetworkData:

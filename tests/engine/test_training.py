@@ -10,13 +10,17 @@ import pytest
 from automl_cv.catalog.heads import HEADS
 from automl_cv.catalog.optimizers import OPTIMIZERS
 from automl_cv.catalog.schedules import SCHEDULES
-from automl_cv.engine import runtime
-from automl_cv.engine.head import describe, linear
-from automl_cv.engine.schedules import Plan
-from automl_cv.engine.training import HeadTrainer, TrainingData, TrainingTask, epoch_order
-from tests.engine.keras_schedules import FIXED, plateau_callback
+from tests.later import later
 
-keras = runtime.keras
+with later():
+    import keras
+
+    from automl_cv.engine import runtime
+    from automl_cv.engine.head import describe, linear
+    from automl_cv.engine.schedules import Plan
+    from automl_cv.engine.training import HeadTrainer, TrainingData, TrainingTask, epoch_order
+    from tests.engine.keras_schedules import FIXED, plateau_callback
+
 
 SETTINGS = {
     "SGD": (0.1, {"momentum": 0.8}),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from automl_cv.study.stage import Stage
-from automl_cv.worker.task import task_of
+from tests.later import later
+
+with later():
+    from automl_cv.worker.task import task_of
 
 STAGE = Stage.model_validate(
     {
