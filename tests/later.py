@@ -6,7 +6,7 @@ not have to wait for:
     with later():
         from automl_cv.engine.training import HeadTrainer
 
-Within the block nothing is imported. Names stand for what they will be until `import_all` puts
+Within the block nothing is imported. Names stand for what they will be until `import_for` puts
 the real things in their places, before the first test that needs one (`conftest.py`); so they
 can be used within tests and fixtures, and not where a module is collected.
 `test_collecting.py` holds test modules to it.
@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import builtins
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from types import ModuleType
+
+import pytest
 
 postponing = False
 """Whether tests are being collected; a program that imports a test module gets real imports."""
@@ -63,21 +64,34 @@ def later() -> Iterator[None]:
         builtins.__import__ = real
 
 
-def needs_imports(module: ModuleType) -> bool:
-    """Return whether a test module, or a function that it has from another one, waits for any."""
-    held = list(vars(module).values())
-    scopes = (getattr(value, "__globals__", {}) for value in held)
-    return any(isinstance(value, Later) for value in held) or any(
-        isinstance(value, Later) for scope in scopes for value in list(scope.values())
-    )
+def load_tensorflow(tests: Sequence[pytest.Item]) -> None:
+    """Load TensorFlow before all tests, if any of them waits for something.
+
+    With oneDNN, which the engine switches on and TensorFlow itself leaves off on AMD processors,
+    training damages memory where a network has fewer than 16 channels (glibc aborts in
+    `test_a_step_lowers_the_loss`). Networks of that size are what tests of the engine train in
+    this process, so it is off here, whichever test comes first, and on in every other process.
+    """
+    modules = {test.module for test in tests if isinstance(test, pytest.Function)}
+    if any(isinstance(value, Later) for module in modules for value in vars(module).values()):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+            import_module("tensorflow")
 
 
-def import_all() -> None:
-    """Import what all test modules wait for, and put it in its places."""
-    global postponing
-    postponing = False
-    import_module("automl_cv.engine")  # first: it sets up how TensorFlow and Keras load
-    for module in [held for name, held in sys.modules.items() if name.startswith("tests.")]:
+_complete: set[str] = set()
+
+
+def import_for(test: pytest.Item) -> None:
+    """Import what a test's module waits for, and the test modules that it takes names from."""
+    waiting = [getattr(test, "module", None)]
+    while waiting:
+        module = waiting.pop()
+        if module is None or module.__name__ in _complete:
+            continue
+        _complete.add(module.__name__)
         for name, value in list(vars(module).items()):
             if isinstance(value, Later):
                 setattr(module, name, value.found())
+            elif str(getattr(value, "__module__", "")).startswith("tests."):
+                waiting.append(sys.modules.get(value.__module__))
