@@ -48,6 +48,7 @@ def refusal(*arguments: str | Path) -> str:
     return str(error)
 
 
+@pytest.mark.slow
 def test_a_backbone(run, picture, tmp_path):
     done = run("maps", "compact", str(picture), "--out", "new/maps")
     written = ["overview.png", *COMPACT_LAYERS, "04-post_relu.png"]

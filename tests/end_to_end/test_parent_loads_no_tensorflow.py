@@ -13,6 +13,9 @@ from PIL import Image
 
 from tests.conftest import checked, environment
 
+pytestmark = pytest.mark.slow
+
+
 STUDY = """
 extends = "quickstart"
 name = "few"

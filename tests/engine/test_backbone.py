@@ -61,6 +61,7 @@ BLOCKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", BACKBONES, ids=lambda entry: entry.name)
 def test_block_outputs_are_all_blocks_and_rectified(entry):
     network = entry.load()(**entry.arguments)
@@ -85,6 +86,7 @@ def test_the_embedded_backbone():
     assert all(vector.min() >= 0 and vector.std() > 0 for vector in vectors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "module"), [("ResNet50", "resnet"), ("ResNet50V2", "resnet_v2")])
 def test_the_last_block_is_what_keras_itself_gives(name, module, tmp_path):
     """Preprocessing, weights and pooling, against keras.applications' own functions."""
@@ -128,6 +130,7 @@ def test_features_do_not_depend_on_the_batch(weights):
         np.testing.assert_array_equal(vectors[:3], few)
 
 
+@pytest.mark.slow
 def test_a_weights_file_of_another_network(tmp_path, weights):
     for path in (weights, tmp_path / "text.weights.h5", tmp_path / "text.txt"):
         if path != weights:

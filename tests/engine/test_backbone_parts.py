@@ -97,6 +97,7 @@ def parts(request, weights) -> tuple[Cut, str, tuple[int, ...], int]:
     return cut(backbone(name, weights), SIZE, n_blocks), name, shape, n_frozen
 
 
+@pytest.mark.slow
 def test_both_parts_together_compute_what_the_whole_does(parts, whole):
     made, name, shape, n_frozen = parts
     assert (made.shape, made.n_frozen) == (shape, n_frozen)

@@ -140,6 +140,7 @@ def test_a_transfer_model_maps_layers_of_its_inner_network():
             assert np.isfinite(one.values).all() and one.values.min() >= 0
 
 
+@pytest.mark.slow
 def test_a_network_of_keras():
     keras.utils.set_random_seed(0)
     model = keras.applications.ResNet50(weights=None, input_shape=(64, 64, 3), classes=4)

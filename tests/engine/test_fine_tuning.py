@@ -150,6 +150,7 @@ def case() -> Case:
     return make("all", 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("features", ["last", "all"])
 @pytest.mark.parametrize("n_blocks", [1, 3, 4])
 def test_before_its_first_step_the_network_is_backbone_and_head(features, n_blocks):
@@ -177,12 +178,14 @@ def test_it_learns_more_and_changes_nothing_frozen(case):
         assert np.abs(now - before).max() > 0
 
 
+@pytest.mark.slow
 def test_each_trial_begins_with_the_backbones_own_weights(case):
     first, second = case.train(), case.train()
     assert figures(second) == figures(first)
     assert figures(case.train(seed=2)) != figures(first)
 
 
+@pytest.mark.slow
 def test_a_killed_trial_goes_on_with_the_same_numbers(case, tmp_path):
     whole = case.train(optimizer="Adam", learning_rate=0.001, optimizer_parameters={})
     changes = {"optimizer": "Adam", "learning_rate": 0.001, "optimizer_parameters": {}}
@@ -191,6 +194,7 @@ def test_a_killed_trial_goes_on_with_the_same_numbers(case, tmp_path):
     assert figures(case.train(go_on, tmp_path / "own", **changes)) == figures(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("features", ["last", "all"])
 def test_all_features_of_an_image_are_of_the_same_view(features):
     case = make(features, 2, views=True)
@@ -213,6 +217,7 @@ def test_all_features_of_an_image_are_of_the_same_view(features):
 
 
 # Keras saves TensorFlow's variables in a way that NumPy 2 no longer likes.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize(("features", "n_blocks"), [("all", 1), ("last", 2), ("all", 4)])
 def test_one_graph_gives_what_was_fine_tuned(features, n_blocks, tmp_path):

@@ -144,6 +144,7 @@ TORCHVISION = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "count", "channels"),
     [
@@ -181,6 +182,7 @@ def test_stages_and_sizes_are_the_published_ones(name, count, channels):
     assert len(weighted) == int(name.removeprefix("ResNet")), "layers are counted so"
 
 
+@pytest.mark.slow
 def test_resnet50_is_keras_applications_but_for_biases():
     """Keras's convolutions have biases; it counts BatchNorm's stored statistics too."""
     model, reference = (
@@ -367,6 +369,7 @@ def step(model: keras.Model, n_images: int = 8) -> tuple[float, float]:
     return float(before), float(loss())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", VARIANTS)
 @pytest.mark.parametrize("layout", [TWO, BOTTLENECK], ids=lambda layout: layout["name"])
 def test_a_step_lowers_the_loss(block, layout):
@@ -375,6 +378,7 @@ def test_a_step_lowers_the_loss(block, layout):
     assert after < before
 
 
+@pytest.mark.slow
 def test_a_step_at_full_size_lowers_the_loss():
     """The published ResNet34 of full pre-activation blocks, at 224 pixels."""
     keras.utils.set_random_seed(1)

@@ -111,6 +111,7 @@ def test_a_temperature_divides_the_mean_logits(model, frozen, heads, pixels, exp
     assert set(tempered) - set(plain) == {"tempered"}
 
 
+@pytest.mark.slow
 def test_it_needs_keras_alone_and_holds_no_code(model, pixels, expected, tmp_path):
     """A process that knows nothing of automl-cv loads it in safe mode."""
     np.save(tmp_path / "pixels.npy", pixels[1])

@@ -110,6 +110,7 @@ def our_run(data: TrainingData, todo: TrainingTask) -> list[np.ndarray]:
     return [np.asarray(variable) for variable in loop._model.trainable_variables]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.names)
 def test_weights_equal_those_of_keras_train_on_batch(optimizer):
     data = blobs()
@@ -156,12 +157,14 @@ def assert_equals_keras(data: TrainingData, todo: TrainingTask) -> None:
 
 
 # Keras reads the optimizer's rate by `np.array(variable)`, whose `__array__` NumPy 2 warns of.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy")
 @pytest.mark.parametrize("schedule", SCHEDULES.names)
 def test_a_schedule_trains_as_keras_does_with_its_own(schedule):
     assert_equals_keras(blobs(), scheduled("SGD", schedule))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.names)
 def test_every_optimizer_takes_a_schedule_and_a_decay(optimizer):
     todo = scheduled(optimizer, "one_cycle")
@@ -220,6 +223,7 @@ def test_dropout_is_the_same_whatever_ran_before():
     assert loop.run.experimental_get_tracing_count() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value"), [("dropout", 0.6), ("label_smoothing", 0.6), ("weight_decay", 0.9)]
 )
