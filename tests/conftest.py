@@ -6,81 +6,54 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from automl_cv.cli.app import main
+from tests import later, side_by_side
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 CONSOLE_SCRIPT = Path(sys.executable).parent / "automl-cv"
 
-STUDY = """
-extends = "quickstart"
-name = "small"
-[[stage]]
-name = "coarse"
-trials = 3
-epochs = 6
-[[stage]]
-name = "narrowed"
-trials = 1
-epochs = 4
-[[stage]]
-name = "finalists"
-retrain = { stages = ["coarse", "narrowed"], top = 2, repeats = 2 }
-[[stage]]
-name = "augmented"
-retrain = { stages = "finalists", top = 1, repeats = 3 }
-augmentation = { width_shift = 0.05, zoom = 0.1 }
-views = 2
-"""
+
+def pytest_configure() -> None:
+    later.postponing = True
 
 
-class Fitted(NamedTuple):
-    """A classifier that all tests of a session share; one that changes it copies the folder."""
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    return side_by_side.processes(config.args)
 
-    folder: Path
-    said: str
-    """What `fit` wrote to stderr."""
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return side_by_side.Scheduling(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    side_by_side.longest_first(items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
+    later.load_tensorflow(session.items)
+    return (yield)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    later.import_for(item)
 
 
 @pytest.fixture(scope="session")
 def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a cache that all tests of a session share: digits are extracted once."""
     return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="session")
-def searched(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Path:
-    """Search a small study once; return the folder of study and database, which stays as it is."""
-    made = tmp_path_factory.mktemp("searched")
-    (made / "small.toml").write_text(STUDY)
-    run_script(made, cache_dir, "search", "./small.toml", "--quiet")
-    return made
-
-
-@pytest.fixture(scope="session")
-def fitted(tmp_path_factory: pytest.TempPathFactory, searched: Path, cache_dir: Path) -> Fitted:
-    """Fit the best trial of the small study, as its last stage trained it again, once."""
-    folder = tmp_path_factory.mktemp("fitted") / "model"
-    words = ("fit", "./small.toml", "--trial", "augmented/0", "--out", folder)
-    done = run_script(searched, cache_dir, *words)
-    assert done.stdout == ""
-    return Fitted(folder, done.stderr)
-
-
-@pytest.fixture(scope="session")
-def calibrated(tmp_path_factory: pytest.TempPathFactory, searched: Path, cache_dir: Path) -> Path:
-    """Fit a searched trial of the small study once, and calibrate it; return its folder."""
-    folder = tmp_path_factory.mktemp("calibrated") / "model"
-    words = ("fit", "small", "--trial", "coarse/1", "--calibrate", "--out", folder)
-    run_script(searched, cache_dir, *words)
-    return folder
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-
-import pytest
 
 import automl_cv
 
@@ -68,16 +68,15 @@ def room_of(module: str) -> str:
     return module.split(".")[1] if "." in module else "__init__"
 
 
+@functools.cache
 def modules() -> dict[str, ast.Module]:
+    """Return every module of the package, by its full name."""
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
         name = ".".join(parts).removesuffix(".__init__")
         found[name] = ast.parse(path.read_text(encoding="utf-8"))
     return found
-
-
-MODULES = modules()
 
 
 def imported(tree: ast.AST, *, top_level: bool = False) -> set[str]:
@@ -94,85 +93,101 @@ def imported(tree: ast.AST, *, top_level: bool = False) -> set[str]:
 
 
 def test_every_module_stands_in_a_room():
-    rooms = {room_of(name) for name in MODULES} - {"__init__"}
+    rooms = {room_of(name) for name in modules()} - {"__init__"}
     assert rooms == set(ROOMS)
 
 
-@pytest.mark.parametrize("name", sorted(MODULES))
-def test_a_room_imports_those_above_it(name):
-    room = room_of(name)
-    if room == "__init__":
-        return
-    own = {target for target in imported(MODULES[name]) if target.startswith("automl_cv.")}
-    targets = {room_of(target) for target in own} - {"__version__"}
-    above = set(ROOMS[: ROOMS.index(room) + 1])
-    assert targets <= above, f"{name} reaches down to {sorted(targets - above)}"
-    assert not targets & NEVER.get(room, set()), f"{name} imports {sorted(targets & NEVER[room])}"
+def test_a_room_imports_those_above_it():
+    wrong = []
+    for name, tree in modules().items():
+        room = room_of(name)
+        if room == "__init__":
+            continue
+        own = {target for target in imported(tree) if target.startswith("automl_cv.")}
+        targets = {room_of(target) for target in own} - {"__version__"}
+        below = targets - set(ROOMS[: ROOMS.index(room) + 1])
+        wrong += [f"{name} reaches down to {target}" for target in sorted(below)]
+        forbidden = targets & NEVER.get(room, set())
+        wrong += [f"{name} imports {target}" for target in sorted(forbidden)]
+    assert wrong == []
 
 
-@pytest.mark.parametrize("name", sorted(MODULES))
-def test_heavy_packages_load_in_their_rooms_only(name):
-    room = room_of(name)
-    for target in imported(MODULES[name], top_level=True):
-        package = target.split(".")[0]
-        assert room in HEAVY.get(package, {room}), f"{name} imports {package} when it loads"
+def test_heavy_packages_load_in_their_rooms_only():
+    wrong = []
+    for name, tree in modules().items():
+        for target in sorted(imported(tree, top_level=True)):
+            package = target.split(".")[0]
+            if room_of(name) not in HEAVY.get(package, {room_of(name)}):
+                wrong.append(f"{name} imports {package} when it loads")
+    assert wrong == []
 
 
-@pytest.mark.parametrize("name", [name for name in sorted(MODULES) if room_of(name) != "engine"])
-def test_tensorflow_is_imported_in_the_engine_alone(name):
-    packages = {target.split(".")[0] for target in imported(MODULES[name])}
-    assert not packages & {"tensorflow", "keras"}
+def test_tensorflow_is_imported_in_the_engine_alone():
+    assert importers(lambda room: room != "engine", {"tensorflow", "keras"}) == []
 
 
-@pytest.mark.parametrize("name", [name for name in sorted(MODULES) if room_of(name) == "engine"])
-def test_the_engine_knows_no_search_and_no_screen(name):
-    packages = {target.split(".")[0] for target in imported(MODULES[name])}
-    assert not packages & {"optuna", "typer", "rich", "pandas"}
+def test_the_engine_knows_no_search_and_no_screen():
+    packages = {"optuna", "typer", "rich", "pandas"}
+    assert importers(lambda room: room == "engine", packages) == []
 
 
-def loaded_by(*arguments: str, folder: Path) -> tuple[int, set[str]]:
-    """Run the command line in a fresh process; return its exit code and the modules it loaded."""
+def importers(asked: Callable[[str], bool], packages: set[str]) -> list[str]:
+    """Return who imports one of the packages anywhere, among modules of rooms asked for."""
+    return [
+        f"{name} imports {target}"
+        for name, tree in modules().items()
+        if asked(room_of(name))
+        for target in sorted(imported(tree))
+        if target.split(".")[0] in packages
+    ]
+
+
+def loaded_by(*command_lines: Sequence[str], folder: Path) -> list[tuple[int, set[str]]]:
+    """Run command lines one after the other in a fresh process.
+
+    Returns:
+        For each its exit code, and the modules that are loaded by then.
+    """
     code = (
         "import json, sys\n"
         "from automl_cv.cli.app import main\n"
-        "code = 0\n"
-        "try:\n    main()\n"
-        "except SystemExit as end:\n    code = end.code or 0\n"
-        "loaded = sorted({name.split('.')[0] for name in sys.modules})\n"
-        "print('\\n' + json.dumps([code, loaded]))\n"
+        "told = []\n"
+        "for words in json.loads(sys.argv[1]):\n"
+        "    sys.argv[1:], code = words, 0\n"
+        "    try:\n        main()\n"
+        "    except SystemExit as end:\n        code = end.code or 0\n"
+        "    told.append([code, sorted({name.split('.')[0] for name in sys.modules})])\n"
+        "print('\\n' + json.dumps(told))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
+        [sys.executable, "-c", code, json.dumps(command_lines)],
         capture_output=True,
         text=True,
         cwd=folder,
         check=True,
     )
-    exit_code, loaded = json.loads(done.stdout.splitlines()[-1])
-    return exit_code, set(loaded)
+    return [(code, set(loaded)) for code, loaded in json.loads(done.stdout.splitlines()[-1])]
 
 
-def command_lines() -> list[list[str]]:
+def test_help_loads_nothing_heavy(tmp_path):
     commands = sorted(path.stem for path in (PACKAGE / "cli" / "commands").glob("[a-z]*.py"))
-    return [["--help"], *([command, "--help"] for command in commands)]
-
-
-@pytest.mark.parametrize("arguments", command_lines(), ids=" ".join)
-def test_help_loads_nothing_heavy(arguments, tmp_path):
-    exit_code, loaded = loaded_by(*arguments, folder=tmp_path)
-    assert exit_code == 0
-    assert not loaded & {"tensorflow", "keras", "optuna", "pandas", "sklearn", "numpy"}
+    lines = [["--help"], *([command, "--help"] for command in commands)]
+    heavy = {"tensorflow", "keras", "optuna", "pandas", "sklearn", "numpy"}
+    for words, (exit_code, loaded) in zip(lines, loaded_by(*lines, folder=tmp_path), strict=True):
+        assert exit_code == 0, words
+        assert not loaded & heavy, words
 
 
 def test_studies_loads_neither_tensorflow_nor_optuna(tmp_path):
-    for arguments in (["studies"], ["studies", "show", "quickstart"]):
-        exit_code, loaded = loaded_by(*arguments, folder=tmp_path)
+    for exit_code, loaded in loaded_by(
+        ["studies"], ["studies", "show", "quickstart"], folder=tmp_path
+    ):
         assert exit_code == 0
         assert not loaded & {"tensorflow", "keras", "optuna", "pandas"}
 
 
 def test_report_loads_no_tensorflow(tmp_path):
-    exit_code, loaded = loaded_by("report", folder=tmp_path)
+    [(exit_code, loaded)] = loaded_by(["report"], folder=tmp_path)
     assert exit_code == 2, "there is no database here"
     assert "optuna" in loaded
     assert not loaded & {"tensorflow", "keras"}

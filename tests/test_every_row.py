@@ -16,11 +16,8 @@ import pkgutil
 import sys
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-from keras import layers
 from PIL import Image
 
 from automl_cv.catalog.augmentations import AUGMENTATIONS, AugmentationEntry
@@ -50,7 +47,13 @@ from automl_cv.report.predictions import PREDICTION_FORMATS
 from automl_cv.results import evaluators
 from automl_cv.scoring import wilson
 from tests.in_process import command, workers_as_threads
+from tests.later import later
 from tests.results.drawn import drawn
+
+with later():
+    import keras
+    import tensorflow as tf
+    from keras import layers
 
 # Keras's `save` copies variables in a way that NumPy 2 deprecates (keras/backend/tensorflow).
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tomllib
 
-import keras
 import numpy as np
 import pytest
 
@@ -17,7 +16,6 @@ from automl_cv.catalog.schedules import SCHEDULES, ScheduleEntry
 from automl_cv.catalog.settings import Setting
 from automl_cv.drawing.seeds import derived_seed
 from automl_cv.drawing.stage_memory import StageMemory
-from automl_cv.engine.training import HeadTrainer, TrainingData
 from automl_cv.errors import UserError
 from automl_cv.history import History
 from automl_cv.store.database import open_storage
@@ -25,6 +23,12 @@ from automl_cv.store.facts import StudyFacts
 from automl_cv.store.trials import StageTrials
 from automl_cv.study import studyfile
 from automl_cv.study.trial import plan
+from tests.later import later
+
+with later():
+    import keras
+
+    from automl_cv.engine.training import HeadTrainer, TrainingData
 
 TOML = """
 name = "new"

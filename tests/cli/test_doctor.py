@@ -40,6 +40,7 @@ def doctor(cache_dir: Path, keras_home: Path, *arguments: str) -> subprocess.Com
     )
 
 
+@pytest.mark.slow
 def test_everything_is_looked_at_without_tensorflow_in_this_process(tmp_path):
     (tmp_path / "datasets" / "digits").mkdir(parents=True)
     done = doctor(tmp_path, tmp_path / "keras", "--format", "json")
@@ -68,6 +69,7 @@ def test_everything_is_looked_at_without_tensorflow_in_this_process(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_broken_thing_is_shown_and_fails(tmp_path):
     weights = tmp_path / "models" / BACKBONES["ResNet50"].weights.file_name
     weights.parent.mkdir()
@@ -96,6 +98,7 @@ def test_a_tensorflow_that_does_not_load(tmp_path, monkeypatch, said, detail):
     assert list(checkup._devices()) == [Finding("devices", "TensorFlow", "broken", detail)]
 
 
+@pytest.mark.slow
 def test_an_export_whose_package_does_not_load_is_broken(tmp_path):
     """A package built for another version of its neighbour raises anything when imported."""
     (tmp_path / "openvino").mkdir()

@@ -6,15 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
-from keras import layers
 from PIL import Image
 from typer.testing import CliRunner
 
 from automl_cv.cli.app import build
 from tests.engine.test_maps import write_classifier
+from tests.later import later
+
+with later():
+    import keras
+    from keras import layers
 
 # Keras's `save` copies variables in a way that NumPy 2 deprecates (keras/backend/tensorflow).
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -45,6 +48,7 @@ def refusal(*arguments: str | Path) -> str:
     return str(error)
 
 
+@pytest.mark.slow
 def test_a_backbone(run, picture, tmp_path):
     done = run("maps", "compact", str(picture), "--out", "new/maps")
     written = ["overview.png", *COMPACT_LAYERS, "04-post_relu.png"]

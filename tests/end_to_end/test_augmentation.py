@@ -76,9 +76,9 @@ def test_the_study_names_every_operation():
     assert all(f"{name} =" in STUDY for name in AUGMENTATIONS.names)
 
 
-def test_resumed_with_two_workers_it_is_the_same_to_the_bit(
-    run, call, tmp_path, cache_dir, undisturbed
-):
+@pytest.mark.slow
+def test_resumed_with_two_workers_it_is_the_same_to_the_bit(call, tmp_path, cache_dir, undisturbed):
+
     (tmp_path / "aug.toml").write_text(STUDY)
     search = Search(tmp_path, cache_dir, "./aug.toml")
     wanted = search.wait_for("views_wanted")
@@ -87,7 +87,7 @@ def test_resumed_with_two_workers_it_is_the_same_to_the_bit(
         pass
     search.process.send_signal(signal.SIGKILL)
     search.end()
-    resumed = run("search", "./aug.toml", "--workers", "2")
+    resumed = call("search", "./aug.toml", "--workers", "2")
     assert 'views = "online": each epoch of each trial runs 360 images' in resumed.stderr
 
     whole = at(undisturbed / "automl-cv.db")
@@ -115,6 +115,7 @@ def test_resumed_with_two_workers_it_is_the_same_to_the_bit(
     assert first["width_shift"] == source.iloc[0]["width_shift"]
 
 
+@pytest.mark.slow
 def test_two_workers_extract_each_view_once_and_never_again(call, tmp_path):
     text = STUDY[: STUDY.index('[[stage]]\nname = "narrowed"')]
     (tmp_path / "aug.toml").write_text(text.replace("trials = 5", "trials = 2"))
@@ -127,6 +128,7 @@ def test_two_workers_extract_each_view_once_and_never_again(call, tmp_path):
         assert sum(event["extracted"] for event in ready) == extracted
 
 
+@pytest.mark.slow
 def test_a_trial_is_fitted_with_the_augmentation_it_drew(cache_dir, tmp_path, undisturbed):
     for trial in ("coarse/1", "online/0"):
         words = ("fit", "aug", "--trial", trial, "--out", tmp_path / "model")

@@ -79,6 +79,7 @@ def results(folder: Path, storage: str, stage: str) -> pd.DataFrame:
     return frame[columns].sort_values(keys).reset_index(drop=True)
 
 
+@pytest.mark.slow
 def test_a_cut_search_has_a_winner_and_a_resume_ends_as_an_undisturbed_one(
     search, tmp_path, monkeypatch
 ):
@@ -127,6 +128,7 @@ def test_a_cut_search_has_a_winner_and_a_resume_ends_as_an_undisturbed_one(
     assert not any(isinstance(event, events.FeaturesReady) for event in told), "nothing to do"
 
 
+@pytest.mark.slow
 def test_time_that_ends_at_once_still_gives_an_epoch_to_look_at(search, tmp_path):
     outcome, _ = search("cut", timeout=1e-9)
     assert outcome.shortfalls["coarse"] == "0 of 8 trials (the time ended)"

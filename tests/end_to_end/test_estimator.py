@@ -186,6 +186,7 @@ def test_the_folder_keeps_a_saved_classifier(fitted, digits):
     assert list(saved.predict(colours)) == [str(one) for one in fitted.predict(digits[0][200:])]
 
 
+@pytest.mark.slow
 def test_the_same_images_give_the_same_classifier(fitted, digits, kept):
     """Nothing is searched again: the folder holds the search of these images."""
     images, numbers = digits
@@ -197,6 +198,7 @@ def test_the_same_images_give_the_same_classifier(fitted, digits, kept):
     assert {path: path.stat().st_size for path in kept.glob("*/*.db")} == databases
 
 
+@pytest.mark.slow
 def test_other_labels_and_forms(digits, kept, tmp_path):
     """Paths, floats, and labels whose order as text is another."""
     images, numbers = digits
@@ -215,6 +217,7 @@ def test_other_labels_and_forms(digits, kept, tmp_path):
     assert model.classifier.manifest.study["seed"] == 3
 
 
+@pytest.mark.slow
 def test_cross_validation_of_a_pipeline(digits):
     images, numbers = digits
     some = numbers < 2

@@ -11,6 +11,9 @@ import pytest
 from automl_cv.results.leaderboard import ranked_frame, read_run
 from tests.end_to_end.test_search import EXACT, Search
 
+pytestmark = pytest.mark.slow
+
+
 STUDY = """
 extends = "quickstart"
 name = "tuning"
@@ -60,10 +63,9 @@ def study(tmp_path: Path) -> str:
     return "./tuning.toml"
 
 
-def test_killed_while_it_fine_tunes_it_ends_with_the_same_numbers(
-    run, call, study, tmp_path, cache_dir
-):
-    run("search", study, "--storage", "sqlite:///whole.db", "--workers", "2")
+def test_killed_while_it_fine_tunes_it_ends_with_the_same_numbers(call, study, tmp_path, cache_dir):
+
+    call("search", study, "--storage", "sqlite:///whole.db", "--workers", "2")
     stages = ("finalists", "untouched", "tuned", "altered")
     whole = {stage: results(tmp_path / "whole.db", stage) for stage in stages}
     with Search(tmp_path, cache_dir, study) as search:
@@ -105,9 +107,9 @@ def test_killed_while_it_fine_tunes_it_ends_with_the_same_numbers(
     assert ("tuned", "finalists") in found
 
 
-def test_more_blocks_than_the_backbone_has_is_told(run, study, tmp_path):
+def test_more_blocks_than_the_backbone_has_is_told(study, tmp_path, call):
     path = tmp_path / "tuning.toml"
     path.write_text(path.read_text().replace("blocks = 2", "blocks = 5"))
-    done = run("search", study, check=False)
+    done = call("search", study, check=False)
     assert done.returncode == 2
     assert "fine_tune.blocks: compact has 4 blocks, can't train the last 5" in done.stderr

@@ -23,6 +23,9 @@ from automl_cv.study.studyfile import Backbone, parse
 from automl_cv.study.trial import plan
 from tests.conftest import CONSOLE_SCRIPT, environment
 
+pytestmark = pytest.mark.slow
+
+
 # Below 16 channels oneDNN of TensorFlow damages memory in `maps` (it does not with
 # TF_ENABLE_ONEDNN_OPTS=0), so the network is not narrower than that.
 STUDY = """
@@ -63,10 +66,10 @@ learning_rate = 0.005
 
 def test_networks_from_scratch_and_fine_tuned_ones_are_fitted(run, call, tmp_path, cache_dir):
     (tmp_path / "kinds.toml").write_text(STUDY)
-    run("search", "./kinds.toml", "--quiet")
-    assert "in stage tuned" in run("fit", "kinds", "--calibrate", "--out", "tuned").stderr
+    call("search", "./kinds.toml", "--quiet")
+    assert "in stage tuned" in call("fit", "kinds", "--calibrate", "--out", "tuned").stderr
     kill_while_training(tmp_path, cache_dir, "scratch/0")
-    run("fit", "kinds", "--trial", "scratch/0", "--calibrate", "--out", "scratch")
+    call("fit", "kinds", "--trial", "scratch/0", "--calibrate", "--out", "scratch")
     assert not list((cache_dir / "checkpoints").glob("fit-*"))
     for model in ("tuned", "scratch"):
         check_calibrated(tmp_path / model)

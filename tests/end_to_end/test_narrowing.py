@@ -49,8 +49,9 @@ def check_inside(found: dict[str, Any], count: int) -> dict[str, Any]:
     return stored
 
 
-def test_search_report_and_a_resume_after_more_trials(study, run, call):
-    done = run("search", study)
+@pytest.mark.slow
+def test_search_report_and_a_resume_after_more_trials(study, call):
+    done = call("search", study)
     found = report(call)
     stored = check_inside(found, 2)
     board = [trial for trial in found["trials"] if trial["stage"] == "coarse"]
@@ -67,7 +68,7 @@ def test_search_report_and_a_resume_after_more_trials(study, run, call):
     assert f"stage narrowed: narrowed from trials {first} and {second} of coarse" in shown
     assert "narrowed" not in call("report", "--stage", "coarse").stdout
 
-    resumed = run("search", study, "--trials", "14")
+    resumed = call("search", study, "--trials", "14")
     found = report(call)
     again = check_inside(found, 14)
     assert {**again, "best_now": None} == {**stored, "best_now": None}
@@ -78,9 +79,10 @@ def test_search_report_and_a_resume_after_more_trials(study, run, call):
     assert ("`search --new` narrows anew" in call("report").stdout) == has_others
 
 
-def test_a_stage_that_the_time_cut_is_not_narrowed_from(study, run, call):
-    run("search", study, "--stage", "coarse", "--trials", "1")
-    done = run("search", study, "--trials", "5000", "--timeout", "6s")
+@pytest.mark.slow
+def test_a_stage_that_the_time_cut_is_not_narrowed_from(study, call):
+    call("search", study, "--stage", "coarse", "--trials", "1")
+    done = call("search", study, "--trials", "5000", "--timeout", "6s")
     assert "stage narrowed: not begun (the time ended)" in done.stderr
     assert "stage narrowed: not begun (the time ended)" in call("report").stdout
     assert "narrowed" not in report(call)["facts"]["narrowed"]

@@ -11,6 +11,9 @@ import pytest
 
 from tests.end_to_end.test_search import EXACT, Search, leaderboard
 
+pytestmark = pytest.mark.slow
+
+
 STUDY = """
 extends = "quickstart"
 name = "net"
@@ -71,7 +74,7 @@ def everything(call, *arguments: str) -> pd.DataFrame:
     return pd.concat([leaderboard(call, "--stage", name, *arguments)[EXACT] for name in stages])
 
 
-def test_a_killed_network_goes_on_from_its_last_epoch(study, run, call, tmp_path, cache_dir):
+def test_a_killed_network_goes_on_from_its_last_epoch(study, call, tmp_path, cache_dir):
     search = Search(tmp_path, cache_dir, study)
     before = [scratch_epoch(search), scratch_epoch(search)]
     search.process.send_signal(signal.SIGKILL)
@@ -84,7 +87,7 @@ def test_a_killed_network_goes_on_from_its_last_epoch(study, run, call, tmp_path
     assert resumed.end() == 0, resumed.errors
     assert not list((cache_dir / "checkpoints").iterdir())
 
-    run("search", study, "--workers", "2", "--storage", "sqlite:///undisturbed.db")
+    call("search", study, "--workers", "2", "--storage", "sqlite:///undisturbed.db")
     left, right = everything(call), everything(call, "--storage", "sqlite:///undisturbed.db")
     assert len(left) == 5
     pd.testing.assert_frame_equal(left, right, check_exact=True)

@@ -104,6 +104,7 @@ def test_what_is_refused_before_anything_is_extracted(photos, call, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_run_is_its_study_and_images_wherever_they_lie(
     photos, searched, made, run, call, tmp_path
 ):
@@ -142,6 +143,7 @@ def test_a_run_is_its_study_and_images_wherever_they_lie(
     assert "mine@2" not in first.stdout
 
 
+@pytest.mark.slow
 def test_missing_imagenet_weights_are_one_line_that_helps(photos, run, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     # A closed port of this machine stands for a network without a way out.

@@ -37,7 +37,7 @@ name = "long"
 [[stage]]
 name = "coarse"
 trials = 2
-epochs = 800
+epochs = 500
 pruner = "none"
 [[stage]]
 name = "narrowed"
@@ -134,6 +134,7 @@ class Search:
         return not self.workers()
 
 
+@pytest.mark.slow
 def test_a_killed_search_goes_on_and_ends_as_an_undisturbed_one(
     study, run, call, tmp_path, cache_dir, undisturbed
 ):
@@ -151,28 +152,31 @@ def test_a_killed_search_goes_on_and_ends_as_an_undisturbed_one(
     assert len(left) == 12
     pd.testing.assert_frame_equal(left[EXACT], right[EXACT], check_exact=True)
 
-    again = run("search", study)
+    again = call("search", study)
     assert "stage coarse: all 10 trials are finished already" in again.stderr
     pd.testing.assert_frame_equal(leaderboard(call), left)
 
 
-def test_two_workers_find_what_one_finds(study, run, call, undisturbed):
-    run("search", study, "--workers", "2")
+@pytest.mark.slow
+def test_two_workers_find_what_one_finds(study, call, undisturbed):
+    call("search", study, "--workers", "2")
     two, one = leaderboard(call), leaderboard(call, *at(undisturbed))
     pd.testing.assert_frame_equal(two[EXACT], one[EXACT], check_exact=True)
 
 
-def test_trials_can_be_added_later(study, run, call, tmp_path, undisturbed):
+@pytest.mark.slow
+def test_trials_can_be_added_later(study, call, tmp_path, undisturbed):
     shutil.copy(undisturbed, tmp_path)
-    run("search", study, "--trials", "11", "--stage", "coarse")
+    call("search", study, "--trials", "11", "--stage", "coarse")
     table = leaderboard(call)
     assert (table["stage"] == "coarse").sum() == 11
     assert (table["stage"] == "narrowed").sum() == 2
-    run("search", study, "--trials", "3", *at(tmp_path / "few.db"))
+    call("search", study, "--trials", "3", *at(tmp_path / "few.db"))
     few = leaderboard(call, *at(tmp_path / "few.db"))
     assert list(few["stage"]) == ["coarse"] * 3 + ["narrowed"] * 3
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_everything_and_says_how_to_go_on(study, call, tmp_path, cache_dir):
     search = Search(tmp_path, cache_dir, study)
     search.wait_for("trial_ended", 2)
@@ -186,6 +190,7 @@ def test_ctrl_c_keeps_everything_and_says_how_to_go_on(study, call, tmp_path, ca
     assert len(leaderboard(call)) >= 2
 
 
+@pytest.mark.slow
 class TestLongTrials:
     @pytest.fixture
     def study(self, tmp_path: Path) -> str:
@@ -193,18 +198,19 @@ class TestLongTrials:
         return "./long.toml"
 
     def test_a_trial_killed_half_way_is_settled_and_runs_again(
-        self, study, run, call, tmp_path, cache_dir
+        self, study, call, tmp_path, cache_dir
     ):
+
         search = Search(tmp_path, cache_dir, study, "--stage", "coarse")
-        search.wait_for("epoch_ended", 400)
-        during = json.loads(run("report", "--format", "json").stdout)
+        search.wait_for("epoch_ended", 100)
+        during = json.loads(call("report", "--format", "json").stdout)
         assert [trial["state"] for trial in during["unfinished"]] == ["running"]
         search.process.send_signal(signal.SIGKILL)
         search.end()
 
-        run("search", study, "--stage", "coarse")
+        call("search", study, "--stage", "coarse")
         whole = at(tmp_path / "undisturbed.db")
-        run("search", study, "--stage", "coarse", *whole)
+        call("search", study, "--stage", "coarse", *whole)
         left, right = leaderboard(call), leaderboard(call, *whole)
         assert len(left) == 2
         pd.testing.assert_frame_equal(left[EXACT], right[EXACT], check_exact=True)
@@ -212,8 +218,9 @@ class TestLongTrials:
         assert after["unfinished"] == []
 
     def test_a_worker_that_dies_costs_one_trial_and_is_tried_again_next_time(
-        self, study, run, call, tmp_path, cache_dir
+        self, study, call, tmp_path, cache_dir
     ):
+
         search = Search(tmp_path, cache_dir, study, "--stage", "coarse")
         search.wait_for("epoch_ended", 50)
         (worker,) = search.workers()
@@ -226,10 +233,10 @@ class TestLongTrials:
         shown = call("report").stdout
         assert "the worker process was killed" in shown
 
-        run("search", study, "--stage", "coarse")
+        call("search", study, "--stage", "coarse")
         assert list(leaderboard(call)["trial"]) == [0, 1]
 
-    def test_three_broken_trials_in_a_row_stop_the_search(self, study, run, tmp_path, cache_dir):
+    def test_three_broken_trials_in_a_row_stop_the_search(self, study, tmp_path, cache_dir):
         search = Search(tmp_path, cache_dir, study, "--stage", "coarse", "--trials", "3")
         for _ in range(3):
             search.wait_for("epoch_ended")
@@ -240,8 +247,8 @@ class TestLongTrials:
         (line,) = search.errors.strip().splitlines()
         assert line.startswith("error: stage 'coarse': 3 trials in a row failed, the last with:")
 
-    def test_the_timeout_ends_a_trial_in_its_middle(self, study, run, call):
-        done = run("search", study, "--stage", "coarse", "--trials", "40", "--timeout", "6s")
+    def test_the_timeout_ends_a_trial_in_its_middle(self, study, call):
+        done = call("search", study, "--stage", "coarse", "--trials", "40", "--timeout", "6s")
         found = json.loads(call("report", "--format", "json").stdout)
         # On a slow machine the time has ended when the first trial begins; it has an epoch still.
         assert [trial["state"] for trial in found["unfinished"]] == ["interrupted"]
@@ -251,18 +258,20 @@ class TestLongTrials:
         assert short in call("report").stdout
 
 
-def test_a_changed_study_is_refused_with_its_difference(study, run, call, tmp_path, undisturbed):
+@pytest.mark.slow
+def test_a_changed_study_is_refused_with_its_difference(study, call, tmp_path, undisturbed):
     shutil.copy(undisturbed, tmp_path)
     (tmp_path / "small.toml").write_text(STUDY.replace("epochs = 8", "epochs = 9"))
     refused = call("search", study, check=False)
     assert refused.returncode == 2
     assert "stage.coarse.epochs: 8 -> 9" in refused.stderr
     assert "--new" in refused.stderr
-    run("search", study, "--trials", "1", "--new")
+    call("search", study, "--trials", "1", "--new")
     assert len(leaderboard(call, "small@1")) == 12
     assert len(leaderboard(call, "small@2")) == 2
 
 
+@pytest.mark.slow
 def test_a_second_search_passes_no_image_through_the_backbone(
     study, tmp_path, cache_dir, undisturbed
 ):
@@ -298,7 +307,8 @@ def test_a_traceback_comes_with_debug_only(run):
     assert "Traceback" in run("search", "quikstart", "--debug", check=False).stderr
 
 
-def test_a_space_that_ends_ends_the_search(run, call, tmp_path):
+@pytest.mark.slow
+def test_a_space_that_ends_ends_the_search(call, tmp_path):
     (tmp_path / "grid.toml").write_text("""
         extends = "quickstart"
         name = "grid"
@@ -313,7 +323,7 @@ def test_a_space_that_ends_ends_the_search(run, call, tmp_path):
         momentum = { choices = [0.0, 0.5], when = { optimizer = ["SGD"] } }
     """)
     holds = "stage coarse: the space holds 3 parameter sets, fewer than the trials asked for"
-    done = run("search", "./grid.toml", "--stage", "coarse", "--workers", "2")
+    done = call("search", "./grid.toml", "--stage", "coarse", "--workers", "2")
     assert f"warning: {holds}" in done.stderr
     redrawn = done.stderr.count("and is drawn anew")
     assert redrawn > 0
@@ -355,14 +365,15 @@ schedule = "cosine"
 """
 
 
-def test_all_stages_from_coarse_to_the_comparison(run, call, tmp_path, cache_dir):
+@pytest.mark.slow
+def test_all_stages_from_coarse_to_the_comparison(call, tmp_path, cache_dir):
     (tmp_path / "stages.toml").write_text(ALL_STAGES)
     search = Search(tmp_path, cache_dir, "./stages.toml")
     while search.wait_for("trial_ended")["stage"] != "finalists":
         pass
     search.process.send_signal(signal.SIGKILL)
     search.end()
-    run("search", "./stages.toml", "--workers", "2")
+    call("search", "./stages.toml", "--workers", "2")
     shown = call("report").stdout
     assert "narrowed from" in shown
     assert shown.count("stage finalists: ") == 2
@@ -372,7 +383,7 @@ def test_all_stages_from_coarse_to_the_comparison(run, call, tmp_path, cache_dir
     board = leaderboard(call)
     assert set(board["stage"]) == {"coarse", "narrowed"}, "repeats are not ranked among searches"
 
-    run("search", "./stages.toml", "--storage", "sqlite:///undisturbed.db")
+    call("search", "./stages.toml", "--storage", "sqlite:///undisturbed.db")
     for stage, count in (("finalists", 6), ("folds", 6), ("augmented", 3)):
         left = leaderboard(call, "--stage", stage)
         right = leaderboard(call, "--stage", stage, "--storage", "sqlite:///undisturbed.db")

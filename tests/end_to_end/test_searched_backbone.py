@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
 STUDY = """
 extends = "quickstart"
 name = "sizes"
@@ -28,9 +33,9 @@ retrain = { stages = "coarse", top = 2, repeats = 1 }
 """
 
 
-def test_each_trial_learns_from_the_features_it_drew(run, call, tmp_path):
+def test_each_trial_learns_from_the_features_it_drew(call, tmp_path):
     (tmp_path / "sizes.toml").write_text(STUDY)
-    done = run("search", "./sizes.toml")
+    done = call("search", "./sizes.toml")
     for line in (
         "features of compact, 24 pixels, last block: 1,797 images in",
         "features of compact, 24 pixels, all blocks: all cached, 360 numbers an image",
@@ -55,7 +60,7 @@ def test_each_trial_learns_from_the_features_it_drew(run, call, tmp_path):
         assert trial["val_loss"] == source["val_loss"]
         assert trial["image_size"] == source["image_size"]
 
-    other = run(
+    other = call(
         "search", "./sizes.toml", "--workers", "2", "--storage", "sqlite:///two.db", "--quiet"
     )
     assert other.returncode == 0

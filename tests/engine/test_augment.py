@@ -5,11 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.ndimage
-import tensorflow as tf
 
 from automl_cv.catalog.augmentations import AUGMENTATIONS, Augmentation, augmentation
-from automl_cv.engine import augment
 from automl_cv.features import view_name
+from tests.later import later
+
+with later():
+    import tensorflow as tf
+
+    from automl_cv.engine import augment
 
 SIZE = 12
 IMAGE_LEVEL = [entry.name for entry in AUGMENTATIONS if entry.level == "image"]

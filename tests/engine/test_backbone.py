@@ -11,19 +11,23 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
-from keras.src.applications import imagenet_utils
-from keras.src.applications import resnet as keras_resnet
 
 from automl_cv.catalog.backbones import BACKBONES, Weights
 from automl_cv.catalog.preprocessing import PREPROCESSINGS
-from automl_cv.engine import backbone as backbones
 from automl_cv.errors import UserError
 from automl_cv.features import recipe
 from automl_cv.study.studyfile import Backbone
-from tests.engine import tiny
+from tests.later import later
+
+with later():
+    import keras
+    from keras.src.applications import imagenet_utils
+    from keras.src.applications import resnet as keras_resnet
+
+    from automl_cv.engine import backbone as backbones
+    from tests.engine import tiny
 
 # Keras's `save` copies variables in a way that NumPy 2 deprecates (keras/backend/tensorflow).
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -60,6 +64,7 @@ BLOCKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", BACKBONES, ids=lambda entry: entry.name)
 def test_block_outputs_are_all_blocks_and_rectified(entry):
     network = entry.load()(**entry.arguments)
@@ -105,6 +110,7 @@ def test_an_unknown_preprocessing_is_told_in_one_line(tmp_path):
             recipe(Backbone(name="tiny"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "module"), [("ResNet50", "resnet"), ("ResNet50V2", "resnet_v2")])
 def test_the_last_block_is_what_keras_itself_gives(name, module, tmp_path):
     """Preprocessing, weights and pooling, against keras.applications' own functions."""
@@ -148,6 +154,7 @@ def test_features_do_not_depend_on_the_batch(weights):
         np.testing.assert_array_equal(vectors[:3], few)
 
 
+@pytest.mark.slow
 def test_a_weights_file_of_another_network(tmp_path, weights):
     for path in (weights, tmp_path / "text.weights.h5", tmp_path / "text.txt"):
         if path != weights:

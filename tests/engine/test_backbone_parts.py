@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 
 from automl_cv.catalog.backbones import BACKBONES
-from automl_cv.engine import backbone as backbones
-from automl_cv.engine import runtime
-from automl_cv.engine.backbone_parts import Cut, cut
 from automl_cv.errors import UserError
 from automl_cv.study.studyfile import Backbone
+from tests.later import later
 
-keras = runtime.keras
+with later():
+    import keras
+
+    from automl_cv.engine import backbone as backbones
+    from automl_cv.engine.backbone_parts import Cut, cut
+
 
 # Keras saves TensorFlow's variables in a way that NumPy 2 no longer likes.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -94,6 +97,7 @@ def parts(request, weights) -> tuple[Cut, str, tuple[int, ...], int]:
     return cut(backbone(name, weights), SIZE, n_blocks), name, shape, n_frozen
 
 
+@pytest.mark.slow
 def test_both_parts_together_compute_what_the_whole_does(parts, whole):
     made, name, shape, n_frozen = parts
     assert (made.shape, made.n_frozen) == (shape, n_frozen)

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss
 
-from automl_cv.engine.calibration import HIGHEST, LOWEST, calibrate, temperature_of
-from automl_cv.engine.refitting import probabilities
+from tests.later import later
+
+with later():
+    from automl_cv.engine.calibration import HIGHEST, LOWEST, calibrate, temperature_of
+    from automl_cv.engine.refitting import probabilities
 
 
 def drawn(n_images: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 
-from automl_cv.engine import checkpoints
-from automl_cv.engine.checkpoints import Checkpoint
 from automl_cv.history import Epoch
+from tests.later import later
+
+with later():
+    from automl_cv.engine import checkpoints
+    from automl_cv.engine.checkpoints import Checkpoint
 
 EPOCHS = tuple(
     Epoch(number, 0.1 * number, 1 / 3, 2.0, float(np.float32(0.1)), 1e-3, 0.5) for number in (1, 2)
 )
-HELD = Checkpoint(
-    epochs=EPOCHS,
-    # Among hundreds of arrays, numbers and scalars of other types.
-    state=(*(np.full(3, number, np.float32) for number in range(120)), np.array(7, np.int64)),
-    best=(np.arange(6, dtype=np.float32).reshape(2, 3),),
-)
+
+
+@functools.cache
+def held() -> Checkpoint:
+    """Return a checkpoint: among hundreds of arrays, numbers and scalars of other types."""
+    return Checkpoint(
+        epochs=EPOCHS,
+        state=(*(np.full(3, number, np.float32) for number in range(120)), np.array(7, np.int64)),
+        best=(np.arange(6, dtype=np.float32).reshape(2, 3),),
+    )
 
 
 def assert_same(found: Checkpoint, expected: Checkpoint) -> None:
@@ -32,8 +41,8 @@ def assert_same(found: Checkpoint, expected: Checkpoint) -> None:
 def test_what_was_saved_comes_back(tmp_path):
     folder = tmp_path / "checkpoints" / "trial"
     assert checkpoints.load(folder, "task") is None
-    checkpoints.save(folder, "task", HELD)
-    assert_same(checkpoints.load(folder, "task"), HELD)
+    checkpoints.save(folder, "task", held())
+    assert_same(checkpoints.load(folder, "task"), held())
     later = Checkpoint(EPOCHS[:1], (np.zeros(2, np.uint32),), ())
     checkpoints.save(folder, "task", later)
     assert_same(checkpoints.load(folder, "task"), later)
@@ -41,14 +50,14 @@ def test_what_was_saved_comes_back(tmp_path):
 
 
 def test_one_of_another_task_is_removed(tmp_path):
-    checkpoints.save(tmp_path / "trial", "task", HELD)
+    checkpoints.save(tmp_path / "trial", "task", held())
     assert checkpoints.load(tmp_path / "trial", "another") is None
     assert not (tmp_path / "trial").exists()
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "no zip"])
 def test_a_damaged_one_is_removed(tmp_path, damage):
-    checkpoints.save(tmp_path / "trial", "task", HELD)
+    checkpoints.save(tmp_path / "trial", "task", held())
     path = tmp_path / "trial" / checkpoints.FILE_NAME
     content = bytearray(path.read_bytes())
     place = content.index(np.arange(6, dtype=np.float32).tobytes())
@@ -61,7 +70,7 @@ def test_a_damaged_one_is_removed(tmp_path, damage):
 
 
 def test_a_write_that_fails_leaves_the_one_before(tmp_path, monkeypatch):
-    checkpoints.save(tmp_path / "trial", "task", HELD)
+    checkpoints.save(tmp_path / "trial", "task", held())
 
     def full(file, **arrays):
         file.write(b"some of it")
@@ -69,7 +78,7 @@ def test_a_write_that_fails_leaves_the_one_before(tmp_path, monkeypatch):
 
     monkeypatch.setattr(checkpoints.np, "savez", full)
     with pytest.raises(OSError, match="No space"):
-        checkpoints.save(tmp_path / "trial", "task", HELD)
+        checkpoints.save(tmp_path / "trial", "task", held())
     monkeypatch.undo()
-    assert_same(checkpoints.load(tmp_path / "trial", "task"), HELD)
+    assert_same(checkpoints.load(tmp_path / "trial", "task"), held())
     assert [path.name for path in (tmp_path / "trial").iterdir()] == [checkpoints.FILE_NAME]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import keras
 import numpy as np
 import pytest
-from keras import layers
 
-from automl_cv.engine import classmaps, images, maps
 from automl_cv.errors import UserError
 from tests.engine.test_layer_outputs import small_base, transfer_model
 from tests.engine.test_maps import PICTURE, network_of
+from tests.later import later
+
+with later():
+    import keras
+    from keras import layers
+
+    from automl_cv.engine import classmaps, images, maps
 
 SIDE, SQUARE = 16, 4
 CORNERS = {(0, 0), (0, 12), (12, 0), (12, 12), (5, 7)}
@@ -136,6 +140,7 @@ def test_a_transfer_model_maps_layers_of_its_inner_network():
             assert np.isfinite(one.values).all() and one.values.min() >= 0
 
 
+@pytest.mark.slow
 def test_a_network_of_keras():
     keras.utils.set_random_seed(0)
     model = keras.applications.ResNet50(weights=None, input_shape=(64, 64, 3), classes=4)

@@ -6,17 +6,21 @@ import dataclasses
 import json
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
-from keras import layers
 
 from automl_cv.catalog.exports import EXPORTS
-from automl_cv.engine import export, export_runtimes, saved_network
 from automl_cv.errors import AutomlError, UserError
 from automl_cv.saved import folder
 from automl_cv.saved.export import check_target
+from tests.later import later
 from tests.saved.saved import MANIFEST
+
+with later():
+    import keras
+    from keras import layers
+
+    from automl_cv.engine import export, export_runtimes, saved_network
 
 # Keras's `save` copies variables in a way that NumPy 2 deprecates (keras/backend/tensorflow).
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

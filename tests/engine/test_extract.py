@@ -16,13 +16,16 @@ from PIL import Image
 from automl_cv.catalog.augmentations import augmentation
 from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.data.images import content_hash, decode
-from automl_cv.engine import extract as extraction
-from automl_cv.engine import images, mixing
-from automl_cv.engine.extract import extract, load, online_features
 from automl_cv.errors import AutomlError
 from automl_cv.features import FeatureCache, Recipe, recipe, view_name, view_names
 from automl_cv.study.studyfile import Backbone
-from tests.engine import tiny
+from tests.later import later
+
+with later():
+    from automl_cv.engine import extract as extraction
+    from automl_cv.engine import images, mixing
+    from automl_cv.engine.extract import extract, load, online_features
+    from tests.engine import tiny
 
 # Keras's `save` copies variables in a way that NumPy 2 deprecates (keras/backend/tensorflow).
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -287,6 +290,7 @@ def start(folder: Path, cache: Path, kill_at: int, views: int = 0) -> subprocess
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_killed_and_continued_ends_with_the_same_arrays(folder, paths, tmp_path):
     undisturbed = FeatureCache(tmp_path / "undisturbed")
     run(paths, undisturbed)
@@ -298,6 +302,7 @@ def test_killed_and_continued_ends_with_the_same_arrays(folder, paths, tmp_path)
     np.testing.assert_array_equal(features_of(paths, cache), features_of(paths, undisturbed))
 
 
+@pytest.mark.slow
 def test_views_killed_and_continued_are_the_same(folder, paths, tmp_path):
     undisturbed, cache = FeatureCache(tmp_path / "undisturbed"), FeatureCache(tmp_path)
     run_views(paths, undisturbed, views=2)
@@ -310,6 +315,7 @@ def test_views_killed_and_continued_are_the_same(folder, paths, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_two_processes_extract_at_once(folder, paths, tmp_path):
     running = [start(folder, tmp_path, kill_at=1000) for _ in range(2)]
     for process in running:

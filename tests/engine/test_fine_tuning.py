@@ -10,34 +10,44 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from automl_cv.engine import backbone as backbones
-from automl_cv.engine import runtime, saved_network
-from automl_cv.engine.backbone_parts import Cut, cut
-from automl_cv.engine.fine_tuning import FineTuner, Maps
-from automl_cv.engine.head import describe
-from automl_cv.engine.training import HeadTrainer, TrainingData, TrainingResult
-from automl_cv.engine.views import epoch_views
 from automl_cv.study.studyfile import Backbone
 from automl_cv.study.trial import TrainingTask
-from tests.engine.small_network import figures
 from tests.engine.test_network import Killed, killed_after
 from tests.engine.test_training import go_on
+from tests.later import later
 
-keras = runtime.keras
+with later():
+    import keras
+
+    from automl_cv.engine import backbone as backbones
+    from automl_cv.engine import saved_network
+    from automl_cv.engine.backbone_parts import Cut, cut
+    from automl_cv.engine.fine_tuning import FineTuner, Maps
+    from automl_cv.engine.head import describe
+    from automl_cv.engine.training import HeadTrainer, TrainingData, TrainingResult
+    from automl_cv.engine.views import epoch_views
+    from tests.engine.small_network import figures
+
 
 SIZE, TRAIN, VALIDATION, VIEWS = 32, 96, 48, 3
 WIDTHS = (24, 48, 96, 192)
 
-TASK = TrainingTask(
-    optimizer="SGD",
-    batch_size=32,
-    learning_rate=0.05,
-    epochs=3,
-    seed=1,
-    head="mlp",
-    head_parameters={"width": 16, "dropout": 0.2, "normalization": True},
-    optimizer_parameters={"momentum": 0.5},
-)
+HEAD = {"width": 16, "dropout": 0.2, "normalization": True}
+NO_DROPOUT = {**HEAD, "dropout": 0.0}
+
+
+@functools.cache
+def first_task() -> TrainingTask:
+    return TrainingTask(
+        optimizer="SGD",
+        batch_size=32,
+        learning_rate=0.05,
+        epochs=3,
+        seed=1,
+        head="mlp",
+        head_parameters=HEAD,
+        optimizer_parameters={"momentum": 0.5},
+    )
 
 
 @dataclass
@@ -64,7 +74,7 @@ class Case:
         )
 
     def train(self, on_epoch=go_on, checkpoint=None, **changes) -> TrainingResult:
-        own = dataclasses.replace(TASK, **{"learning_rate": 0.002, **changes})
+        own = dataclasses.replace(first_task(), **{"learning_rate": 0.002, **changes})
         return self.tuner.trainer(self.head.weights).train(own, on_epoch, checkpoint)
 
 
@@ -98,7 +108,7 @@ def head_on(features: str) -> tuple[TrainingData, TrainingResult]:
         validation_labels=labels[validation].astype(np.int32),
         classes=10,
     )
-    return data, HeadTrainer(data).train(dataclasses.replace(TASK, epochs=20), go_on)
+    return data, HeadTrainer(data).train(dataclasses.replace(first_task(), epochs=20), go_on)
 
 
 @functools.cache
@@ -141,6 +151,7 @@ def case() -> Case:
     return make("all", 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("features", ["last", "all"])
 @pytest.mark.parametrize("n_blocks", [1, 3, 4])
 def test_before_its_first_step_the_network_is_backbone_and_head(features, n_blocks):
@@ -168,12 +179,14 @@ def test_it_learns_more_and_changes_nothing_frozen(case):
         assert np.abs(now - before).max() > 0
 
 
+@pytest.mark.slow
 def test_each_trial_begins_with_the_backbones_own_weights(case):
     first, second = case.train(), case.train()
     assert figures(second) == figures(first)
     assert figures(case.train(seed=2)) != figures(first)
 
 
+@pytest.mark.slow
 def test_a_killed_trial_goes_on_with_the_same_numbers(case, tmp_path):
     whole = case.train(optimizer="Adam", learning_rate=0.001, optimizer_parameters={})
     changes = {"optimizer": "Adam", "learning_rate": 0.001, "optimizer_parameters": {}}
@@ -182,13 +195,14 @@ def test_a_killed_trial_goes_on_with_the_same_numbers(case, tmp_path):
     assert figures(case.train(go_on, tmp_path / "own", **changes)) == figures(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("features", ["last", "all"])
 def test_all_features_of_an_image_are_of_the_same_view(features):
     case = make(features, 2, views=True)
     epoch = case.train(
         learning_rate=1e-12, epochs=1, batch_size=TRAIN, head_parameters=NO_DROPOUT
     ).history.epochs[0]
-    rows = np.arange(TRAIN) * VIEWS + epoch_views(TRAIN, VIEWS, TASK.seed, 1)
+    rows = np.arange(TRAIN) * VIEWS + epoch_views(TRAIN, VIEWS, first_task().seed, 1)
     assert len(set(rows % VIEWS)) == VIEWS
     shown = dataclasses.replace(
         case.data,
@@ -198,21 +212,19 @@ def test_all_features_of_an_image_are_of_the_same_view(features):
     )
     # The head, trained as before, on those views in place of the validation images.
     expected = HeadTrainer(shown).train(
-        dataclasses.replace(TASK, epochs=case.head.history.best.epoch), go_on
+        dataclasses.replace(first_task(), epochs=case.head.history.best.epoch), go_on
     )
     assert epoch.loss == pytest.approx(expected.history.epochs[-1].val_loss, rel=1e-3)
 
 
-NO_DROPOUT = {**TASK.head_parameters, "dropout": 0.0}
-
-
 # Keras saves TensorFlow's variables in a way that NumPy 2 no longer likes.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize(("features", "n_blocks"), [("all", 1), ("last", 2), ("all", 4)])
 def test_one_graph_gives_what_was_fine_tuned(features, n_blocks, tmp_path):
     case = make(features, n_blocks)
     result, tuner = case.train(), case.tuner
-    tuned = tuner.network(TASK, case.head.weights)
+    tuned = tuner.network(first_task(), case.head.weights)
     begun = tuner.logits(tuned, np.arange(TRAIN))
     tuned.set_weights(list(result.weights))
     logits = tuner.logits(tuned, np.arange(TRAIN))

@@ -5,19 +5,25 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from automl_cv.engine import runtime
-from automl_cv.engine.head import describe, linear, mlp
+from tests.later import later
 
-keras = runtime.keras
+with later():
+    import keras
+
+    from automl_cv.engine.head import HeadInput, describe, linear, mlp
+
 
 FEATURES = np.random.default_rng(0).normal(3.0, 2.0, (40, 6)).astype(np.float32)
-GIVEN = describe(FEATURES, np.arange(40), classes=4)
 PLAIN = {"width": 5, "activation": "tanh", "dropout": 0.5, "normalization": True}
+
+
+def given() -> HeadInput:
+    return describe(FEATURES, np.arange(40), classes=4)
 
 
 @pytest.mark.parametrize("hidden_layers", [0, 1, 3])
 def test_an_mlp_has_its_layers(hidden_layers):
-    model = mlp(GIVEN, hidden_layers=hidden_layers, **PLAIN)
+    model = mlp(given(), hidden_layers=hidden_layers, **PLAIN)
     sizes = [6, *[5] * hidden_layers, 4]
     kernels = [weight.shape for weight in model.weights if weight.ndim == 2]
     assert kernels == list(zip(sizes, sizes[1:], strict=False))
@@ -30,13 +36,13 @@ def test_an_mlp_without_hidden_layers_is_the_linear_head():
     heads = []
     for build, own in ((linear, {"normalization": True}), (mlp, {"hidden_layers": 0, **PLAIN})):
         keras.utils.set_random_seed(3)
-        heads.append(np.asarray(build(GIVEN, **own)(FEATURES, training=True)))
+        heads.append(np.asarray(build(given(), **own)(FEATURES, training=True)))
     np.testing.assert_array_equal(*heads)
 
 
 def test_an_mlp_standardises_if_asked():
     for normalization in (True, False):
-        model = mlp(GIVEN, hidden_layers=1, **{**PLAIN, "normalization": normalization})
+        model = mlp(given(), hidden_layers=1, **{**PLAIN, "normalization": normalization})
         hidden = model.get_layer("hidden1").input
         seen = np.asarray(keras.Model(model.input, hidden)(FEATURES))
         assert np.allclose(seen.mean(axis=0), 0, atol=1e-4) == normalization

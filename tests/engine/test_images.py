@@ -7,15 +7,19 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
 from automl_cv.data.images import content_hash, decode
-from automl_cv.engine import images
 from automl_cv.errors import AutomlError
+from tests.later import later
+
+with later():
+    import keras
+    import tensorflow as tf
+
+    from automl_cv.engine import images
 
 SHAPES = [(9, 7), (16, 16), (9, 7), (40, 20)]
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-from keras import layers
 
-from automl_cv.engine import layer_outputs
+from tests.later import later
+
+with later():
+    import keras
+    import tensorflow as tf
+    from keras import layers
+
+    from automl_cv.engine import layer_outputs
 
 
 def pixels(size: int = 16) -> tf.Tensor:

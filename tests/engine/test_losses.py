@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from sklearn.utils.class_weight import compute_class_weight
 
-from automl_cv.engine import runtime
-from automl_cv.engine.head import describe, linear
-from automl_cv.engine.losses import balanced_weights, cross_entropies, focal, weighted
-from automl_cv.engine.network import NetworkTrainer
-from automl_cv.engine.training import HeadTrainer, TrainingData, epoch_order
 from tests.engine.test_network import network_data
 from tests.engine.test_training import blobs, figures, go_on, task
+from tests.later import later
 
-keras = runtime.keras
+with later():
+    import keras
+    import tensorflow as tf
+
+    from automl_cv.engine.head import describe, linear
+    from automl_cv.engine.losses import balanced_weights, cross_entropies, focal, weighted
+    from automl_cv.engine.network import NetworkTrainer
+    from automl_cv.engine.training import HeadTrainer, TrainingData, epoch_order
+
 
 CHANGES = [
     {"loss": "focal", "loss_parameters": {"gamma": 3.0}},

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-from keras import layers
 
 from automl_cv.catalog.backbones import BACKBONES
-from automl_cv.engine import images, layer_outputs, maps, pretraining, saved_network
 from automl_cv.errors import UserError
 from automl_cv.pictures.maps import FeatureMaps
 from automl_cv.saved import folder
 from automl_cv.study.studyfile import Backbone
 from tests.engine.test_layer_outputs import small_base, transfer_model
+from tests.later import later
 from tests.saved.saved import MANIFEST
+
+with later():
+    import keras
+    import tensorflow as tf
+    from keras import layers
+
+    from automl_cv.engine import images, layer_outputs, maps, pretraining, saved_network
 
 # Keras's `save` copies variables in a way that NumPy 2 deprecates (keras/backend/tensorflow).
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from automl_cv.engine import mixing
 from automl_cv.features import view_name
+from tests.later import later
+
+with later():
+    import tensorflow as tf
+
+    from automl_cv.engine import mixing
 
 SIZE = 16
 

@@ -13,15 +13,18 @@ import numpy as np
 import pytest
 
 from automl_cv.catalog.heads import HEADS, REGULARISATION
-from automl_cv.engine import checkpoints, runtime
-from automl_cv.engine.head import describe
-from automl_cv.engine.network import NetworkData, NetworkTrainer
-from automl_cv.engine.training import HeadTrainer, TrainingData, epoch_order
-from tests.engine import small_network
-from tests.engine.small_network import IMAGES, TASK, figures
 from tests.engine.test_training import blobs, go_on, task
+from tests.later import later
 
-keras = runtime.keras
+with later():
+    import keras
+
+    from automl_cv.engine import checkpoints
+    from automl_cv.engine.head import describe
+    from automl_cv.engine.network import NetworkData, NetworkTrainer
+    from automl_cv.engine.training import HeadTrainer, TrainingData, epoch_order
+    from tests.engine import small_network
+    from tests.engine.small_network import IMAGES, TASK, figures
 
 
 def network_data(given: TrainingData) -> NetworkData:
@@ -49,6 +52,7 @@ def on_blobs() -> tuple[NetworkData, HeadTrainer, dict]:
     return data, HeadTrainer(given), {"given": describe(given.features, given.train, 3)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -133,6 +137,7 @@ def test_who_asks_to_stop_is_heard():
     assert (len(result.history.epochs), result.history.stop_reason) == (2, "plateau")
 
 
+@pytest.mark.slow
 def test_a_replay_goes_by_the_epochs_of_the_search_and_keeps_the_last_weights(tmp_path):
     searched = small_network.train().history
     assert len({epoch.learning_rate for epoch in searched.epochs}) > 1
@@ -183,6 +188,7 @@ def killed_after(number: int):
     return on_epoch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
 def test_a_training_goes_on_with_the_same_numbers(optimizer, tmp_path):
     whole = small_network.train(optimizer=optimizer)
@@ -213,6 +219,7 @@ def test_only_the_last_answer_counts_when_epochs_are_told_again(tmp_path):
     assert (len(result.history.epochs), result.history.stop_reason) == (3, "plateau")
 
 
+@pytest.mark.slow
 def test_a_killed_process_goes_on_with_the_same_numbers(tmp_path):
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "tests.engine.small_network", *arguments]
@@ -226,6 +233,7 @@ def test_a_killed_process_goes_on_with_the_same_numbers(tmp_path):
     assert json.loads(done.stdout) == figures(small_network.train())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{"seed": 4}, {"epochs": 7}, {"learning_rate": 0.02}])
 def test_a_checkpoint_of_another_task_is_removed(change, tmp_path):
     with pytest.raises(Killed):
@@ -235,6 +243,7 @@ def test_a_checkpoint_of_another_task_is_removed(change, tmp_path):
     assert figures(changed) == figures(small_network.train(**change))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_other_data_is_removed(tmp_path):
     with pytest.raises(Killed):
         small_network.train(tmp_path / "own", killed_after(2))

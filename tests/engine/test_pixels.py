@@ -11,11 +11,14 @@ from PIL import Image
 
 from automl_cv.catalog.augmentations import Augmentation, augmentation
 from automl_cv.data.images import content_hash, decode
-from automl_cv.engine import augment, images, mixing, pixels
-from automl_cv.engine.pixels import Pictures
 from automl_cv.errors import AutomlError
 from automl_cv.features import view_name
 from automl_cv.features.pixels import PixelCache
+from tests.later import later
+
+with later():
+    from automl_cv.engine import augment, images, mixing, pixels
+    from automl_cv.engine.pixels import Pictures
 
 SIZE, COUNT, CLASSES = 10, 20, 3
 MOVES = augmentation({"width_shift": 0.2, "zoom": 0.2, "horizontal_flip": True, "brightness": 0.2})

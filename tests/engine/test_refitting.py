@@ -7,11 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from automl_cv.engine.refitting import fit_head, logits_of, probabilities
-from automl_cv.engine.training import HeadTrainer, TrainingData
 from automl_cv.errors import AutomlError
 from automl_cv.history import Epoch
 from tests.engine.test_training import blobs, go_on, task
+from tests.later import later
+
+with later():
+    from automl_cv.engine.refitting import fit_head, logits_of, probabilities
+    from automl_cv.engine.training import HeadTrainer, TrainingData
 
 
 def whole(data: TrainingData) -> TrainingData:

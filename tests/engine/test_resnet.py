@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-import keras
+from typing import Any
+
 import numpy as np
 import pytest
-import tensorflow as tf
-from keras import layers
 
 from automl_cv.catalog.heads import shape_of
 from automl_cv.catalog.networks import NETWORKS
-from automl_cv.engine import blocks, pretraining, resnet
+from tests.later import later
+
+with later():
+    import keras
+    import tensorflow as tf
+    from keras import layers
+
+    from automl_cv.engine import blocks, pretraining, resnet
 
 KINDS = {
-    layers.Conv2D: "conv",
-    layers.BatchNormalization: "bn",
-    layers.ReLU: "relu",
-    layers.Add: "add",
-    layers.Dropout: "drop",
-    layers.Multiply: "weigh",
+    "Conv2D": "conv",
+    "BatchNormalization": "bn",
+    "ReLU": "relu",
+    "Add": "add",
+    "Dropout": "drop",
+    "Multiply": "weigh",
 }
-VARIANTS = list(blocks.ORDERS)
+VARIANTS = NETWORKS["ResNet18"].parameters["block"].choices
 PREACTIVATION = ["relu_only_preactivation", "full_preactivation"]
 BLOCKS = (2, 1, 1, 1)
-TWO, BOTTLENECK = resnet.Layout("two", BLOCKS), resnet.Layout("bottleneck", BLOCKS, True)
+TWO: dict[str, Any] = {"name": "two", "blocks": BLOCKS}
+BOTTLENECK: dict[str, Any] = {"name": "bottleneck", "blocks": BLOCKS, "bottleneck": True}
 
 
 def network(name: str, size: int = 224, classes: int = 1000, **given) -> keras.Model:
@@ -31,10 +38,10 @@ def network(name: str, size: int = 224, classes: int = 1000, **given) -> keras.M
     return entry.load()((size, size, 3), classes, **shape_of(entry.completed(given)))
 
 
-def small(layout: resnet.Layout, **given) -> keras.Model:
+def small(layout: dict[str, Any], **given) -> keras.Model:
     """Return a network of few blocks and 4 to 32 channels, for images of 16 pixels."""
     parameters = NETWORKS["ResNet18"].completed({"stem": "small", "width": 0.0625, **given})
-    return resnet.build(layout, (16, 16, 3), 4, **shape_of(parameters))
+    return resnet.build(resnet.Layout(**layout), (16, 16, 3), 4, **shape_of(parameters))
 
 
 def parents(layer: layers.Layer) -> list[layers.Layer]:
@@ -45,7 +52,7 @@ def way(end: layers.Layer, start: layers.Layer) -> str:
     """Return the kinds of layers from after `start` to `end`, along first inputs."""
     kinds = []
     while end is not start:
-        kinds.append(KINDS[type(end)])
+        kinds.append(KINDS[type(end).__name__])
         end = parents(end)[0]
     return " ".join(reversed(kinds))
 
@@ -67,10 +74,10 @@ FIGURE_4 = {
 
 
 @pytest.mark.parametrize("block", VARIANTS)
-@pytest.mark.parametrize("layout", [TWO, BOTTLENECK], ids=lambda layout: layout.name)
+@pytest.mark.parametrize("layout", [TWO, BOTTLENECK], ids=lambda layout: layout["name"])
 def test_a_blocks_layers_stand_as_in_the_figure(block, layout):
     residual, after = FIGURE_4[block]
-    if layout.bottleneck:
+    if "bottleneck" in layout:
         residual = residual.replace("conv", "conv bn relu conv", 1)
     model = small(layout, block=block)
     first, second = (model.get_layer(f"stage1_block{number}_add") for number in (1, 2))
@@ -84,7 +91,7 @@ def test_a_blocks_layers_stand_as_in_the_figure(block, layout):
         for layer in model.layers
         if isinstance(layer, layers.Conv2D) and layer.name.startswith("stage1_block2")
     ]
-    assert kernels == ([1, 3, 1] if layout.bottleneck else [3, 3])
+    assert kernels == ([1, 3, 1] if "bottleneck" in layout else [3, 3])
 
 
 @pytest.mark.parametrize("block", VARIANTS)
@@ -137,6 +144,7 @@ TORCHVISION = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "count", "channels"),
     [
@@ -174,6 +182,7 @@ def test_stages_and_sizes_are_the_published_ones(name, count, channels):
     assert len(weighted) == int(name.removeprefix("ResNet")), "layers are counted so"
 
 
+@pytest.mark.slow
 def test_resnet50_is_keras_applications_but_for_biases():
     """Keras's convolutions have biases; it counts BatchNorm's stored statistics too."""
     model, reference = (
@@ -189,7 +198,7 @@ def test_resnet50_is_keras_applications_but_for_biases():
 
 
 @pytest.mark.parametrize("block", VARIANTS)
-@pytest.mark.parametrize("layout", [TWO, BOTTLENECK], ids=lambda layout: layout.name)
+@pytest.mark.parametrize("layout", [TWO, BOTTLENECK], ids=lambda layout: layout["name"])
 def test_orders_differ_in_batch_norms_alone(block, layout):
     counts = []
     for order in ("original", block):
@@ -360,14 +369,16 @@ def step(model: keras.Model, n_images: int = 8) -> tuple[float, float]:
     return float(before), float(loss())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", VARIANTS)
-@pytest.mark.parametrize("layout", [TWO, BOTTLENECK], ids=lambda layout: layout.name)
+@pytest.mark.parametrize("layout", [TWO, BOTTLENECK], ids=lambda layout: layout["name"])
 def test_a_step_lowers_the_loss(block, layout):
     keras.utils.set_random_seed(1)
     before, after = step(small(layout, block=block))
     assert after < before
 
 
+@pytest.mark.slow
 def test_a_step_at_full_size_lowers_the_loss():
     """The published ResNet34 of full pre-activation blocks, at 224 pixels."""
     keras.utils.set_random_seed(1)

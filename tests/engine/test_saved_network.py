@@ -8,23 +8,27 @@ import sys
 import zipfile
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 from automl_cv.classifier import Classifier
-from automl_cv.engine import backbone as backbones
-from automl_cv.engine import images, saved_network
-from automl_cv.engine.head import HeadInput, linear
-from automl_cv.engine.prediction import Predicted, Predictor
-from automl_cv.engine.refitting import logits_of, probabilities
 from automl_cv.errors import UserError
 from automl_cv.features.weightfile import hash_of
 from automl_cv.saved import folder
 from automl_cv.saved.safety import check_network
 from automl_cv.study.studyfile import Backbone
+from tests.later import later
 from tests.saved.saved import MANIFEST
+
+with later():
+    import keras
+
+    from automl_cv.engine import backbone as backbones
+    from automl_cv.engine import images, saved_network
+    from automl_cv.engine.head import HeadInput, linear
+    from automl_cv.engine.prediction import Predicted, Predictor
+    from automl_cv.engine.refitting import logits_of, probabilities
 
 # Keras's `save` copies variables in a way that NumPy 2 deprecates (keras/backend/tensorflow).
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -107,6 +111,7 @@ def test_a_temperature_divides_the_mean_logits(model, frozen, heads, pixels, exp
     assert set(tempered) - set(plain) == {"tempered"}
 
 
+@pytest.mark.slow
 def test_it_needs_keras_alone_and_holds_no_code(model, pixels, expected, tmp_path):
     """A process that knows nothing of automl-cv loads it in safe mode."""
     np.save(tmp_path / "pixels.npy", pixels[1])

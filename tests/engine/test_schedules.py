@@ -8,12 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automl_cv.catalog.schedules import SCHEDULES
-from automl_cv.engine import runtime
-from automl_cv.engine.schedules import Plan
 from automl_cv.history import Epoch
-from tests.engine.keras_schedules import FIXED, plateau_callback
+from tests.later import later
 
-keras = runtime.keras
+with later():
+    import keras
+
+    from automl_cv.engine.schedules import Plan
+    from tests.engine.keras_schedules import FIXED, plateau_callback
+
 
 OWN = {
     "exponential": [{"final_fraction": 0.01}, {"final_fraction": 1.0}],
@@ -25,7 +28,8 @@ OWN = {
         {"warmup_fraction": 0.0, "first_fraction": 0.5, "final_fraction": 0.0},
     ],
 }
-PLANS = [Plan(0.1, 10, 7), Plan(0.003, 1, 1), Plan(1.0, 5, 1), Plan(0.3, 1, 9)]
+# Learning rate, epochs, steps an epoch.
+PLANS = [(0.1, 10, 7), (0.003, 1, 1), (1.0, 5, 1), (0.3, 1, 9)]
 
 
 def epoch(number: int, val_loss: float) -> Epoch:
@@ -43,6 +47,7 @@ def all_rates(name: str, plan: Plan, **parameters: object) -> np.ndarray:
     ("name", "parameters"), [(name, own) for name, several in OWN.items() for own in several]
 )
 def test_rates_of_all_steps_are_those_of_keras(name, parameters, plan):
+    plan = Plan(*plan)
     keras_schedule = FIXED[name](plan, **parameters)
     theirs = [float(keras_schedule(step)) for step in range(plan.steps)]
     ours = all_rates(name, plan, **parameters)
@@ -53,7 +58,7 @@ def test_rates_of_all_steps_are_those_of_keras(name, parameters, plan):
 
 def test_every_schedule_but_the_constant_one_is_compared():
     assert ["constant", *OWN, "reduce_on_plateau"] == SCHEDULES.names
-    assert set(all_rates("constant", PLANS[0])) == {np.float32(0.1)}
+    assert set(all_rates("constant", Plan(*PLANS[0]))) == {np.float32(0.1)}
 
 
 def test_steps_fall_between_epochs():

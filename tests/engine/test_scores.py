@@ -8,17 +8,19 @@ import numpy as np
 import pytest
 
 from automl_cv.catalog.metrics import METRICS
-from automl_cv.engine import runtime
-from automl_cv.engine.head import describe, linear
-from automl_cv.engine.network import NetworkTrainer
-from automl_cv.engine.training import HeadTrainer
 from automl_cv.errors import UserError
 from automl_cv.scoring import figure
 from tests.engine.test_losses import head_of, imbalanced
 from tests.engine.test_network import network_data
 from tests.engine.test_training import figures, go_on, task
+from tests.later import later
 
-keras = runtime.keras
+with later():
+    import keras
+
+    from automl_cv.engine.head import describe, linear
+    from automl_cv.engine.network import NetworkTrainer
+    from automl_cv.engine.training import HeadTrainer
 
 
 @pytest.mark.parametrize("metric", METRICS.names)

@@ -11,14 +11,18 @@ from automl_cv.catalog.heads import HEADS
 from automl_cv.catalog.optimizers import OPTIMIZERS, OptimizerEntry
 from automl_cv.catalog.schedules import SCHEDULES
 from automl_cv.catalog.settings import Setting
-from automl_cv.engine import runtime
-from automl_cv.engine.head import describe, linear
-from automl_cv.engine.schedules import Plan
-from automl_cv.engine.training import HeadTrainer, TrainingData, epoch_order
 from automl_cv.study.trial import TrainingTask
-from tests.engine.keras_schedules import FIXED, plateau_callback
+from tests.later import later
 
-keras = runtime.keras
+with later():
+    import keras
+
+    from automl_cv.engine import runtime
+    from automl_cv.engine.head import describe, linear
+    from automl_cv.engine.schedules import Plan
+    from automl_cv.engine.training import HeadTrainer, TrainingData, epoch_order
+    from tests.engine.keras_schedules import FIXED, plateau_callback
+
 
 SETTINGS = {
     "SGD": (0.1, {"momentum": 0.8}),
@@ -108,6 +112,7 @@ def our_run(data: TrainingData, todo: TrainingTask) -> list[np.ndarray]:
     return [np.asarray(variable) for variable in loop._model.trainable_variables]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.names)
 def test_weights_equal_those_of_keras_train_on_batch(optimizer):
     data = blobs()
@@ -154,12 +159,14 @@ def assert_equals_keras(data: TrainingData, todo: TrainingTask) -> None:
 
 
 # Keras reads the optimizer's rate by `np.array(variable)`, whose `__array__` NumPy 2 warns of.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy")
 @pytest.mark.parametrize("schedule", SCHEDULES.names)
 def test_a_schedule_trains_as_keras_does_with_its_own(schedule):
     assert_equals_keras(blobs(), scheduled("SGD", schedule))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.names)
 def test_every_optimizer_takes_a_schedule_and_a_decay(optimizer):
     todo = scheduled(optimizer, "one_cycle")
@@ -218,6 +225,7 @@ def test_dropout_is_the_same_whatever_ran_before():
     assert loop.run.experimental_get_tracing_count() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value"), [("dropout", 0.6), ("label_smoothing", 0.6), ("weight_decay", 0.9)]
 )

@@ -12,16 +12,19 @@ from PIL import Image
 
 from automl_cv.catalog.augmentations import Augmentation, augmentation
 from automl_cv.data.images import content_hash, decode
-from automl_cv.engine import mixing
-from automl_cv.engine.extract import extract, load
-from automl_cv.engine.head import describe, linear
-from automl_cv.engine.training import HeadTrainer, TrainingData, epoch_order
-from automl_cv.engine.views import CachedViews, OnlineViews, Shown, epoch_views, measured
 from automl_cv.features import FeatureCache, recipe, view_name, view_names
 from automl_cv.study.studyfile import Backbone
 from automl_cv.study.trial import TrainingTask
-from tests.engine import tiny
 from tests.engine.test_training import blobs, figures, go_on, keras, task
+from tests.later import later
+
+with later():
+    from automl_cv.engine import mixing
+    from automl_cv.engine.extract import extract, load
+    from automl_cv.engine.head import describe, linear
+    from automl_cv.engine.training import HeadTrainer, TrainingData, epoch_order
+    from automl_cv.engine.views import CachedViews, OnlineViews, Shown, epoch_views, measured
+    from tests.engine import tiny
 
 # Keras saves weights by `np.array(variable)`, whose `__array__` NumPy 2 warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -10,8 +10,6 @@ import pytest
 from PIL import Image
 
 from automl_cv.data.images import content_hash, decode
-from automl_cv.engine import runtime
-from automl_cv.engine.network import NetworkTrainer
 from automl_cv.errors import UserError
 from automl_cv.history import Epoch
 from automl_cv.orders import messages
@@ -21,16 +19,21 @@ from automl_cv.study.sections import Retrain
 from automl_cv.study.stage import Stage
 from automl_cv.study.studyfile import Backbone, StudyFile
 from automl_cv.study.trial import Trial, plan, task_of
-from automl_cv.worker import features
-from automl_cv.worker.fine_tuning import plateau
-from automl_cv.worker.materials import Materials
-from automl_cv.worker.process import _failure
-from tests.engine import small_network, tiny
-from tests.engine.small_network import figures
 from tests.engine.test_network import Killed, killed_after
 from tests.engine.test_training import go_on
+from tests.later import later
 
-keras = runtime.keras
+with later():
+    import keras
+
+    from automl_cv.engine.network import NetworkTrainer
+    from automl_cv.worker import features
+    from automl_cv.worker.fine_tuning import plateau
+    from automl_cv.worker.materials import Materials
+    from automl_cv.worker.process import _failure
+    from tests.engine import small_network, tiny
+    from tests.engine.small_network import figures
+
 
 # Keras's `save` copies variables in a way that NumPy 2 deprecates (keras/backend/tensorflow).
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

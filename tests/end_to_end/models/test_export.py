@@ -22,6 +22,9 @@ from automl_cv.study import studyfile
 from tests.conftest import checked, run_script
 from tests.test_docs import ROOT, blocks
 
+pytestmark = pytest.mark.slow
+
+
 # A program that knows the export alone.
 PROGRAM = """
 import json, sys

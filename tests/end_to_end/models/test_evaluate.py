@@ -18,6 +18,9 @@ from automl_cv.data import dataset
 from automl_cv.saved import folder, looks
 from automl_cv.study import studyfile
 
+pytestmark = pytest.mark.slow
+
+
 FILES = {
     *("confusion.csv", "confusion.png", "metrics.json", "predictions.csv"),
     *("reliability.png", "wrong.png"),

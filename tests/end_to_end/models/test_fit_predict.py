@@ -23,6 +23,8 @@ from automl_cv.saved import folder
 from automl_cv.study.studyfile import Backbone
 from tests.conftest import CONSOLE_SCRIPT, environment, run_script
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def run(searched, cache_dir):

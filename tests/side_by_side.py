@@ -1,0 +1,46 @@
+"""Which tests run in which of two processes, and in which order.
+
+A file's tests stay together, since they share what its fixtures made; so do those of a folder in
+`TOGETHER`. Groups with the most slow tests begin first: what is long must not begin last.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+TOGETHER = "tests/end_to_end/models/"
+
+# A search has a conducting process and a worker, and rarely uses more than one core: two
+# processes take little more than half the time on two cores. Each takes 1 to 2 GB.
+PROCESSES = 2
+
+
+def processes(arguments: Sequence[str]) -> int:
+    """Return how many processes pytest starts: none for one file, which this one runs itself."""
+    return 0 if len(arguments) == 1 and ".py" in arguments[0] else PROCESSES
+
+
+def group(name: str) -> str:
+    """Return the group that a test belongs to.
+
+    Args:
+        name: the test's, as `pytest --collect-only -q` lists it.
+    """
+    return TOGETHER if name.startswith(TOGETHER) else name.split("::")[0]
+
+
+def longest_first(tests: list[pytest.Item]) -> None:
+    """Sort tests by the number of slow ones in their groups; groups stay as they were."""
+    slow = Counter(group(test.nodeid) for test in tests if test.get_closest_marker("slow"))
+    tests.sort(key=lambda test: -slow[group(test.nodeid)])
+
+
+class Scheduling(LoadScopeScheduling):
+    """Hands out groups in the order of tests."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group(nodeid)
