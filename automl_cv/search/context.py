@@ -14,7 +14,7 @@ from automl_cv.store.database import address_of
 from automl_cv.store.facts import StudyFacts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SearchContext:
     """A search under way.
 

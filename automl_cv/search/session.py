@@ -101,7 +101,14 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
                 crew.hire(options.workers)
                 versions = _prepare(crew, study, options, images, listen)
                 facts = replace(facts, versions={**facts.versions, **versions})
-                context = SearchContext(run, facts, crew, budget, listen, options.cache_dir)
+                context = SearchContext(
+                    run=run,
+                    facts=facts,
+                    crew=crew,
+                    budget=budget,
+                    listen=listen,
+                    cache_dir=options.cache_dir,
+                )
                 sequence = _run_stages(context, stages, begun)
                 _survey(context, sequence.opened)
                 shortfalls = sequence.shortfalls

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from automl_cv.catalog.kinds import DEFAULT_KIND
 from automl_cv.catalog.pruners import PRUNERS
 from automl_cv.engine import saved_network
 from automl_cv.engine.backbone_parts import cut
@@ -39,7 +40,7 @@ class FineTuning:
 
     def __init__(self, materials: Materials) -> None:
         self._materials = materials
-        self._heads = Heads(materials)
+        self._heads: Heads = materials.kind_named(DEFAULT_KIND)
         self._tuners: dict[object, FineTuner] = {}
 
     def needs(self, inputs: Inputs) -> list[Need]:
@@ -102,7 +103,7 @@ class FineTuning:
     def fit(self, order: Fit, rows: np.ndarray, on_epoch: Callable[[Epoch], None]) -> Made:
         """Train heads, then the last blocks with them, again; see `worker.kind.Kind`."""
         searched = self._materials.apart()
-        searched_heads = self._heads if searched is self._materials else Heads(searched)
+        searched_heads: Heads = searched.kind_named(DEFAULT_KIND)
         first = order.trials[0]
         for need in searched_heads.needs(_head_of(first).inputs):
             searched.prepare(need)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -52,7 +53,11 @@ class Materials:
 
     def kind(self, stage: Stage) -> Kind:
         """Return what trains the trials of a stage."""
-        name = stage.kind.name
+        kind: Kind = self.kind_named(stage.kind.name)
+        return kind
+
+    def kind_named(self, name: str) -> Any:
+        """Return a kind by its name in the table: the same object, and what it has compiled."""
         if name not in self._kinds:
             self._kinds[name] = KINDS[name].load()(self)
         return self._kinds[name]
