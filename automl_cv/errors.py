@@ -28,10 +28,6 @@ class UserError(AutomlError):
     exit_code = 2
 
 
-class TrialInfeasible(AutomlError):
-    """These parameters can't be trained (memory, divergence); the trial fails alone."""
-
-
 class SearchBroken(AutomlError):
     """Trials fail one after the other, so going on would waste the budget."""
 

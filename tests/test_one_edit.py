@@ -26,9 +26,9 @@ from tests.later import later
 
 with later():
     import keras
+    from automl_cv.worker.task import run_trial
 
     from automl_cv.engine.training import HeadTrainer, TrainingData
-    from automl_cv.worker.task import run_trial
 
 TOML = """
 name = "new"

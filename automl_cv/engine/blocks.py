@@ -107,13 +107,13 @@ def residual_block(
     shortcut = x
     residual = x if bare else follow(x, order.first, f"{name}_preact_{{}}", style)
     if stride != 1 or x.shape[-1] != channels:
-        shortcut = convolve(residual, channels, 1, stride, f"{name}_projection", style)
+        shortcut = convolve(residual, channels, 1, stride, f"{name}_projection", style=style)
         norm = [kind for kind in order.last if kind == "bn"]
         shortcut = follow(shortcut, norm, f"{name}_projection_{{}}", style)
     for number, (kernel, width, step) in enumerate(convolutions, start=1):
         if number > 1:
             residual = follow(residual, ("bn", "relu"), f"{name}_{{}}{number}", style)
-        residual = convolve(residual, width, kernel, step, f"{name}_conv{number}", style)
+        residual = convolve(residual, width, kernel, step, f"{name}_conv{number}", style=style)
     residual = follow(residual, order.last, f"{name}_last_{{}}", style)
     if style.squeeze_excitation:
         residual = _squeeze_and_excite(residual, name, style)
@@ -125,7 +125,7 @@ def residual_block(
     return follow(total, order.after_sum, f"{name}_out_{{}}", style)
 
 
-def convolve(x, filters: int, kernel: int, stride: int, name: str, style: Style):
+def convolve(x, filters: int, kernel: int, stride: int, name: str, *, style: Style):
     """Add a convolution without biases, which the BatchNorms around it make useless."""
     return layers.Conv2D(
         filters,

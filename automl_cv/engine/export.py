@@ -41,7 +41,7 @@ def export(
         saved: the classifier.
         entry: the form.
         pictures: at least one, to compare on: uint8, shape (height, width, 3).
-        out: the folder, see `models.export.check_target`.
+        out: the folder, see `saved.export.check_target`.
 
     Raises:
         AutomlError: Keras can't write it, its runtime can't run it, or the probabilities differ

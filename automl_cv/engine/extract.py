@@ -40,7 +40,7 @@ def load(backbone: Backbone, recipe: Recipe) -> Network:
     """Build a study's backbone, or its part before the last blocks, and compile it.
 
     Raises:
-        UserError: the backbone can't be built or cut (see `backbone.build`, `cutting.cut`).
+        UserError: the backbone can't be built or cut (see `backbone.build`, `backbone_parts.cut`).
     """
     if recipe.n_blocks_after:
         network = cut(backbone, recipe.image_size, recipe.n_blocks_after).frozen
@@ -55,6 +55,7 @@ def extract(
     content_hashes: Sequence[str],
     cache: FeatureCache,
     recipe: Recipe,
+    *,
     on_progress: Progress | None = None,
     views: int = 1,
 ) -> int:
@@ -113,6 +114,7 @@ def online_features(
     paths: Sequence[Path],
     content_hashes: Sequence[str],
     labels: NDArray[np.float32],
+    *,
     view: int,
 ) -> Iterator[tuple[list[Matrix], NDArray[np.float32]]]:
     """Run one view of each image through the backbone now, batch by batch.
@@ -163,7 +165,7 @@ def _run(
     callers = 1 if tf.config.list_physical_devices("GPU") else cores
     hashes = [_content_hash(name) for name in names]
     alter = _alteration(recipe, names, cuts)
-    pixels = images.batches(paths, hashes, recipe.image_size, BATCH_SIZE, cores, alter)
+    pixels = images.batches(paths, hashes, recipe.image_size, BATCH_SIZE, cores, alter=alter)
     with ThreadPoolExecutor(callers, "backbone") as pool:
         yield from images.in_order(pool, network, pixels, ahead=callers)
 

@@ -102,6 +102,7 @@ def batches(
     size: int,
     batch_size: int,
     threads: int,
+    *,
     alter: Alter = lambda pixels, chosen: pixels,
 ) -> Iterator[Batch]:
     """Decode and resize files, in their order, at most two batches a thread ahead.

@@ -80,7 +80,7 @@ def of_file(path: Path, image_size: int | None) -> Network:
     A file that `fit` wrote is taken apart behind its resizing, like its folder.
 
     Args:
-        path: a file that `models.safety` has looked through.
+        path: a file that `saved.safety` has looked through.
         image_size: for a model that takes images of any size, in pixels.
 
     Raises:

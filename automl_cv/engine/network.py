@@ -32,7 +32,6 @@ from automl_cv.engine.training import (
     OnEpoch,
     Training,
     TrainingResult,
-    TrainingTask,
     Weights,
     class_weights_of,
     epoch_order,
@@ -40,6 +39,7 @@ from automl_cv.engine.training import (
     new_optimizer,
 )
 from automl_cv.history import Epoch
+from automl_cv.study.trial import TrainingTask
 
 VALIDATION_BATCH_SIZE = 64
 BATCHES_AHEAD = 2

@@ -122,7 +122,7 @@ def small_image_resnet(
     """
     style = Style(momentum=0.99, epsilon=1e-3, initializer="glorot_uniform")
     inputs = keras.Input((None, None, channels), name="image")
-    x = convolve(inputs, widths[0], 3, 1, "stem_conv", style)
+    x = convolve(inputs, widths[0], 3, 1, "stem_conv", style=style)
     x = _stages(x, blocks, widths, style, drop=0.0, stem_activates=False)
     return keras.Model(inputs, x, name=name)
 
@@ -153,7 +153,7 @@ def _stages(
 
 def _imagenet_stem(x, filters: int, style: Style):
     """Add the published stem: height and width shrink to a quarter."""
-    x = convolve(x, filters, 7, 2, "stem_conv", style)
+    x = convolve(x, filters, 7, 2, "stem_conv", style=style)
     x = follow(x, ("bn", "relu"), "stem_{}", style)
     return layers.MaxPooling2D(3, strides=2, padding="same", name="stem_pool")(x)
 
@@ -162,14 +162,14 @@ def _resnet_d_stem(x, filters: int, style: Style):
     """Add ResNet-D's stem (https://arxiv.org/abs/1812.01187): 3x3 three times for 7x7."""
     half = max(1, filters // 2)
     for number, (width, stride) in enumerate(((half, 2), (half, 1), (filters, 1)), start=1):
-        x = convolve(x, width, 3, stride, f"stem_conv{number}", style)
+        x = convolve(x, width, 3, stride, f"stem_conv{number}", style=style)
         x = follow(x, ("bn", "relu"), f"stem_{{}}{number}", style)
     return layers.MaxPooling2D(3, strides=2, padding="same", name="stem_pool")(x)
 
 
 def _small_stem(x, filters: int, style: Style):
     """Add the stem of the papers' CIFAR networks, which keeps height and width."""
-    x = convolve(x, filters, 3, 1, "stem_conv", style)
+    x = convolve(x, filters, 3, 1, "stem_conv", style=style)
     return follow(x, ("bn", "relu"), "stem_{}", style)
 
 

@@ -52,7 +52,7 @@ def save(network: keras.Model, path: Path, temperature: float = 1.0) -> None:
 
 
 def load(saved: SavedClassifier) -> keras.Model:
-    """Load the network of a saved classifier that `models.folder.read` has checked.
+    """Load the network of a saved classifier that `saved.folder.read` has checked.
 
     Returns:
         A model from uint8 images, shape (batch, height, width, 3), to float32 probabilities,

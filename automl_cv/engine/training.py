@@ -6,16 +6,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from automl_cv.catalog.augmentations import Augmentation
 from automl_cv.catalog.heads import HEADS
 from automl_cv.catalog.losses import LOSSES
-from automl_cv.catalog.metrics import ACCURACY
 from automl_cv.catalog.optimizers import OPTIMIZERS
 from automl_cv.catalog.schedules import SCHEDULES
 from automl_cv.engine.checkpoints import Checkpoint
@@ -28,6 +26,7 @@ from automl_cv.engine.scores import scored
 from automl_cv.engine.views import Shown, Views
 from automl_cv.features import view_name
 from automl_cv.history import Epoch, History, StopReason
+from automl_cv.study.trial import TrainingTask
 
 
 @dataclass(frozen=True)
@@ -51,47 +50,6 @@ class TrainingData:
     validation_labels: np.ndarray
     classes: int
     content_hashes: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class TrainingTask:
-    """What one trial trains: everything its numbers depend on but the data.
-
-    Args:
-        optimizer: an entry of the table of optimizers.
-        batch_size: images a step; the last batch of an epoch may be smaller.
-        learning_rate: above 0; the highest of the schedule.
-        epochs: passes over the training images at most.
-        seed: decides first weights, the order of images in each epoch, dropout, which views of
-            altered images are shown, and in what shares images are mixed.
-        optimizer_parameters: searched hyperparameters of the optimizer, by name.
-        head: an entry of the table of heads; of networks where a whole network is trained.
-        head_parameters: parameters of the head or network, by name; defaults hold for the rest.
-        schedule: an entry of the table of schedules.
-        schedule_parameters: parameters of the schedule, by name; likewise.
-        mixing: operations of level "features", which mix the images of a batch.
-        loss: an entry of the table of losses.
-        loss_parameters: parameters of the loss, by name; defaults hold for the rest.
-        class_weight: "balanced" multiplies each image's training loss by a weight of its
-            class, the higher the fewer images it has; None by nothing.
-        metric: an entry of the table of metrics: what says which epoch is the best.
-    """
-
-    optimizer: str
-    batch_size: int
-    learning_rate: float
-    epochs: int
-    seed: int
-    head: str
-    head_parameters: Mapping[str, Any]
-    optimizer_parameters: Mapping[str, float] = field(default_factory=dict)
-    schedule: str = "constant"
-    schedule_parameters: Mapping[str, Any] = field(default_factory=dict)
-    mixing: Augmentation = Augmentation()
-    loss: str = "cross_entropy"
-    loss_parameters: Mapping[str, Any] = field(default_factory=dict)
-    class_weight: Literal["balanced"] | None = None
-    metric: str = ACCURACY
 
 
 @dataclass(frozen=True)

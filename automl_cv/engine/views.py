@@ -101,6 +101,7 @@ class OnlineViews:
         augmentation: Augmentation,
         paths: Sequence[Path],
         content_hashes: Sequence[str],
+        *,
         labels: np.ndarray,
         classes: int,
     ) -> None:
@@ -119,7 +120,7 @@ class OnlineViews:
             [self._paths[row] for row in order],
             [self._content_hashes[row] for row in order],
             self._labels[order],
-            epoch,
+            view=epoch,
         )
         labels = np.empty((len(order), self._labels.shape[1]), np.float32)
         features: Matrix | None = None

@@ -24,10 +24,11 @@ from automl_cv.orders.crew import Worker, raise_failure
 from automl_cv.orders.images import images_of
 from automl_cv.results.leaderboard import RunTrials
 from automl_cv.saved import card, folder
-from automl_cv.saved.facts import Data, Fitting, Kind, Manifest
+from automl_cv.saved.facts import Data, Fitting, Manifest
 from automl_cv.study import studyfile
 from automl_cv.study.stage import Stage, head_stage
-from automl_cv.study.studyfile import Backbone, StudyFile, drawn_backbone
+from automl_cv.study.studyfile import Backbone, StudyFile
+from automl_cv.study.trial import Trial, plan
 
 Listener = Callable[[str, int, int], None]
 """Is told (what is done now, how much of it is done, how much there is)."""
@@ -85,42 +86,37 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
     worker = Worker(0)  # loads TensorFlow while this process reads the images
     try:
         images = _load(study, read, options, listen)
-        kind = _kind(stage)
-        backbone = study.backbone  # of a network, only its image size counts
-        if kind != "network":
-            backbone = drawn_backbone(backbone, winner.facts.parameters)
-        seeds = _seeds(study, winner, options.repeats)
+        trials = _trials(study, stage, winner, options.repeats)
+        seeds = tuple(trial.task.seed for trial in trials)
+        backbone = trials[0].backbone if stage.training.learns_from == "features" else None
         checkpoints = fit_checkpoints_path(
             options.cache_dir, images.fingerprint, study.seed, stage.name, winner.facts.parameters
         )
         with folder.replacing(options.out) as temporary:
             worker.send(
                 messages.Fit(
-                    images=images_of(images),
-                    backbone=backbone,
-                    cache_dir=options.cache_dir.absolute(),
-                    seed=study.seed,
-                    stage=stage,
-                    parameters=winner.facts.parameters,
-                    seeds=seeds,
+                    given=messages.Prepare(
+                        images=images_of(images),
+                        backbone=study.backbone,
+                        cache_dir=options.cache_dir.absolute(),
+                        seed=study.seed,
+                        metric=study.metric,
+                    ),
+                    trials=trials,
                     replay=winner.replay,
                     path=temporary.absolute() / folder.NETWORK,
-                    metric=study.metric,
-                    head_stage=head_stage(
-                        stage, {one.name: one for one in study.stages}, winner.searched[0]
-                    ),
                     calibrate=options.calibrate,
-                    checkpoints=checkpoints if stage.is_long else None,
+                    checkpoints=checkpoints if stage.training.is_long else None,
                 )
             )
-            task = "decoding images" if kind == "network" else "extracting features"
+            task = "decoding images" if backbone is None else "extracting features"
             trainings = len(seeds) * (2 if options.calibrate else 1)
             fitted = _await(worker, len(winner.replay) * trainings, task, listen)
             manifest = Manifest(
-                kind=kind,
+                kind=stage.kind.name,
                 image_size=fitted.image_size,
-                backbone=None if kind == "network" else backbone.model_dump(mode="json"),
-                weights_licence=None if kind == "network" else _weights_licence(backbone),
+                backbone=None if backbone is None else backbone.model_dump(mode="json"),
+                weights_licence=None if backbone is None else _weights_licence(backbone),
                 data=_data(images),
                 study=study.as_toml_data(),
                 winner=winner.facts,
@@ -153,12 +149,6 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
     return manifest
 
 
-def _kind(stage: Stage) -> Kind:
-    if stage.network is not None:
-        return "network"
-    return "head" if stage.fine_tune is None else "fine_tuned"
-
-
 def _load(study: StudyFile, read: RunTrials, options: FitOptions, listen: Listener) -> Dataset:
     """Read the images, which must be those of the search."""
     source = options.data or read.facts.data_source
@@ -180,11 +170,23 @@ def _load(study: StudyFile, read: RunTrials, options: FitOptions, listen: Listen
     return images
 
 
-def _seeds(study: StudyFile, winner: Winner, repeats: int) -> tuple[int, ...]:
-    """Return the trial's own seed, then those of its repeats, as stages that retrain have them."""
-    stage, trial = winner.searched
-    purposes = ["training", *(f"training, repeat {number}" for number in range(1, repeats))]
-    return tuple(derived_seed(study.seed, stage, trial, purpose) for purpose in purposes)
+def _trials(study: StudyFile, stage: Stage, winner: Winner, repeats: int) -> tuple[Trial, ...]:
+    """Return the trial with its own seed, then with those of its repeats, on the splits.
+
+    The seeds are those that stages which retrain give it.
+    """
+    searched, number = winner.searched
+    purposes = ["training", *(f"training, repeat {repeat}" for repeat in range(1, repeats))]
+    seeds = [derived_seed(study.seed, searched, number, purpose) for purpose in purposes]
+    trial = plan(
+        study,
+        stage,
+        number,
+        winner.facts.parameters,
+        seed=seeds[0],
+        head_stage=head_stage(stage, {one.name: one for one in study.stages}, searched),
+    ).on_splits()
+    return tuple(trial.of_seed(seed) for seed in seeds)
 
 
 def _await(worker: Worker, epochs: int, before: str, listen: Listener) -> messages.Fitted:

@@ -19,18 +19,21 @@ from typing import Any, NoReturn
 from automl_cv.errors import AutomlError, UserError
 from automl_cv.orders.messages import (
     Answer,
+    Ask,
     Extracting,
     Failed,
+    Need,
+    Needed,
     Order,
     Prepare,
     Prepared,
     PrepareFeatures,
-    PreparePixels,
     SpaceNeeded,
     Survey,
     Train,
     Verdict,
 )
+from automl_cv.study.trial import Inputs
 
 # A worker is replaced after so many trials: TensorFlow never gives all its memory back.
 TRIALS_BEFORE_REPLACEMENT = 400
@@ -117,7 +120,7 @@ class Crew:
     def __init__(self, count: int) -> None:
         self.workers: list[Worker] = []
         self.hire(count)
-        self._orders: list[Prepare | PrepareFeatures | PreparePixels] = []
+        self._orders: list[Prepare | Need] = []
 
     def __enter__(self) -> Crew:
         return self
@@ -135,14 +138,14 @@ class Crew:
         """Start workers until there are so many; only before the first order."""
         self.workers += [Worker(number) for number in range(len(self.workers), count)]
 
-    def has(self, order: PrepareFeatures | PreparePixels) -> bool:
+    def has(self, order: Need) -> bool:
         """Tell whether all workers hold these features or pixels."""
         own = [PrepareFeatures(one.backbone) for one in self._orders if isinstance(one, Prepare)]
         return order in own or order in self._orders
 
     def prepare(
         self,
-        order: Prepare | PrepareFeatures | PreparePixels,
+        order: Prepare | Need,
         on_progress: Callable[[Extracting | SpaceNeeded], None],
     ) -> Prepared:
         """Have the features extracted by one worker, then opened by all of them.
@@ -155,10 +158,26 @@ class Crew:
         self._orders.append(order)
         return prepared[0]
 
+    def needs(self, inputs: tuple[Inputs, ...]) -> tuple[Need, ...]:
+        """Return the orders that make ready what trials learn from; a worker knows them.
+
+        Raises:
+            UserError: a backbone or its weights can't be had.
+        """
+        worker = self.workers[0]
+        self.order(worker, Ask(inputs))
+        match worker.receive():
+            case Needed(orders=orders):
+                return orders
+            case Failed() as failed:
+                raise_failure(failed)
+            case other:
+                raise AssertionError(f"a worker answered {other}")
+
     def _prepare(
         self,
         worker: Worker,
-        order: Prepare | PrepareFeatures | PreparePixels,
+        order: Prepare | Need,
         on_progress: Callable[[Extracting | SpaceNeeded], None],
     ) -> Prepared:
         worker.send(order)
@@ -172,7 +191,7 @@ class Crew:
                 case Failed() as failed:
                     raise_failure(failed)
 
-    def order(self, worker: Worker, order: Survey | Train) -> None:
+    def order(self, worker: Worker, order: Ask | Survey | Train) -> None:
         """Send an order to a worker that waits for one; a fresh process is prepared first."""
         if worker.trained >= TRIALS_BEFORE_REPLACEMENT:
             worker.replace()

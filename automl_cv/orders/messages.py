@@ -11,9 +11,8 @@ from automl_cv.catalog.augmentations import Augmentation
 from automl_cv.history import Epoch, History, StopReason
 from automl_cv.orders.images import Images
 from automl_cv.saved.facts import Calibration
-from automl_cv.study.space import Value
-from automl_cv.study.stage import Stage
 from automl_cv.study.studyfile import Backbone
+from automl_cv.study.trial import Inputs, Trial
 
 
 @dataclass(frozen=True)
@@ -69,24 +68,19 @@ class PrepareFeatures:
         return text
 
 
-def views_order(
-    stage: Stage, backbone: Backbone, parameters: Mapping[str, Value]
-) -> PrepareFeatures | None:
+def views_order(inputs: Inputs) -> PrepareFeatures | None:
     """Return the order for the altered images that a trial trains on; None where it has none.
 
     Args:
-        stage: what the trial belongs to.
-        backbone: of the trial.
-        parameters: of the trial; those of its augmentation count.
+        inputs: of the trial.
     """
-    altering = stage.augmentation_of(parameters).of_level("image", "batch")
+    altering = inputs.augmentation.of_level("image", "batch")
     if not altering:
         return None
-    if stage.views == "online":
-        return PrepareFeatures(backbone, views="online")
-    has_folds = stage.retrain is not None and stage.retrain.folds is not None
-    splits = ("train", "validation") if has_folds else ("train",)
-    return PrepareFeatures(backbone, altering, stage.views, splits)
+    if inputs.stage.views == "online":
+        return PrepareFeatures(inputs.backbone, views="online")
+    splits = ("train",) if inputs.stage.folds is None else ("train", "validation")
+    return PrepareFeatures(inputs.backbone, altering, inputs.stage.views, splits)
 
 
 @dataclass(frozen=True)
@@ -96,6 +90,28 @@ class PreparePixels:
     def __str__(self) -> str:
         """Return a line for people."""
         return "pixels"
+
+
+Need = PrepareFeatures | PreparePixels
+"""What a trial may need to be at hand before it is trained."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Order: say what trials need to be at hand; nothing is made ready yet.
+
+    Args:
+        inputs: what trials of one stage learn from.
+    """
+
+    inputs: tuple[Inputs, ...]
+
+
+@dataclass(frozen=True)
+class Needed:
+    """Answer to Ask: the orders that make it ready, each once."""
+
+    orders: tuple[Need, ...]
 
 
 @dataclass(frozen=True)
@@ -162,22 +178,11 @@ class Train:
     """Order: train one trial; the worker sends each Epoch and waits for a Verdict.
 
     Args:
-        stage: what the trial belongs to.
-        trial: its number.
-        parameters: what is trained.
-        seed: of weights, order and dropout.
-        fold: number of the fold of train and validation images that validates; None to
-            validate on the validation images.
-        head_stage: with `fine_tune`, the stage whose training gives the head to begin with.
+        trial: what is trained.
         checkpoint: folder of the trial's checkpoint; None where trials are short.
     """
 
-    stage: Stage
-    trial: int
-    parameters: Mapping[str, Value]
-    seed: int
-    fold: int | None = None
-    head_stage: Stage | None = None
+    trial: Trial
     checkpoint: Path | None = None
 
 
@@ -188,33 +193,19 @@ class Fit:
     The worker sends each Epoch of each training and waits for nothing.
 
     Args:
-        images: all of them.
-        backbone: the trial's; of a network from scratch the study's, for its image size.
-        cache_dir: where features are kept.
-        seed: the study's; views derive from it.
-        stage: what the trial belongs to.
-        parameters: of the trial.
-        seeds: of the trainings whose logits are averaged.
+        given: all images, and what else a search begins with.
+        trials: the trial, once for each training; their logits are averaged.
         replay: the epochs of the search to go by, the last of them the best.
         path: the file of the network.
-        metric: the study's; where a head's best epoch has to be found again, it goes by it.
-        head_stage: see `Train`.
         calibrate: train on the training images alone first, and fit a temperature on the
             validation images.
         checkpoints: folder of the trainings' checkpoints; None where they are short.
     """
 
-    images: Images
-    backbone: Backbone
-    cache_dir: Path
-    seed: int
-    stage: Stage
-    parameters: Mapping[str, Value]
-    seeds: tuple[int, ...]
+    given: Prepare
+    trials: tuple[Trial, ...]
     replay: tuple[Epoch, ...]
     path: Path
-    metric: str
-    head_stage: Stage | None = None
     calibrate: bool = False
     checkpoints: Path | None = None
 
@@ -279,5 +270,5 @@ class Failed:
     history: History = field(default_factory=History)
 
 
-Order = Prepare | PrepareFeatures | PreparePixels | Survey | Train | Fit
-Answer = Extracting | SpaceNeeded | Prepared | Surveyed | Epoch | Trained | Fitted | Failed
+Order = Prepare | Need | Ask | Survey | Train | Fit
+Answer = Extracting | SpaceNeeded | Prepared | Needed | Surveyed | Epoch | Trained | Fitted | Failed

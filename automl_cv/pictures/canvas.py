@@ -59,7 +59,7 @@ class Lettering:
         return "…"
 
     def draw(
-        self, canvas: ImageDraw.ImageDraw, x: int, y: int, text: str, size: int, colour: Colour
+        self, canvas: ImageDraw.ImageDraw, x: int, y: int, text: str, size: int, *, colour: Colour
     ) -> None:
         """Write one line with its upper left corner at (x, y)."""
         words, space = self._words(text, size)
@@ -114,6 +114,7 @@ class Sheet:
         text: str,
         size: int = TEXT,
         colour: Colour = BLACK,
+        *,
         within: int | None = None,
         anchor: Literal["left", "right", "middle"] = "left",
     ) -> None:
@@ -131,12 +132,12 @@ class Sheet:
         line = text if within is None else self.lettering.shortened(text, size, within)
         width = self.lettering.width(line, size)
         begin = x - {"left": 0, "right": width, "middle": width // 2}[anchor]
-        self.lettering.draw(self._draw, begin, y, line, size, colour)
+        self.lettering.draw(self._draw, begin, y, line, size, colour=colour)
 
     def write_upright(self, x: int, y: int, text: str, size: int = TEXT) -> None:
         """Write one line from below upwards, with its end, its upper corner, at (x, y)."""
         line = Image.new("RGB", (max(1, self.lettering.width(text, size)), size + 5), "white")
-        self.lettering.draw(ImageDraw.Draw(line), 0, 0, text, size, BLACK)
+        self.lettering.draw(ImageDraw.Draw(line), 0, 0, text, size, colour=BLACK)
         self._image.paste(line.transpose(Image.Transpose.ROTATE_90), (x, y))
 
     def line(self, start: Point, end: Point, colour: Colour) -> None:

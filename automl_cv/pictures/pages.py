@@ -190,7 +190,9 @@ def _draw_input(sheet: Sheet, x: int, y: int, side: int, given: Input) -> None:
     sheet.place(x, y, enlarged(given.pixels, side), frame=True)
     sheet.write(x, y + side + 7, f"input {given.name}", TEXT, within=side)
     sheet.write(x, y + side + TEXT + 12, given.size, SMALL, GREY)
-    sheet.write(x, y + side + TEXT + SMALL + 17, f"network {given.network}", SMALL, GREY, side)
+    sheet.write(
+        x, y + side + TEXT + SMALL + 17, f"network {given.network}", SMALL, GREY, within=side
+    )
 
 
 def _widest(lettering: Lettering, titles: tuple[str, str]) -> int:

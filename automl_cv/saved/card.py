@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from automl_cv.catalog.augmentations import drawn_augmentation
+from automl_cv.catalog.kinds import KINDS
 from automl_cv.catalog.metrics import METRICS, MetricEntry
 from automl_cv.data.ledger import Ledger
 from automl_cv.history import Epoch, History
@@ -83,15 +84,15 @@ def compose(
 
 
 def _network(manifest: Manifest) -> str:
-    if manifest.backbone is None:
-        return f"{_model(manifest)}, trained from its first weights on these pictures alone."
-    blocks = {"last": "the last block", "all": "all blocks"}[manifest.backbone["features"]]
-    head = f"A head on the features of {blocks} of {manifest.backbone['name']}"
-    if manifest.kind == "head":
-        return f"{head}, frozen."
-    count = _stage(manifest)["fine_tune"]["blocks"]
-    last = "block was" if count == 1 else f"{count} blocks were"
-    return f"{head}, whose last {last} trained on with it."
+    """Return what was trained, in the words of its kind."""
+    backbone, stage = manifest.backbone or {}, _stage(manifest)
+    count = (stage.get("fine_tune") or {}).get("blocks", 0)
+    return KINDS[manifest.kind].sentence.format(
+        trained=_trained(manifest),
+        blocks={"last": "the last block", "all": "all blocks"}.get(backbone.get("features", "")),
+        backbone=backbone.get("name"),
+        tuned="block was" if count == 1 else f"{count} blocks were",
+    )
 
 
 def _weights(manifest: Manifest) -> tuple[str, str]:
@@ -137,17 +138,18 @@ def _stage(manifest: Manifest) -> Mapping[str, Any]:
     return stages.get(manifest.winner.stage, {})
 
 
-def _model(manifest: Manifest) -> str:
-    """Return the name of a network that was trained from scratch: drawn, or the stage's."""
-    declared = _stage(manifest)["network"]["name"]
-    return str(manifest.winner.parameters.get("network", declared))
+def _trained(manifest: Manifest) -> str:
+    """Return the name of the head or network that was trained: drawn, or the stage's."""
+    key = KINDS[manifest.kind].trained
+    declared = (_stage(manifest).get(key) or {}).get("name")
+    return str(manifest.winner.parameters.get(key, declared))
 
 
 def _settings(manifest: Manifest) -> dict[str, Any]:
     """Return what was drawn, and what the stage set for all its trials."""
     stage = _stage(manifest)
-    trained = "network" if manifest.kind == "network" else "head"
-    own = {name: _named(stage[name]) for name in (trained, "schedule") if name in stage}
+    kind = KINDS[manifest.kind]
+    own = {name: _named(stage[name]) for name in (kind.trained, "schedule") if name in stage}
     if stage.get("fine_tune"):
         own["fine_tune"] = _pairs(stage["fine_tune"])
     if (loss := stage.get("loss", {})).get("name", "cross_entropy") != "cross_entropy":
@@ -156,7 +158,7 @@ def _settings(manifest: Manifest) -> dict[str, Any]:
         own["class_weight"] = str(stage["class_weight"])
     drawn = manifest.winner.parameters
     if altered := drawn_augmentation(stage.get("augmentation", {}), drawn):
-        if manifest.kind == "network" or stage["views"] == "online":
+        if kind.learns_from == "pixels" or stage["views"] == "online":
             times = "anew in each epoch: "
         else:
             times = f"{stage['views']} views: " if altered.of_level("image", "batch") else ""

@@ -5,15 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from automl_cv.catalog.kinds import DEFAULT_KIND, KINDS
 from automl_cv.catalog.metrics import ACCURACY
 from automl_cv.scoring import overconfidence
 
 FORMAT: Literal[1] = 1  # grows when an older automl-cv could no longer use what a newer one writes
-
-
-Kind = Literal["head", "fine_tuned", "network"]
 
 
 class Facts(BaseModel):
@@ -170,8 +168,7 @@ class Manifest(Facts):
 
     Args:
         format: version of the layout.
-        kind: what was trained: a head on a frozen backbone's features, one with the backbone's
-            last blocks, or a network from its first weights.
+        kind: an entry of the table of kinds of training.
         files: hash of each file that predictions depend on, "blake2b:…", by name.
         image_size: height and width that the graph resizes images to, in pixels.
         backbone: `automl_cv.study.studyfile.Backbone` as plain data; None where there is none.
@@ -187,7 +184,7 @@ class Manifest(Facts):
     """
 
     format: Literal[1] = FORMAT
-    kind: Kind = "head"
+    kind: str = DEFAULT_KIND
     files: dict[str, str] = Field(default_factory=dict)
     image_size: int = Field(ge=1)
     backbone: dict[str, Any] | None
@@ -199,6 +196,13 @@ class Manifest(Facts):
     calibration: Calibration | None = None
     versions: dict[str, str]
     created: datetime
+
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, kind: str) -> str:
+        if kind not in KINDS:
+            raise ValueError(f"unknown kind {kind!r}")
+        return kind
 
     @property
     def overconfidence(self) -> str | None:

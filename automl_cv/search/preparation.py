@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from automl_cv.drawing.stage_memory import StageMemory
 from automl_cv.orders.crew import Crew
-from automl_cv.orders.messages import PrepareFeatures, PreparePixels, views_order
+from automl_cv.orders.messages import PrepareFeatures
 from automl_cv.search import events
 from automl_cv.study.parameters import BACKBONE_PARAMETERS, PIXEL_AUGMENTATIONS
+from automl_cv.study.space import Value
 from automl_cv.study.stage import ONLINE, Stage
 from automl_cv.study.studyfile import StudyFile, drawn_backbone
+from automl_cv.study.trial import Inputs
 
 
 def prepare_stage(
@@ -36,7 +37,7 @@ def prepare_stage(
         UserError: a backbone or its weights can't be had.
         AutomlError: extraction failed.
     """
-    orders = needed_features(study, stage, memory)
+    orders = crew.needs(tuple(possible_inputs(study, stage, memory)))
     features = [one for one in orders if isinstance(one, PrepareFeatures)]
     altered = [one for one in features if one.augmentation is not None and not one.n_blocks]
     if len(altered) > 1:
@@ -55,46 +56,36 @@ def prepare_stage(
             )
 
 
-def needed_features(
-    study: StudyFile, stage: Stage, memory: StageMemory
-) -> list[PrepareFeatures | PreparePixels]:
-    """Return each set of features, or the pixels, that a trial of a stage may learn from.
+def possible_inputs(study: StudyFile, stage: Stage, memory: StageMemory) -> list[Inputs]:
+    """Return what the trials of a stage may learn from: each combination that they can draw.
 
     Args:
         study: holds the stage.
         stage: the stage, with the space that is searched.
         memory: of the stage; knows what its trials can draw.
     """
-    if stage.network is not None:
-        return [PreparePixels()]
     names, drawn_anyway = {*BACKBONE_PARAMETERS, *PIXEL_AUGMENTATIONS}, {}
-    if stage.views == ONLINE and stage.retrain is None:
+    if not stage.caches_views:
         # Which values is for each epoch to know; that some will be drawn is enough here.
-        names = {*BACKBONE_PARAMETERS}
         drawn_anyway = {
             name: True for name in PIXEL_AUGMENTATIONS if name in stage.space.parameters
         }
-    orders: dict[PrepareFeatures | PreparePixels, None] = {}
-    for drawn in memory.combinations(names):
+        names -= drawn_anyway.keys()
+    heads = {head.name: head for head in map(memory.head_stage, memory.slots) if head is not None}
+
+    def inputs(of: Stage, drawn: Mapping[str, Value], *own: Inputs) -> Inputs:
         backbone = drawn_backbone(study.backbone, drawn)
-        orders[PrepareFeatures(backbone)] = None
-        heads = [memory.head_stage(trial) for trial in memory.slots]
-        for trained in (stage, *(one for one in heads if one is not None)):
-            views = views_order(trained, backbone, {**drawn, **drawn_anyway})
-            if views is not None:
-                orders[views] = None
-        if stage.fine_tune is not None:
-            blocks = stage.fine_tune.blocks
-            orders[PrepareFeatures(backbone, n_blocks=blocks)] = None
-            views = views_order(stage, backbone, drawn)
-            if views is not None:
-                orders[replace(views, n_blocks=blocks)] = None
-    return list(orders)
+        return Inputs(of, backbone, of.augmentation_of({**drawn, **drawn_anyway}), own)
+
+    return [
+        inputs(stage, drawn, *(inputs(head, drawn) for head in heads.values()))
+        for drawn in memory.combinations(names)
+    ]
 
 
 def _n_training(stage: Stage, split_sizes: Mapping[str, int]) -> int:
     """Return how many images train in a stage; with folds, all but one of them."""
-    folds = None if stage.retrain is None else stage.retrain.folds
-    if folds is None:
+    if stage.folds is None:
         return split_sizes["train"]
-    return (split_sizes["train"] + split_sizes["validation"]) * (folds - 1) // folds
+    both = split_sizes["train"] + split_sizes["validation"]
+    return both * (stage.folds - 1) // stage.folds

@@ -22,6 +22,8 @@ from automl_cv.store.course import Course
 from automl_cv.store.records import TrialRecord
 from automl_cv.store.trials import StageTrials
 from automl_cv.study.stage import Stage
+from automl_cv.study.studyfile import StudyFile
+from automl_cv.study.trial import plan
 
 # So many trials that break one after the other are no accident (KerasTuner's number).
 BROKEN_IN_A_ROW = 3
@@ -48,6 +50,7 @@ class StageRun:
     """Searches one stage until it has all its trials.
 
     Args:
+        study: holds the stage.
         stage: what to search.
         memory: draws the stage's trials and decides when they stop.
         trials: the stage's part of the storage.
@@ -59,6 +62,7 @@ class StageRun:
 
     def __init__(
         self,
+        study: StudyFile,
         stage: Stage,
         memory: StageMemory,
         trials: StageTrials,
@@ -67,6 +71,7 @@ class StageRun:
         budget: Budget,
         checkpoint: Callable[[int], Path],
     ) -> None:
+        self._study = study
         self._stage = stage
         self._memory = memory
         self._trials = trials
@@ -157,16 +162,17 @@ class StageRun:
     def _begin(self, worker: Worker, number: int) -> None:
         drawn = self._memory.draw(number)
         self._note_redrawn(drawn)
-        order = Train(
+        trial = plan(
+            self._study,
             self._stage,
             number,
             drawn.parameters,
-            self._memory.training_seed(number),
-            self._memory.fold(number),
-            self._memory.head_stage(number),
-            self._checkpoint(number) if self._stage.is_long else None,
+            seed=self._memory.training_seed(number),
+            fold=self._memory.fold(number),
+            head_stage=self._memory.head_stage(number),
         )
-        self._crew.order(worker, order)
+        is_long = self._stage.training.is_long
+        self._crew.order(worker, Train(trial, self._checkpoint(number) if is_long else None))
         self._running[worker] = _Running(drawn, time.monotonic(), [])
         self._listen(events.TrialStarted(self._stage.name, number, drawn.parameters))
 
@@ -232,7 +238,7 @@ class StageRun:
         self, worker: Worker, history: History, optimizer_config: Mapping[str, object]
     ) -> None:
         running = self._running.pop(worker)
-        worker.trained += TRIALS_OF_A_LONG_ONE if self._stage.is_long else 1
+        worker.trained += TRIALS_OF_A_LONG_ONE if self._stage.training.is_long else 1
         drawn = running.drawn
         self._memory.finish(drawn.trial, history)
         self._budget.measure(self._stage, history)

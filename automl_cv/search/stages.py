@@ -108,7 +108,9 @@ class StageSequence:
         sizes = self.facts.split_sizes
         prepare_stage(self.crew, self.study, stage, memory, sizes, self.listen)
         path = partial(checkpoint_path, self.cache_dir, address_of(self.storage), trials.name)
-        return StageRun(stage, memory, trials, self.crew, self.listen, self.budget, path).run()
+        return StageRun(
+            self.study, stage, memory, trials, self.crew, self.listen, self.budget, path
+        ).run()
 
     def _begin(self, stage: Stage, begun: StageTrials | None) -> tuple[Stage, StageTrials]:
         """Return a stage with the space that is searched, and its part of the storage."""

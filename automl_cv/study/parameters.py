@@ -8,6 +8,7 @@ from typing import Any
 from automl_cv.catalog.augmentations import AUGMENTATIONS
 from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.catalog.heads import HEADS
+from automl_cv.catalog.kinds import KindEntry
 from automl_cv.catalog.networks import NETWORKS
 from automl_cv.catalog.optimizers import OPTIMIZERS
 from automl_cv.catalog.schedules import SCHEDULES
@@ -35,20 +36,20 @@ ANY_OPTIMIZER = Choice(choices=tuple(OPTIMIZERS.names))
 
 def checked_space(
     space: Space,
-    head: str | None,
+    training: KindEntry | None,
+    trained: str | None,
     schedule: str | None,
     *,
-    network: str | None = None,
     is_partial: bool = False,
 ) -> Space:
     """Check a space against what training, its optimizers, head or network, and schedule take.
 
     Args:
         space: what a stage searches.
-        head: the stage's head, whose own parameters the space may hold; None where it is not
+        training: the stage's kind, whose own parameters the space may hold; None where it is not
             known, so that no parameter's name can be told to be wrong.
+        trained: likewise the head or network that it trains.
         schedule: likewise its schedule.
-        network: the network that the stage trains in place of a head, if it does.
         is_partial: whether the space is laid over another one, and need not be whole.
 
     Returns:
@@ -64,7 +65,7 @@ def checked_space(
     settings = {
         **TRIAL_SETTINGS,
         **_optimizer_settings(found.get("optimizer", ANY_OPTIMIZER)),
-        **(_network_settings(found, network) if network else _head_settings(head)),
+        **_trained_settings(training, trained, found),
         **(SCHEDULES[schedule].parameters if schedule else {}),
         **AUGMENTATION_STRENGTHS,
     }
@@ -76,7 +77,7 @@ def checked_space(
             )
         if name in settings:
             found[name] = _checked(name, parameter, settings[name])
-        elif name != "optimizer" and head and schedule:
+        elif name != "optimizer" and trained and schedule:
             raise ValueError(f"unknown parameter {name!r}: {suggest(name, known)}")
     return Space(parameters=found)
 
@@ -100,12 +101,11 @@ def check_cached_views(parameters: Mapping[str, Parameter]) -> None:
             )
 
 
-def known_parameters(head: str, schedule: str, network: str | None = None) -> set[str]:
+def known_parameters(training: KindEntry, trained: str, schedule: str) -> set[str]:
     """Return the names of all parameters that a stage takes, whatever its optimizers."""
-    settings = _network_settings({}, network) if network else _head_settings(head)
     return {
         *optimizer_parameters(),
-        *settings,
+        *_trained_settings(training, trained, {}),
         *AUGMENTATION_STRENGTHS,
         *SCHEDULES[schedule].parameters,
     }
@@ -130,6 +130,16 @@ def drawn_settings(
         name: setting.checked(name, drawn.get(name, fixed.get(name, setting.default)))
         for name, setting in settings.items()
     }
+
+
+def _trained_settings(
+    training: KindEntry | None, trained: str | None, space: Mapping[str, Any]
+) -> dict[str, Setting]:
+    """Return the parameters of a kind of training, and of the head or network that it trains."""
+    own = dict(training.parameters) if training else {}
+    if training and trained and training.trained == "network":
+        return {**_network_settings(space, trained), **own}
+    return {**_head_settings(trained), **own}
 
 
 def _network_settings(space: Mapping[str, Any], network: str) -> dict[str, Setting]:

@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationInfo,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
 from automl_cv.catalog.augmentations import Augmentation, augmentation, drawn_augmentation
 from automl_cv.catalog.heads import HEADS
+from automl_cv.catalog.kinds import DEFAULT_KIND, KINDS, KindEntry, kind_by_keys
 from automl_cv.catalog.losses import LOSSES
 from automl_cv.catalog.networks import NETWORKS
 from automl_cv.catalog.pruners import PRUNERS
@@ -30,11 +31,18 @@ from automl_cv.study.parameters import (
     checked_space,
     known_parameters,
 )
+from automl_cv.study.sections import (
+    NAME_PATTERN,
+    FineTune,
+    Named,
+    NarrowFrom,
+    Retrain,
+    Section,
+    known_name,
+)
 from automl_cv.study.space import Space, Value
 
 S = TypeVar("S", bound=SettableEntry)
-
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 # What a stage that retrains takes from the first stage it names, unless it sets its own.
 INHERITED = (
@@ -46,6 +54,7 @@ INHERITED = (
     "class_weight",
     "augmentation",
     "views",
+    "kind",
 )
 ONLINE = "online"
 MOST_VIEWS = 1000
@@ -58,115 +67,8 @@ TABLES: dict[str, Table[Any]] = {
     "schedule": SCHEDULES,
     "loss": LOSSES,
     "network": NETWORKS,
+    "kind": KINDS,
 }
-
-
-class Section(BaseModel):
-    """A table of a study file: frozen, and no key that it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-
-def known_name(table: Table[Any], name: str) -> str:
-    """Return a name that stands in a table; ValueError with close matches otherwise."""
-    if name not in table:
-        raise ValueError(f"unknown {table.kind} {name!r}: {suggest(name, table.names)}")
-    return name
-
-
-class Named(Section):
-    """An entry of a table with its own parameters: `"random"` or `{ name = "tpe", … }`."""
-
-    name: str
-    parameters: dict[str, Any] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _spell_out(cls, raw: Any) -> Any:
-        if isinstance(raw, str):
-            return {"name": raw}
-        if isinstance(raw, Mapping) and "parameters" not in raw:
-            own = {key: value for key, value in raw.items() if key != "name"}
-            return {**{key: raw[key] for key in ("name",) if key in raw}, "parameters": own}
-        return raw
-
-
-class NarrowFrom(Section):
-    """Where a stage takes its space from: `"coarse"` or `{ stage = "coarse", top = 2 }`.
-
-    Args:
-        stage: one that stands above.
-        top: how many of its best trials the space is derived from.
-    """
-
-    stage: str
-    top: int = Field(2, ge=1)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _spell_out(cls, raw: Any) -> Any:
-        return {"stage": raw} if isinstance(raw, str) else raw
-
-    def __str__(self) -> str:
-        trials = "trial" if self.top == 1 else f"{self.top} trials"
-        return f"narrowed from the best {trials} of {self.stage}"
-
-
-class Retrain(Section):
-    """Which trials a stage trains again: `{ stages = "narrowed", top = 3, repeats = 5 }`.
-
-    Args:
-        stages: those above whose best trials are trained again, one name or several.
-        top: how many trials, the best of all these stages.
-        repeats: seeds for each; the first is the trial's own.
-        folds: in place of seeds, folds of the train and validation images; each validates once.
-        drawn_augmentation: whether what a trial drew of its augmentation counts again. By
-            default where the stage sets no augmentation of its own.
-    """
-
-    stages: tuple[str, ...] = Field(min_length=1)
-    top: int = Field(1, ge=1)
-    repeats: int = Field(1, ge=1)
-    folds: int | None = Field(None, ge=2)
-    drawn_augmentation: bool = True
-
-    @field_validator("stages", mode="before")
-    @classmethod
-    def _spell_out(cls, raw: Any) -> Any:
-        return (raw,) if isinstance(raw, str) else raw
-
-    @model_validator(mode="after")
-    def _check(self) -> Retrain:
-        if self.folds is not None and self.repeats > 1:
-            raise ValueError("repeats and folds exclude each other; leave one out")
-        return self
-
-    @property
-    def n_repeats(self) -> int:
-        """Trainings of each trial."""
-        return self.folds or self.repeats
-
-    def __str__(self) -> str:
-        trials = "trial" if self.top == 1 else f"{self.top} trials"
-        times = f"over {self.folds} folds" if self.folds else f"over {self.repeats} seeds"
-        over = "" if self.n_repeats == 1 else f" {times}"
-        return f"the best {trials} of {' and '.join(self.stages)} trained again{over}"
-
-
-class FineTune(Section):
-    """What of the backbone a stage trains too: `{ blocks = 1, rate_factor = 0.1 }`.
-
-    Args:
-        blocks: how many of its last blocks; all of them, and its stem is trained as well.
-        rate_factor: what the trial's learning rate is multiplied by.
-    """
-
-    blocks: int = Field(1, ge=1)
-    rate_factor: float = Field(0.1, gt=0, le=1)
-
-    def __str__(self) -> str:
-        blocks = "last block" if self.blocks == 1 else f"last {self.blocks} blocks"
-        return f"{blocks} of the backbone trained too, at {self.rate_factor:g} of the rate"
 
 
 class Stage(Section):
@@ -192,6 +94,7 @@ class Stage(Section):
             the first stage it names, and its number of trials from `retrain`, unless it sets
             its own.
         fine_tune: how much of the backbone is trained on, once the head is trained.
+        kind: an entry of the table of kinds of training; `network` and `fine_tune` say it too.
         views: altered views of each training image, of which each epoch draws one; "online"
             makes them anew in each epoch, for which the backbone runs on all of them.
         augmentation: how training images are altered, by operation; see the table.
@@ -213,9 +116,15 @@ class Stage(Section):
     narrow_from: NarrowFrom | None = None
     retrain: Retrain | None = None
     fine_tune: FineTune | None = None
+    kind: Named = Named(name=DEFAULT_KIND)
     views: int | Literal["online"] = 8
     augmentation: dict[str, Any] = {}
     space: Space = Space(parameters={})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _say_kind(cls, raw: Any) -> Any:
+        return {"kind": kind_by_keys(raw), **raw} if isinstance(raw, Mapping) else raw
 
     @field_validator(*TABLES)
     @classmethod
@@ -251,6 +160,40 @@ class Stage(Section):
             )
         return fine_tune
 
+    @field_validator("kind")
+    @classmethod
+    def _check_kind(cls, kind: Named, info: ValidationInfo) -> Named:
+        said, key = kind_by_keys(info.data), KINDS[kind.name].key
+        if kind.name != said and key in info.data:  # where absent it has a mistake of its own
+            raise ValueError(f"{kind.name!r} wants the key {key}, which says what is trained")
+        if kind.name != said and KINDS[said].key:
+            raise ValueError(f"{kind.name!r} excludes the key {KINDS[said].key}; leave one out")
+        return kind
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_keys_say(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write a kind only where no other key says it: stored studies and digests stay."""
+        written: dict[str, Any] = handler(self)
+        if self.kind.name == kind_by_keys(dict(self)):
+            written.pop("kind", None)
+        return written
+
+    @property
+    def folds(self) -> int | None:
+        """How many folds of train and validation images its trials have; None for the splits."""
+        return None if self.retrain is None else self.retrain.folds
+
+    @property
+    def training(self) -> KindEntry:
+        """The entry of its kind: what its trials train, and what they learn from."""
+        return KINDS[self.kind.name]
+
+    @property
+    def trained(self) -> Named:
+        """What its trials train: a head or a network, with what the stage sets of it."""
+        named: Named = getattr(self, self.training.trained)
+        return named
+
     @property
     def sources(self) -> tuple[str, ...]:
         """Names of the stages above that this one rests on; none where it searches anew."""
@@ -258,20 +201,14 @@ class Stage(Section):
         return narrowed if self.retrain is None else (*narrowed, *self.retrain.stages)
 
     @property
-    def is_long(self) -> bool:
-        """Whether trials train more than a head, so that a checkpoint each epoch is worth it."""
-        return self.network is not None or self.fine_tune is not None
-
-    @property
     def known_parameters(self) -> set[str]:
         """Names of all parameters that a trial of the stage takes, whatever its optimizer."""
-        network = None if self.network is None else self.network.name
-        return known_parameters(self.head.name, self.schedule.name, network)
+        return known_parameters(self.training, self.trained.name, self.schedule.name)
 
     @property
     def caches_views(self) -> bool:
         """Whether it trains on cached views, where images are altered."""
-        return _caches_views({"views": self.views, "network": self.network})
+        return _caches_views({"views": self.views, "kind": self.kind})
 
     @property
     def alteration(self) -> Augmentation:
@@ -290,7 +227,7 @@ class Stage(Section):
     @classmethod
     def _check_space(cls, space: Space, info: ValidationInfo) -> Space:
         # Where an entry's own name is wrong it is absent here.
-        head, schedule = info.data.get("head"), info.data.get("schedule")
+        schedule = info.data.get("schedule")
         # An absent narrow_from has a mistake of its own.
         is_partial = info.data.get("narrow_from", True) is not None
         if info.data.get("retrain", True) is not None:
@@ -303,10 +240,15 @@ class Stage(Section):
                     f"{name}.when: a parameter set beside narrow_from keeps the condition it "
                     "has in the stage above; leave `when` out"
                 )
-        names = (head and head.name, schedule and schedule.name)
-        network = info.data.get("network")
+        kind = info.data.get("kind")
+        training = KINDS[kind.name] if kind else None
+        trained = info.data.get(training.trained) if training else None
         checked = checked_space(
-            space, *names, network=network and network.name, is_partial=is_partial
+            space,
+            training,
+            trained and trained.name,
+            schedule and schedule.name,
+            is_partial=is_partial,
         )
         if _caches_views(info.data):
             check_cached_views(checked.parameters)
@@ -319,7 +261,9 @@ def _caches_views(stage: Mapping[str, Any]) -> bool:
     Args:
         stage: its fields; absent ones have a mistake of their own.
     """
-    return stage.get("views", ONLINE) != ONLINE and stage.get("network") is None
+    kind = stage.get("kind")
+    on_features = kind is not None and KINDS[kind.name].learns_from == "features"
+    return on_features and stage.get("views", ONLINE) != ONLINE
 
 
 def head_stage(stage: Stage, declared: Mapping[str, Stage], searched: str) -> Stage | None:
@@ -334,8 +278,7 @@ def head_stage(stage: Stage, declared: Mapping[str, Stage], searched: str) -> St
     """
     found = stage
     while found.fine_tune is not None:
-        assert found.retrain is not None
-        named = found.retrain.stages
+        named = found.sources  # of a stage that retrains: only such a one fine-tunes
         found = declared[searched if searched in named else named[0]]
     return None if found is stage else found
 
@@ -361,6 +304,8 @@ def inherit(raw: Mapping[str, Any]) -> Mapping[str, Any]:
             taken = {key: source[key] for key in INHERITED if key in source}
             if "network" in stage:
                 taken.pop("head", None)  # it has none
+            if any(entry.key in stage for entry in KINDS if entry.key):
+                taken.pop("kind", None)  # such a key says it
             repeats = again.get("folds") or again.get("repeats", 1)
             top = again.get("top", 1)
             if isinstance(top, int) and isinstance(repeats, int):

@@ -29,18 +29,16 @@ from automl_cv.study.parameters import (
     MIXING_AUGMENTATIONS,
     check_cached_views,
 )
-from automl_cv.study.space import Choice, Constant, FloatRange, IntRange, Parameter
-from automl_cv.study.stage import (
+from automl_cv.study.sections import (
     NAME_PATTERN,
-    ONLINE,
     FineTune,
     NarrowFrom,
     Retrain,
     Section,
-    Stage,
-    inherit,
     known_name,
 )
+from automl_cv.study.space import Choice, Constant, FloatRange, IntRange, Parameter
+from automl_cv.study.stage import ONLINE, Stage, inherit
 
 
 class Split(Section):

@@ -1,102 +1,104 @@
-"""Trials of networks that train from scratch, on cached pixels. Runs in a worker process."""
+"""Networks that train from their first weights, on cached pixels."""
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from automl_cv.catalog.augmentations import Augmentation
 from automl_cv.catalog.heads import shape_of
+from automl_cv.catalog.metrics import ACCURACY
 from automl_cv.catalog.networks import NETWORKS
-from automl_cv.engine import pixels, runtime
-from automl_cv.engine.extract import Progress
+from automl_cv.data.images import decode
+from automl_cv.engine import images, saved_network
 from automl_cv.engine.network import NetworkData, NetworkTrainer
+from automl_cv.engine.pixels import Pictures
+from automl_cv.engine.refitting import by_batches, finished, logits_of
 from automl_cv.engine.runtime import keras
-from automl_cv.engine.training import OnEpoch, TrainingResult, TrainingTask
-from automl_cv.features import recipe
-from automl_cv.features.pixels import PixelCache
-from automl_cv.orders import messages
-from automl_cv.worker.folds import division
-from automl_cv.worker.task import task_of
+from automl_cv.engine.training import OnEpoch, TrainingResult
+from automl_cv.history import Epoch
+from automl_cv.orders.messages import Fit, Need, PreparePixels
+from automl_cv.study.trial import Inputs, TrainingTask, Trial
+from automl_cv.worker.kind import Made
+from automl_cv.worker.materials import Materials
 
 
 class Networks:
-    """Decodes images once, holds their pixels, and trains networks on them.
+    """Trains whole networks; see `worker.kind.Kind`.
 
     Args:
-        given: the images of the search.
-        report: is told how far the decoding is.
+        materials: pixels of the images.
     """
 
-    def __init__(self, given: messages.Prepare, report: Progress) -> None:
-        self._given = given
-        self._report = report
-        self._image_size = recipe(given.backbone).image_size
+    def __init__(self, materials: Materials) -> None:
+        self._materials = materials
 
-    def prepare(self) -> messages.Prepared:
-        """Make sure that pixels are cached, and open them.
+    def needs(self, inputs: Inputs) -> list[Need]:
+        """Return the order for pixels: they are altered as they are trained on."""
+        return [PreparePixels()]
 
-        Raises:
-            AutomlError: a file can't be read any more.
-        """
-        started, decoded = time.perf_counter(), 0
-
-        def report(done: int, total: int, images_per_second: float) -> None:
-            nonlocal decoded
-            decoded = done
-            self._report(done, total, images_per_second)
-
-        images, cache = self._given.images, PixelCache(self._given.cache_dir)
-        paths = [Path(path) for path in images.paths]
-        size = self._image_size
-        self.pixels = pixels.load(cache, paths, images.content_hashes, size, report)
-        return messages.Prepared(
-            extracted=decoded,
-            dimension=size * size * 3,
-            seconds=time.perf_counter() - started,
-            versions=runtime.versions(),
-        )
-
-    def train(self, order: messages.Train, on_epoch: OnEpoch) -> TrainingResult:
-        """Train one network; `on_epoch` is told each epoch and may stop it."""
-        stage = order.stage
-        folds = stage.retrain.folds if stage.retrain is not None else None
-        rows = division(self._given.images, self._given.seed, folds, order.fold)
-        trainer = self.trainer(stage.augmentation_of(order.parameters), *rows)
-        task = task_of(stage, order.parameters, order.seed, self._given.metric)
-        return trainer.train(task, on_epoch, order.checkpoint)
-
-    def trainer(
-        self, augmentation: Augmentation, train: np.ndarray, validation: np.ndarray
-    ) -> NetworkTrainer:
-        """Return what trains networks on some of the images.
-
-        Args:
-            augmentation: how training images are altered; false for not.
-            train: rows to train on, int64 (n,).
-            validation: rows to validate on, int64 (m,).
-        """
-        images = self._given.images
-        pictures = pixels.Pictures(
-            pixels=self.pixels,
-            content_hashes=images.content_hashes,
-            labels=images.labels,
-            classes=len(images.classes),
+    def prepare(self, trial: Trial) -> NetworkTrainer:
+        """Return what trains networks on a trial's images."""
+        own = self._materials.images
+        train, validation = self._materials.division(trial)
+        pictures = Pictures(
+            pixels=self._materials.pixels.array,
+            content_hashes=own.content_hashes,
+            labels=own.labels,
+            classes=len(own.classes),
             train=train,
             validation=validation,
-            augmentation=augmentation,
+            augmentation=trial.inputs.augmentation,
         )
         data = NetworkData(
             training_batch=pictures.training_batch,
-            training_labels=images.labels[train],
+            training_labels=own.labels[train],
             validation_batch=pictures.validation_batch,
             validation_images=len(validation),
-            classes=len(images.classes),
+            classes=len(own.classes),
             fingerprint=pictures.fingerprint,
         )
         return NetworkTrainer(data, self.build)
+
+    def train(self, trial: Trial, on_epoch: OnEpoch, checkpoint: Path | None) -> TrainingResult:
+        """Train one network; see `worker.kind.Kind`."""
+        return self.prepare(trial).train(trial.task, on_epoch, checkpoint)
+
+    def fit(self, order: Fit, rows: np.ndarray, on_epoch: Callable[[Epoch], None]) -> Made:
+        """Train networks again.
+
+        Cached pixels are rounded. What is to be written is tried on such that are not, as it
+        gets them from files; logits beside those of the search are of the cached ones.
+        """
+        trainer = self.prepare(order.trials[0])
+        models, histories = [], []
+        for trial in order.trials:
+            # Nothing is left out that a metric could be measured on.
+            task = replace(trial.task, metric=ACCURACY)
+            checkpoint = self._materials.fit_checkpoint(order, trial)
+            result = finished(trainer.train(task, on_epoch, checkpoint, order.replay))
+            model = self.build(task)
+            model.set_weights(list(result.weights))
+            models.append(model)
+            histories.append(result.history)
+        size = models[0].input_shape[1]
+
+        def pixels(some: np.ndarray) -> np.ndarray:
+            if self._materials.whole:
+                files, _ = self._materials.files(some)
+                return images.resize_all([decode(path) for path in files], size)
+            return np.asarray(self._materials.pixels.array[some], np.float32)
+
+        def logits(model: keras.Model) -> np.ndarray:
+            return by_batches(lambda some: logits_of(model, pixels(some)), rows)
+
+        return Made(
+            tuple(histories),
+            list(map(logits, models)),
+            lambda: saved_network.averaged(models),
+        )
 
     def build(self, task: TrainingTask) -> keras.Model:
         """Build a task's network with first weights, from pixels to logits.
@@ -104,8 +106,8 @@ class Networks:
         Args:
             task: what is trained.
         """
-        shape = (self._image_size, self._image_size, 3)
+        size = self._materials.pixels.image_size
+        classes = len(self._materials.images.classes)
         own = shape_of(task.head_parameters)
-        classes = len(self._given.images.classes)
-        network: keras.Model = NETWORKS[task.head].load()(shape, classes, **own)
+        network: keras.Model = NETWORKS[task.head].load()((size, size, 3), classes, **own)
         return network

@@ -15,11 +15,9 @@ from multiprocessing.connection import Connection
 from automl_cv.errors import AutomlError
 from automl_cv.history import Epoch, History, StopReason
 from automl_cv.orders import messages
-from automl_cv.worker.features import Trainers
-from automl_cv.worker.fine_tuning import fine_tune
-from automl_cv.worker.fit import fit_network
-from automl_cv.worker.networks import Networks
-from automl_cv.worker.task import run_trial
+from automl_cv.worker.fit import fit
+from automl_cv.worker.materials import Materials
+from automl_cv.worker.reference import survey
 
 
 class _Worker:
@@ -48,19 +46,18 @@ class _Worker:
     def _carry_out(self, order: messages.Order) -> messages.Answer:
         match order:
             case messages.Prepare():
-                self._trainers = Trainers(order, self._report, self._connection.send)
-                self._networks = Networks(order, self._report)
-                return self._trainers.prepare(messages.PrepareFeatures(order.backbone))
-            case messages.PrepareFeatures():
-                return self._trainers.prepare(order)
-            case messages.PreparePixels():
-                return self._networks.prepare()
+                self._materials = Materials(order, self._report, self._connection.send)
+                return self._materials.prepare(messages.PrepareFeatures(order.backbone))
+            case messages.PrepareFeatures() | messages.PreparePixels():
+                return self._materials.prepare(order)
+            case messages.Ask():
+                return messages.Needed(tuple(self._materials.needs(order.inputs)))
             case messages.Survey():
-                return self._trainers.survey()
+                return survey(self._materials)
             case messages.Train():
                 return self._train(order)
             case messages.Fit():
-                return fit_network(order, self._report, self._connection.send)
+                return fit(order, self._report, self._connection.send)
 
     def _report(self, done: int, total: int, images_per_second: float) -> None:
         self._connection.send(messages.Extracting(done, total, images_per_second))
@@ -74,17 +71,8 @@ class _Worker:
                 raise AutomlError("the time ended")
             return verdict.stop
 
-        if order.stage.fine_tune is not None:
-            result = fine_tune(self._trainers, order, ask)
-            return messages.Trained(result.history, result.optimizer_config)
-        if order.stage.network is not None:
-            result = self._networks.train(order, ask)
-            return messages.Trained(result.history, result.optimizer_config)
-        trainer = self._trainers.trainer(order.stage, order.parameters, order.fold)
-        views = self._trainers.views(order.stage, order.parameters, order.fold)
-        result = run_trial(
-            trainer, order.stage, order.parameters, order.seed, ask, views, self._trainers.metric
-        )
+        kind = self._materials.kind(order.trial.stage)
+        result = kind.train(order.trial, ask, order.checkpoint)
         return messages.Trained(result.history, result.optimizer_config)
 
 

@@ -8,8 +8,30 @@ from typing import Any
 
 import numpy as np
 
+from automl_cv.data import overlap
+from automl_cv.orders.messages import Surveyed
+from automl_cv.worker.folds import division
+from automl_cv.worker.materials import Materials
+
 LABEL = "logistic regression on the same features"
 MAX_ITERATIONS = 1000
+
+
+def survey(materials: Materials) -> Surveyed:
+    """Train the reference on the study's own backbone, and compare the splits on it.
+
+    Args:
+        materials: features of the images.
+    """
+    given, images = materials.given, materials.images
+    train, validation = division(images, given.seed, None, None)
+    features = materials.features.plain(given.backbone)
+    reference = logistic_reference(
+        features[train], images.labels[train], features[validation], images.labels[validation]
+    )
+    last = materials.features.of_last_block(given.backbone)
+    near = overlap.near_duplicates(last, images.splits)
+    return Surveyed(reference, tuple(near.warnings(images.paths)))
 
 
 def logistic_reference(

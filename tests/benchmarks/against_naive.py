@@ -33,10 +33,11 @@ from automl_cv.engine import images as engine_images
 from automl_cv.engine import runtime
 from automl_cv.engine.extract import extract
 from automl_cv.engine.head import describe, linear
-from automl_cv.engine.training import HeadTrainer, TrainingData, TrainingTask, epoch_order
+from automl_cv.engine.training import HeadTrainer, TrainingData, epoch_order
 from automl_cv.features import FeatureCache, recipe
 from automl_cv.study import library
 from automl_cv.study.studyfile import Backbone
+from automl_cv.study.trial import TrainingTask
 
 keras = runtime.keras
 
@@ -117,7 +118,9 @@ def measure_extraction(folder: Path) -> float:
         rates.append((time.perf_counter(), done))
 
     for repeat in range(REPEATS):
-        extract(backbone, paths, hashes, FeatureCache(folder / str(repeat)), wanted, note)
+        extract(
+            backbone, paths, hashes, FeatureCache(folder / str(repeat)), wanted, on_progress=note
+        )
     # Building and tracing the network happens once a search, so the first batch is left out.
     ends = [index for index, (_, done) in enumerate(rates) if done == EXTRACTED_IMAGES]
     starts = [0, *(index + 1 for index in ends[:-1])]

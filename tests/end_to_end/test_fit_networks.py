@@ -20,6 +20,7 @@ from automl_cv.orders import messages
 from automl_cv.orders.images import images_of
 from automl_cv.saved import folder
 from automl_cv.study.studyfile import Backbone, parse
+from automl_cv.study.trial import plan
 from tests.conftest import CONSOLE_SCRIPT, environment
 
 pytestmark = pytest.mark.slow
@@ -155,7 +156,8 @@ def check_from_scratch(tmp_path, study, order, tested, labels) -> None:
 
     _, winner = choose(f"sqlite:///{tmp_path}/automl-cv.db", "kinds", "scratch/0")
     stage, parameters = study.stage("scratch"), winner.facts.parameters
-    task = (order, stage, parameters, manifest.fitting.seeds[0], winner.replay, tested)
+    trial = plan(study, stage, 0, parameters, seed=manifest.fitting.seeds[0])
+    task = (order, trial, winner.replay, tested)
     (tmp_path / "task.pickle").write_bytes(pickle.dumps(task))
     command = [sys.executable, "-m", "tests.end_to_end.trained_again", str(tmp_path)]
     subprocess.run(command, cwd=Path(__file__).parents[2], check=True, capture_output=True)

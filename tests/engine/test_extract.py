@@ -135,7 +135,7 @@ def test_progress_is_told_batch_by_batch(paths, tmp_path):
     def listen(done: int, total: int, images_per_second: float) -> None:
         told.append((done, total, images_per_second))
 
-    extract(TINY, paths, hashes, FeatureCache(tmp_path), recipe(TINY), listen)
+    extract(TINY, paths, hashes, FeatureCache(tmp_path), recipe(TINY), on_progress=listen)
     assert [done for done, *_ in told] == [16, 32, 48, 64, 70]
     assert {total for _, total, _ in told} == {70}
     assert all(speed > 0 for *_, speed in told)
@@ -215,7 +215,7 @@ def online(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the features of one epoch and the labels, each image being a class of its own."""
     network, labels = load(backbone, wanted), np.eye(len(paths), dtype=np.float32)
-    found = list(online_features(network, wanted, paths, hashes_of(paths), labels, view))
+    found = list(online_features(network, wanted, paths, hashes_of(paths), labels, view=view))
     features = [np.concatenate(blocks, axis=1) for blocks, _ in found]
     return np.concatenate(features), np.concatenate([targets for _, targets in found])
 
@@ -280,7 +280,8 @@ with tiny.in_table(folder / "tiny.weights.h5"):
     backbone, hashes = test_extract.TINY, test_extract.hashes_of(paths)
     into = FeatureCache(cache)
     wanted = recipe(backbone, test_extract.MOVING) if views else recipe(backbone)
-    print(extraction.extract(backbone, paths, hashes, into, wanted, listen, views))
+    more = {"on_progress": listen, "views": views}
+    print(extraction.extract(backbone, paths, hashes, into, wanted, **more))
 """
 
 

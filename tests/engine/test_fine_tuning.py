@@ -11,6 +11,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from automl_cv.study.studyfile import Backbone
+from automl_cv.study.trial import TrainingTask
 from tests.engine.test_network import Killed, killed_after
 from tests.engine.test_training import go_on
 from tests.later import later
@@ -23,10 +24,9 @@ with later():
     from automl_cv.engine.backbone_parts import Cut, cut
     from automl_cv.engine.fine_tuning import FineTuner, Maps
     from automl_cv.engine.head import describe
-    from automl_cv.engine.training import HeadTrainer, TrainingData, TrainingResult, TrainingTask
+    from automl_cv.engine.training import HeadTrainer, TrainingData, TrainingResult
     from automl_cv.engine.views import epoch_views
     from tests.engine.small_network import figures
-
 
 SIZE, TRAIN, VALIDATION, VIEWS = 32, 96, 48, 3
 WIDTHS = (24, 48, 96, 192)

@@ -10,6 +10,7 @@ import pytest
 from automl_cv.catalog.heads import HEADS
 from automl_cv.catalog.optimizers import OPTIMIZERS
 from automl_cv.catalog.schedules import SCHEDULES
+from automl_cv.study.trial import TrainingTask
 from tests.later import later
 
 with later():
@@ -18,7 +19,7 @@ with later():
     from automl_cv.engine import runtime
     from automl_cv.engine.head import describe, linear
     from automl_cv.engine.schedules import Plan
-    from automl_cv.engine.training import HeadTrainer, TrainingData, TrainingTask, epoch_order
+    from automl_cv.engine.training import HeadTrainer, TrainingData, epoch_order
     from tests.engine.keras_schedules import FIXED, plateau_callback
 
 

@@ -14,6 +14,7 @@ from automl_cv.catalog.augmentations import Augmentation, augmentation
 from automl_cv.data.images import content_hash, decode
 from automl_cv.features import FeatureCache, recipe, view_name, view_names
 from automl_cv.study.studyfile import Backbone
+from automl_cv.study.trial import TrainingTask
 from tests.engine.test_training import blobs, figures, go_on, keras, task
 from tests.later import later
 
@@ -21,10 +22,9 @@ with later():
     from automl_cv.engine import mixing
     from automl_cv.engine.extract import extract, load
     from automl_cv.engine.head import describe, linear
-    from automl_cv.engine.training import HeadTrainer, TrainingData, TrainingTask, epoch_order
+    from automl_cv.engine.training import HeadTrainer, TrainingData, epoch_order
     from automl_cv.engine.views import CachedViews, OnlineViews, Shown, epoch_views, measured
     from tests.engine import tiny
-
 # Keras saves weights by `np.array(variable)`, whose `__array__` NumPy 2 warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -68,7 +68,7 @@ class Pictures:
         network = load(backbone, recipe(backbone))
         labels = self.data.train_labels
         return OnlineViews(
-            backbone, network, altering, self.paths[:30], self.hashes[:30], labels, 3
+            backbone, network, altering, self.paths[:30], self.hashes[:30], labels=labels, classes=3
         )
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from automl_cv.catalog.augmentations import augmentation
 from automl_cv.drawing.retraining import RetrainMemory, Source
 from automl_cv.drawing.stage_memory import StageMemory
 from automl_cv.errors import UserError
-from automl_cv.orders.messages import PrepareFeatures
-from automl_cv.search.preparation import needed_features
+from automl_cv.orders.images import Images
+from automl_cv.orders.messages import Prepare, PrepareFeatures
+from automl_cv.search.preparation import possible_inputs
 from automl_cv.study import studyfile
-from automl_cv.study.studyfile import StudyFile
+from automl_cv.study.studyfile import Backbone, StudyFile
+from automl_cv.study.trial import Inputs
 
 TOML = """
 name = "s"
@@ -48,6 +52,15 @@ def study(*changes: tuple[str, str]) -> StudyFile:
     return studyfile.parse(tomllib.loads(text), "s.toml")
 
 
+def needs(inputs: list[Inputs]) -> list[PrepareFeatures]:
+    """Return what a worker answers; the kind itself says it, and TensorFlow loads with it."""
+    from automl_cv.worker.materials import Materials
+
+    images = Images((), (), np.empty(0), np.empty(0), (), ())
+    given = Prepare(images, Backbone(), Path("unused"), seed=0, metric="accuracy")
+    return Materials(given, lambda *done: None, lambda space: None).needs(inputs)
+
+
 def wanted(read: StudyFile, name: str) -> list[PrepareFeatures]:
     stage = read.stage(name)
     memory = (
@@ -55,7 +68,7 @@ def wanted(read: StudyFile, name: str) -> list[PrepareFeatures]:
         if stage.retrain is None
         else RetrainMemory("s/again", stage, read.seed, SOURCES)
     )
-    plain, *altered = needed_features(read, stage, memory)
+    plain, *altered = needs(possible_inputs(read, stage, memory))
     assert plain == PrepareFeatures(read.backbone)
     return altered
 

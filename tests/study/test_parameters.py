@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from automl_cv.catalog.heads import HEADS
+from automl_cv.catalog.kinds import KINDS
 from automl_cv.study.parameters import check_cached_views, checked_space, drawn_settings
 from automl_cv.study.space import FloatRange, IntRange, Space
 
@@ -12,7 +13,7 @@ WHOLE = {"optimizer": ["SGD", "Adam"], "batch_size": 32, "learning_rate": 0.1}
 
 
 def checked(head: str = "mlp", schedule: str = "cosine", **more: object) -> Space:
-    return checked_space(Space.model_validate({**WHOLE, **more}), head, schedule)
+    return checked_space(Space.model_validate({**WHOLE, **more}), KINDS["head"], head, schedule)
 
 
 def test_parameters_of_head_and_schedule_are_taken():

@@ -14,9 +14,11 @@ from automl_cv.errors import UserError
 from automl_cv.history import Epoch
 from automl_cv.orders import messages
 from automl_cv.orders.images import Images
-from automl_cv.orders.messages import Prepare, PrepareFeatures, Train
-from automl_cv.study.stage import Retrain, Stage
-from automl_cv.study.studyfile import Backbone
+from automl_cv.orders.messages import Prepare, PrepareFeatures
+from automl_cv.study.sections import Retrain
+from automl_cv.study.stage import Stage
+from automl_cv.study.studyfile import Backbone, StudyFile
+from automl_cv.study.trial import Trial, plan, task_of
 from tests.engine.test_network import Killed, killed_after
 from tests.engine.test_training import go_on
 from tests.later import later
@@ -26,13 +28,11 @@ with later():
 
     from automl_cv.engine.network import NetworkTrainer
     from automl_cv.worker import features
-    from automl_cv.worker.features import Trainers
-    from automl_cv.worker.fine_tuning import fine_tune, plateau
+    from automl_cv.worker.fine_tuning import plateau
+    from automl_cv.worker.materials import Materials
     from automl_cv.worker.process import _failure
-    from automl_cv.worker.task import task_of
     from tests.engine import small_network, tiny
     from tests.engine.small_network import figures
-
 
 # Keras's `save` copies variables in a way that NumPy 2 deprecates (keras/backend/tensorflow).
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -41,6 +41,7 @@ TINY = Backbone(features="all").model_copy(update={"name": "tiny"})
 N_IMAGES, TRAIN, VALIDATION = 30, 16, 8
 MAPS = PrepareFeatures(TINY, n_blocks=1)
 
+STUDY = StudyFile.model_construct(backbone=TINY, metric="accuracy")
 SPACE = {"optimizer": "SGD", "batch_size": 8, "learning_rate": 0.1, "momentum": 0.5}
 HEADS = Stage(name="coarse", trials=1, epochs=5, pruner="early_stopping", space=SPACE)
 TUNED = Stage(
@@ -73,12 +74,12 @@ def entry(images):
         yield added
 
 
-def worker(images: Images, cache_dir: Path, tell=lambda needed: None) -> Trainers:
+def worker(images: Images, cache_dir: Path, tell=lambda needed: None) -> Materials:
     given = Prepare(images, TINY, cache_dir, seed=0, metric="accuracy")
-    return Trainers(given, lambda done, total, speed: None, tell)
+    return Materials(given, lambda done, total, speed: None, tell)
 
 
-def prepare(held: Trainers, *orders: PrepareFeatures) -> int:
+def prepare(held: Materials, *orders: PrepareFeatures) -> int:
     """Prepare; return how many images passed the backbone, as it counted them."""
     before = tiny.n_passed
     for order in orders:
@@ -86,8 +87,13 @@ def prepare(held: Trainers, *orders: PrepareFeatures) -> int:
     return tiny.n_passed - before
 
 
-def train(stage: Stage, seed: int = 1, checkpoint: Path | None = None) -> Train:
-    return Train(stage, 0, SPACE, seed, head_stage=HEADS, checkpoint=checkpoint)
+def trial(stage: Stage, seed: int = 1, head: Stage = HEADS, **parameters: float) -> Trial:
+    drawn = {**SPACE, **parameters}
+    return plan(STUDY, stage, 0, drawn, seed=seed, head_stage=head)
+
+
+def tune(held: Materials, one: Trial, on_epoch, checkpoint: Path | None = None):
+    return held.kind(one.stage).train(one, on_epoch, checkpoint)
 
 
 def test_the_frozen_part_runs_once_for_each_image(images, tmp_path):
@@ -95,7 +101,7 @@ def test_the_frozen_part_runs_once_for_each_image(images, tmp_path):
     assert prepare(held, PrepareFeatures(TINY)) == N_IMAGES
     assert prepare(held, MAPS) == TRAIN + VALIDATION, "and never for a test image"
     before = tiny.n_passed
-    results = [fine_tune(held, train(TUNED, seed), go_on) for seed in (1, 2, 1)]
+    results = [tune(held, trial(TUNED, seed), go_on) for seed in (1, 2, 1)]
     assert tiny.n_passed == before
     assert figures(results[2]) == figures(results[0]) != figures(results[1])
     assert len(results[0].history.epochs) == TUNED.epochs
@@ -109,7 +115,7 @@ def test_altered_images_pass_it_once_for_each_view(images, tmp_path):
     prepare(held, PrepareFeatures(TINY), MAPS, altered)
     assert prepare(held, dataclasses.replace(altered, n_blocks=1)) == TRAIN * ALTERED.views
     before = tiny.n_passed
-    fine_tune(held, train(ALTERED), go_on)
+    tune(held, trial(ALTERED), go_on)
     assert tiny.n_passed == before
 
 
@@ -117,7 +123,7 @@ def test_the_rate_is_the_trials_times_the_factor_and_the_head_is_not_told(images
     held = worker(images, tmp_path)
     prepare(held, PrepareFeatures(TINY), MAPS)
     told: list[Epoch] = []
-    result = fine_tune(held, train(TUNED), told.append)
+    result = tune(held, trial(TUNED), told.append)
     assert [epoch.epoch for epoch in told] == [1, 2, 3]
     assert [epoch.learning_rate for epoch in told] == pytest.approx([0.01] * 3)
     assert result.optimizer_config["learning_rate"] == pytest.approx(0.01)
@@ -126,17 +132,17 @@ def test_the_rate_is_the_trials_times_the_factor_and_the_head_is_not_told(images
 def test_a_killed_trial_goes_on(images, tmp_path):
     held = worker(images, tmp_path)
     prepare(held, PrepareFeatures(TINY), MAPS)
-    whole = fine_tune(held, train(TUNED), go_on)
-    order = train(TUNED, checkpoint=tmp_path / "own")
+    whole = tune(held, trial(TUNED), go_on)
+    one, checkpoint = trial(TUNED), tmp_path / "own"
     with pytest.raises(Killed):
-        fine_tune(held, order, killed_after(2))
+        tune(held, one, killed_after(2), checkpoint)
     # A head of another training is another beginning: the checkpoint does not count.
     other = Stage.model_validate({**HEADS.model_dump(), "schedule": "exponential"})
-    changed = fine_tune(held, dataclasses.replace(order, head_stage=other), go_on)
+    changed = tune(held, trial(TUNED, head=other), go_on, checkpoint)
     assert figures(changed) != figures(whole)
     with pytest.raises(Killed):
-        fine_tune(held, order, killed_after(2))
-    assert figures(fine_tune(held, order, go_on)) == figures(whole)
+        tune(held, one, killed_after(2), checkpoint)
+    assert figures(tune(held, one, go_on, checkpoint)) == figures(whole)
 
 
 def test_folds_are_those_of_the_head(images, tmp_path):
@@ -144,7 +150,8 @@ def test_folds_are_those_of_the_head(images, tmp_path):
     prepare(held, PrepareFeatures(TINY), MAPS)
     folded = TUNED.model_copy(update={"retrain": Retrain(stages=("coarse",), folds=2)})
     results = [
-        fine_tune(held, dataclasses.replace(train(folded), fold=fold), go_on) for fold in (0, 1)
+        tune(held, plan(STUDY, folded, 0, SPACE, seed=1, fold=fold, head_stage=HEADS), go_on)
+        for fold in (0, 1)
     ]
     assert figures(results[0]) != figures(results[1])
     # Twelve images validate.
@@ -156,8 +163,7 @@ def test_folds_are_those_of_the_head(images, tmp_path):
 def test_a_head_that_diverges_leaves_nothing_to_fine_tune(images, tmp_path):
     held = worker(images, tmp_path)
     prepare(held, PrepareFeatures(TINY), MAPS)
-    order = dataclasses.replace(train(TUNED), parameters={**SPACE, "learning_rate": 1e38})
-    history = fine_tune(held, order, go_on).history
+    history = tune(held, trial(TUNED, learning_rate=1e38), go_on).history
     assert (history.stop_reason, history.epochs) == ("diverged", ())
     assert str(history.error).startswith("the head that fine-tuning begins with: the loss is not")
 
@@ -219,3 +225,23 @@ def test_memory_that_is_not_there_fails_the_trial_with_its_reason():
     with pytest.raises(Exception) as caught:
         NetworkTrainer(small_network.data(), build).train(small_network.TASK, go_on)
     assert _failure(caught.value, ()).reason.startswith("out of memory (")
+
+
+def test_a_head_of_a_stage_over_folds_is_shown_the_images_that_train(images, tmp_path):
+    """Its own stage had folds, the trial has none: the splits decide for both."""
+    over_folds = Stage(
+        name="folded",
+        trials=2,
+        epochs=2,
+        retrain={"stages": "coarse", "folds": 2},
+        augmentation={"horizontal_flip": 0.5},
+        views=2,
+    )
+    held = worker(images, tmp_path)
+    one = trial(TUNED, head=over_folds)
+    held.prepare_trial(one)
+    heads = held.kind(HEADS)
+    train, _ = held.division(one)
+    shown = heads.views(one.head).show(np.arange(TRAIN), 1, 1)
+    assert list(shown.rows // 2) == list(np.searchsorted(np.arange(TRAIN + VALIDATION), train))
+    assert heads.prepare(one.head) is heads.prepare(one)

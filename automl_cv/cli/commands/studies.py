@@ -87,7 +87,8 @@ def show(study: StudyArgument, debug: options.Debug = False) -> None:
         )
         if stage.alteration:
             on_pixels = stage.alteration.of_level("image", "batch")
-            views = f"{stage.views} views: " if on_pixels and not stage.network else ""
+            is_cached = stage.training.learns_from == "features"
+            views = f"{stage.views} views: " if on_pixels and is_cached else ""
             rule += f"; {views}{stage.alteration}"
         # No title of the table's: one of few columns would fold it into as few characters.
         drawn = "" if stage.retrain else f"sampler {_named(stage.sampler)}, "
@@ -151,9 +152,7 @@ def _rows(study: StudyFile, stage: Stage) -> Iterator[tuple[str, object, str, bo
 
 def _trained(stage: Stage) -> str:
     """Return what a stage trains: "head linear" or "network ResNet34 (block original)"."""
-    if stage.network is not None:
-        return f"network {_named(stage.network)}"
-    return f"head {_named(stage.head)}"
+    return f"{stage.training.trained} {_named(stage.trained)}"
 
 
 def _loss(stage: Stage) -> str:
@@ -164,7 +163,7 @@ def _loss(stage: Stage) -> str:
 
 def _named(named: object) -> str:
     """Return "early_stopping (patience 10, min_delta 0.0)"."""
-    from automl_cv.study.stage import Named
+    from automl_cv.study.sections import Named
 
     assert isinstance(named, Named)
     own = ", ".join(f"{name} {value}" for name, value in named.parameters.items())

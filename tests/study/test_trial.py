@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from automl_cv.study.stage import Stage
-from tests.later import later
-
-with later():
-    from automl_cv.worker.task import task_of
+from automl_cv.study.trial import task_of
 
 STAGE = Stage.model_validate(
     {

@@ -1,0 +1,82 @@
+"""The kinds of training: what of a network the trials of a stage learn, and what from.
+
+A new kind is an entry here and one file in `worker/`; a stage asks for it with `kind = "NAME"`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from automl_cv.catalog.settings import SettableEntry
+from automl_cv.registry import Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class KindEntry(SettableEntry):
+    """A kind of training; its target is a class that has the verbs of `worker.kind.Kind`.
+
+    Args:
+        key: the key of a stage that makes it of this kind; empty where only `kind` names it.
+        trained: the key of a stage that names what is trained, an entry of the table of heads or
+            of networks.
+        learns_from: features of the study's backbone, or pixels, without any backbone.
+        is_long: whether trials train more than a head, so that a checkpoint each epoch is worth
+            it, and a worker process is replaced after fewer of them.
+        sentence: what a model card says of it. {trained} is the name of the head or network,
+            {blocks} and {backbone} whose features it learns from, {tuned} what of the backbone
+            was trained: "block was", "2 blocks were".
+    """
+
+    key: str = ""
+    trained: Literal["head", "network"] = "head"
+    learns_from: Literal["features", "pixels"] = "features"
+    is_long: bool = False
+    sentence: str
+
+
+DEFAULT_KIND = "head"
+
+KINDS: Table[KindEntry] = Table(
+    "kind of training",
+    [
+        KindEntry(
+            name=DEFAULT_KIND,
+            about="a head on cached features of the frozen backbone",
+            target="automl_cv.worker.heads:Heads",
+            sentence="A head on the features of {blocks} of {backbone}, frozen.",
+        ),
+        KindEntry(
+            name="fine_tuned",
+            about="a head first, then the backbone's last blocks with it",
+            target="automl_cv.worker.fine_tuning:FineTuning",
+            key="fine_tune",
+            is_long=True,
+            sentence="A head on the features of {blocks} of {backbone}, whose last {tuned} trained "
+            "on with it.",
+        ),
+        KindEntry(
+            name="network",
+            about="a whole network from its first weights, on cached pixels",
+            target="automl_cv.worker.networks:Networks",
+            key="network",
+            trained="network",
+            learns_from="pixels",
+            is_long=True,
+            sentence="{trained}, trained from its first weights on these pictures alone.",
+        ),
+    ],
+)
+
+
+def kind_by_keys(stage: Mapping[str, Any]) -> str:
+    """Return the name of the kind that the keys of a stage make it.
+
+    Args:
+        stage: its fields by name; absent ones have a mistake of their own.
+    """
+    return next(
+        (entry.name for entry in KINDS if entry.key and stage.get(entry.key) is not None),
+        DEFAULT_KIND,
+    )

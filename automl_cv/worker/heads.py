@@ -1,0 +1,105 @@
+"""Heads on cached features of the frozen backbone: the kind of training that costs seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from automl_cv.catalog.metrics import ACCURACY
+from automl_cv.engine import saved_network
+from automl_cv.engine.refitting import fit_head, logits_of
+from automl_cv.engine.training import HeadTrainer, OnEpoch, TrainingResult
+from automl_cv.engine.views import CachedViews, OnlineViews, Views
+from automl_cv.features import recipe
+from automl_cv.history import Epoch
+from automl_cv.orders.messages import Fit, Need, PrepareFeatures
+from automl_cv.study.studyfile import Backbone
+from automl_cv.study.trial import Inputs, Trial
+from automl_cv.worker.kind import Made
+from automl_cv.worker.materials import Materials
+
+
+class Heads:
+    """Trains heads; see `worker.kind.Kind`.
+
+    Args:
+        materials: features of the images.
+    """
+
+    def __init__(self, materials: Materials) -> None:
+        self._materials = materials
+        self._trainers: dict[tuple[Backbone, int | None, int | None], HeadTrainer] = {}
+
+    def needs(self, inputs: Inputs) -> list[Need]:
+        """Return the orders for the features of images as they are, and as they are altered."""
+        altered = self._materials.altered(inputs)
+        plain = PrepareFeatures(inputs.backbone)
+        return [plain] if altered is None else [plain, altered]
+
+    def prepare(self, trial: Trial) -> HeadTrainer:
+        """Return the trainer for a trial's images; trials of the same images share it."""
+        key = (trial.backbone, trial.folds, trial.fold)
+        if key not in self._trainers:
+            features = self._materials.features.plain(trial.backbone)
+            data = self._materials.data(features, *self._materials.division(trial))
+            self._trainers[key] = HeadTrainer(data)
+        return self._trainers[key]
+
+    def train(
+        self,
+        trial: Trial,
+        on_epoch: OnEpoch,
+        checkpoint: Path | None = None,
+        replay: tuple[Epoch, ...] = (),
+    ) -> TrainingResult:
+        """Train one head; heads leave no checkpoint.
+
+        Args:
+            trial: what is trained.
+            on_epoch: is told each epoch, and may stop it.
+            checkpoint: not used.
+            replay: see `engine.training.HeadTrainer.train`.
+        """
+        return self.prepare(trial).train(trial.task, on_epoch, self.views(trial), replay)
+
+    def fit(self, order: Fit, rows: np.ndarray, on_epoch: Callable[[Epoch], None]) -> Made:
+        """Train heads again; see `worker.kind.Kind`."""
+        first = order.trials[0]
+        trainer, views = self.prepare(first), self.views(first)
+        # Nothing is left out that a metric could be measured on.
+        fitted = [
+            fit_head(trainer, replace(trial.task, metric=ACCURACY), order.replay, views, on_epoch)
+            for trial in order.trials
+        ]
+        heads = [one.model for one in fitted]
+        features = np.asarray(self._materials.features.plain(first.backbone)[rows])
+        image_size = recipe(first.backbone).image_size
+        return Made(
+            tuple(one.history for one in fitted),
+            [logits_of(head, features) for head in heads],
+            lambda: saved_network.on_backbone(first.backbone, image_size, heads),
+        )
+
+    def views(self, trial: Trial) -> Views | None:
+        """Return how a trial's training images are altered; None where they are not."""
+        materials = self._materials
+        order = materials.altered(trial.inputs)
+        if order is None:
+            return None
+        images = materials.images
+        train, _ = materials.division(trial)
+        if order.views == "online":
+            return OnlineViews(
+                trial.backbone,
+                materials.features.network(trial.backbone),
+                trial.inputs.augmentation,
+                *materials.files(train),
+                labels=images.labels[train],
+                classes=len(images.classes),
+            )
+        # The place of each training image among those that have views.
+        places = np.cumsum(np.isin(images.splits, order.splits)) - 1
+        return CachedViews(materials.features.of(order), places[train], order.views)

@@ -1,0 +1,128 @@
+"""What the trials of a worker process are made of: images, their features, their pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from automl_cv.catalog.kinds import KINDS
+from automl_cv.engine.extract import Progress
+from automl_cv.engine.training import TrainingData
+from automl_cv.orders import messages
+from automl_cv.orders.messages import Need, Prepare, Prepared, PrepareFeatures, PreparePixels
+from automl_cv.study.stage import Stage
+from automl_cv.study.trial import Inputs, Trial
+from automl_cv.worker.features import HeldFeatures
+from automl_cv.worker.folds import division
+from automl_cv.worker.kind import Kind
+from automl_cv.worker.pixels import HeldPixels
+
+BOTH = ("train", "validation")
+
+
+class Materials:
+    """Makes ready what trials learn from, and says which of it trains and which validates.
+
+    Args:
+        given: the images of the search.
+        report: is told how far an extraction is.
+        tell: is told how much of the disk a large extraction will take.
+        whole: train and validation images together are trained on, and validated on, as `fit`
+            does; splits and folds play no part.
+    """
+
+    def __init__(
+        self,
+        given: Prepare,
+        report: Progress,
+        tell: Callable[[messages.SpaceNeeded], None],
+        *,
+        whole: bool = False,
+    ) -> None:
+        self.given = given
+        self.images = given.images
+        self.whole = whole
+        self.features = HeldFeatures(given, report, tell)
+        self.pixels = HeldPixels(given, report)
+        self._told = report, tell
+        self._kinds: dict[str, Kind] = {}
+
+    def kind(self, stage: Stage) -> Kind:
+        """Return what trains the trials of a stage."""
+        name = stage.kind.name
+        if name not in self._kinds:
+            self._kinds[name] = KINDS[name].load()(self)
+        return self._kinds[name]
+
+    def apart(self) -> Materials:
+        """Return the same with train and validation images apart, as the search has them."""
+        return Materials(self.given, *self._told) if self.whole else self
+
+    def needs(self, inputs: Iterable[Inputs]) -> list[Need]:
+        """Return the orders that make ready what trials learn from, each once."""
+        wanted = [need for one in inputs for need in self.kind(one.stage).needs(one)]
+        return [need for place, need in enumerate(wanted) if need not in wanted[:place]]
+
+    def prepare(self, order: Need) -> Prepared:
+        """Make something ready that trials need.
+
+        Raises:
+            UserError: the backbone or its weights can't be had.
+            AutomlError: a file can't be read any more.
+        """
+        match order:
+            case PreparePixels():
+                return self.pixels.prepare()
+            case PrepareFeatures():
+                return self.features.prepare(order)
+
+    def prepare_trial(self, trial: Trial) -> None:
+        """Make ready all that one trial needs; see `prepare`."""
+        for need in self.needs([trial.inputs]):
+            self.prepare(need)
+
+    def altered(self, inputs: Inputs) -> PrepareFeatures | None:
+        """Return the order for the altered images of a trial; None where it has none."""
+        order = messages.views_order(inputs)
+        if order is not None and self.whole and order.views != "online":
+            order = replace(order, splits=BOTH)
+        return order
+
+    def division(self, trial: Trial) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows that train and those that validate a trial, int64."""
+        if self.whole:
+            both = np.flatnonzero(np.isin(self.images.splits, BOTH))
+            return both, both
+        return division(self.images, self.given.seed, trial.folds, trial.fold)
+
+    def files(self, rows: np.ndarray) -> tuple[list[Path], list[str]]:
+        """Return the files of images and the hashes of their content."""
+        return self.features.files(rows)
+
+    def data(self, features: np.ndarray, train: np.ndarray, validation: np.ndarray) -> TrainingData:
+        """Return what heads are trained on.
+
+        Args:
+            features: of all images, float32, shape (images, features).
+            train: rows that train.
+            validation: rows that validate.
+        """
+        labels, hashes = self.images.labels, self.images.content_hashes
+        return TrainingData(
+            features=features,
+            train=train,
+            train_labels=labels[train],
+            validation=validation,
+            validation_labels=labels[validation],
+            classes=len(self.images.classes),
+            content_hashes=[hashes[row] for row in train],
+        )
+
+    def fit_checkpoint(self, order: messages.Fit, trial: Trial) -> Path | None:
+        """Return the folder of one training's checkpoint; it stays until all of a fit is done."""
+        if order.checkpoints is None:
+            return None
+        return order.checkpoints / f"{trial.task.seed}-{'both' if self.whole else 'train'}"
