@@ -69,6 +69,7 @@ def photos(made, tmp_path) -> Path:
     return Path(shutil.copytree(made / "photos", tmp_path / "photos"))
 
 
+@pytest.mark.slow
 def test_from_folder_to_report(searched, made, call):
     warning = "1 validation image of 19 is identical to one in train"
     assert warning in searched.stderr

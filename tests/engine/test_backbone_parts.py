@@ -109,6 +109,7 @@ def test_both_parts_together_compute_what_the_whole_does(parts, whole):
         np.testing.assert_allclose(pooled, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_only_what_is_behind_the_cut_is_trained(parts, whole):
     made, name, *_ = parts
     assert made.frozen.trainable_weights == []

@@ -28,7 +28,6 @@ with later():
     from automl_cv.engine.views import epoch_views
     from tests.engine.small_network import figures
 
-
 SIZE, TRAIN, VALIDATION, VIEWS = 32, 96, 48, 3
 WIDTHS = (24, 48, 96, 192)
 

@@ -82,6 +82,7 @@ def test_models_in_models_in_models():
     assert layer_outputs.short_names([step.path for step in steps])[1:3] == ["conv1", "norm"]
 
 
+@pytest.mark.slow
 def test_a_network_of_keras():
     model = keras.applications.ResNet50(weights=None, input_shape=(32, 32, 3), classes=3)
     outputs, steps = layer_outputs.run(model, pixels(32))

@@ -117,6 +117,7 @@ def test_class_weights_train_as_keras_does(smoothing):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["head", "network"])
 def test_each_finds_more_of_a_rare_class(kind):
     data = imbalanced()
@@ -138,6 +139,7 @@ def test_each_finds_more_of_a_rare_class(kind):
     assert recall(loss="focal", loss_parameters={"gamma": 5.0}) > plain
 
 
+@pytest.mark.slow
 def test_each_leaves_validation_loss_plain_and_the_others_as_they_were():
     data = blobs()
     trainer = HeadTrainer(data)

@@ -88,6 +88,7 @@ def test_a_network_trains_as_a_head_does(optimizer, changes, shards):
     }
 
 
+@pytest.mark.slow
 def test_parts_of_a_batch_give_the_step_of_the_whole():
     def run(shards):
         def build(own):
@@ -103,6 +104,7 @@ def test_parts_of_a_batch_give_the_step_of_the_whole():
     assert figures(run(2)) == figures(halves)
 
 
+@pytest.mark.slow
 def test_shares_of_classes_are_labels_too():
     soft = NetworkTrainer(small_network.data(soft=True), small_network.build).train(TASK, go_on)
     assert figures(soft) == figures(small_network.train())

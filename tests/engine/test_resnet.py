@@ -197,6 +197,7 @@ def test_resnet50_is_keras_applications_but_for_biases():
     assert model.count_params() == reference.count_params() - biases
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", VARIANTS)
 @pytest.mark.parametrize("layout", [TWO, BOTTLENECK], ids=lambda layout: layout["name"])
 def test_orders_differ_in_batch_norms_alone(block, layout):
@@ -233,6 +234,7 @@ def test_stems(stem):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "channels"), [(0.25, 16), (2.0, 128), (0.3, 19), (0.001, 1)])
 def test_width_scales_all_channels(width, channels):
     model = network("ResNet18", size=16, classes=3, stem="small", width=width)
@@ -386,6 +388,7 @@ def test_a_step_at_full_size_lowers_the_loss():
     assert after < before
 
 
+@pytest.mark.slow
 def test_a_step_with_every_switch_lowers_the_loss():
     keras.utils.set_random_seed(1)
     before, after = step(small(BOTTLENECK, squeeze_excitation=True, stem="resnet_d"))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.slow
 def test_one_thread_an_operation_in_prediction():
     """It was not so, since nothing that prediction imports set it."""
     code = (

@@ -121,6 +121,7 @@ def test_weights_equal_those_of_keras_train_on_batch(optimizer):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["SGD", "RMSprop"])
 def test_momentum_of_zero_equals_keras_without_momentum(optimizer):
     data = blobs()
@@ -197,6 +198,7 @@ MLP = {
 }
 
 
+@pytest.mark.slow
 def test_a_head_with_everything_trains_as_keras_does():
     assert_equals_keras(blobs(), task("Adam", head="mlp", head_parameters=MLP))
 
@@ -214,6 +216,7 @@ def test_label_smoothing_leaves_validation_loss_plain():
     assert epoch.val_loss == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_dropout_is_the_same_whatever_ran_before():
     todo = task("Adam", head="mlp", head_parameters=MLP)
     fresh = HeadTrainer(blobs()).train(todo, go_on)

@@ -25,7 +25,6 @@ with later():
     from automl_cv.engine.training import HeadTrainer, TrainingData, epoch_order
     from automl_cv.engine.views import CachedViews, OnlineViews, Shown, epoch_views, measured
     from tests.engine import tiny
-
 # Keras saves weights by `np.array(variable)`, whose `__array__` NumPy 2 warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 

@@ -39,6 +39,7 @@ def of(table: pd.DataFrame, parameter: str) -> pd.Series:
     return row
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("evaluator", ["fanova", "ped_anova"])
 def test_optimizer_and_learning_rate_matter(table, evaluator):
     assert of(table, "learning_rate")[f"{evaluator}_low"] > of(table, "batch_size")[evaluator]
@@ -67,6 +68,7 @@ def test_constants_are_no_parameters(table):
     assert set(table["parameter"]) == {"optimizer", "batch_size", "learning_rate", "momentum"}
 
 
+@pytest.mark.slow
 def test_the_same_numbers_in_another_process(url, monkeypatch):
     monkeypatch.setattr(evaluators, "RESAMPLES", 4)
     here = automl_cv.importance(url).to_csv(index=False, float_format="%.12g")
@@ -82,6 +84,7 @@ def test_the_same_numbers_in_another_process(url, monkeypatch):
     assert done.stdout == here
 
 
+@pytest.mark.slow
 def test_the_order_says_what_can_be_told_apart(url, monkeypatch):
     monkeypatch.setattr(evaluators, "RESAMPLES", 20)
     of_all, within = (one.evaluation.orders for one in importances(read_run(url)))

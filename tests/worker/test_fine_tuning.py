@@ -34,7 +34,6 @@ with later():
     from tests.engine import small_network, tiny
     from tests.engine.small_network import figures
 
-
 # Keras's `save` copies variables in a way that NumPy 2 deprecates (keras/backend/tensorflow).
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
