@@ -209,3 +209,39 @@ def test_modules_stay_readable():
         if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 400
     }
     assert not long
+
+
+# A function that TensorFlow traces: its arguments are the graph's, in their order.
+TRACED = {("automl_cv.engine.loop", "_run")}
+
+
+def test_past_five_arguments_they_are_named():
+    """Commands are called by Typer, which names all."""
+    found = {
+        (name, node.name): len(given)
+        for name, tree in modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and not name.startswith("automl_cv.cli.commands.")
+        if len(given := positional(node)) > 5
+    }
+    assert found.keys() == TRACED
+
+
+def positional(function: ast.FunctionDef) -> list[str]:
+    given = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
+    return [name for name in given if name not in ("self", "cls")]
+
+
+def test_kinds_and_origins_are_asked_in_one_room():
+    """Which keys a stage has is the study's to know; whoever else wants to, calls a verb."""
+    keys = {"network", "fine_tune", "retrain", "narrow_from"}
+    asking = {
+        name
+        for name, tree in modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If | ast.IfExp | ast.While | ast.Assert | ast.comprehension)
+        for test in (node.ifs if isinstance(node, ast.comprehension) else [node.test])
+        for one in ast.walk(test)
+        if isinstance(one, ast.Attribute) and one.attr in keys
+    }
+    assert {room_of(name) for name in asking} <= {"study"}, asking

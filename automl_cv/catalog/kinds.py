@@ -21,6 +21,8 @@ class KindEntry(SettableEntry):
         key: the key of a stage that makes it of this kind; empty where only `kind` names it.
         trained: the key of a stage that names what is trained, an entry of the table of heads or
             of networks.
+        begins_with_head: whether a trial goes on with the backbone from a head that another stage
+            trained.
         learns_from: features of the study's backbone, or pixels, without any backbone.
         is_long: whether trials train more than a head, so that a checkpoint each epoch is worth
             it, and a worker process is replaced after fewer of them.
@@ -31,6 +33,7 @@ class KindEntry(SettableEntry):
 
     key: str = ""
     trained: Literal["head", "network"] = "head"
+    begins_with_head: bool = False
     learns_from: Literal["features", "pixels"] = "features"
     is_long: bool = False
     sentence: str
@@ -52,6 +55,7 @@ KINDS: Table[KindEntry] = Table(
             about="a head first, then the backbone's last blocks with it",
             target="automl_cv.worker.fine_tuning:FineTuning",
             key="fine_tune",
+            begins_with_head=True,
             is_long=True,
             sentence="A head on the features of {blocks} of {backbone}, whose last {tuned} trained "
             "on with it.",

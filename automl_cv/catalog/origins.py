@@ -28,7 +28,12 @@ class OriginEntry(Entry):
         searched.
 
     Throughout, `run` is the `StoredRun` that the stage belongs to, `facts` its `StageFacts`.
+
+    Args:
+        key: the key of a stage that says it; empty for a stage that has none of these keys.
     """
+
+    key: str = ""
 
     def load(self) -> ModuleType:
         """Import and return the module that the target names."""
@@ -47,11 +52,13 @@ ORIGINS: Table[OriginEntry] = Table(
             name="narrowed",
             about="drawn by a sampler from a space derived from the best trials of another stage",
             target="automl_cv.drawing.narrowed",
+            key="narrow_from",
         ),
         OriginEntry(
             name="retrained",
             about="the best trials of other stages, over several seeds or folds",
             target="automl_cv.drawing.retrained",
+            key="retrain",
         ),
     ],
 )

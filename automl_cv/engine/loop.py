@@ -91,6 +91,7 @@ class Loop:
 
     def __init__(
         self,
+        *,
         optimizer: str,
         optimizer_parameters: Mapping[str, Any],
         head: str,

@@ -138,7 +138,7 @@ class NetworkTrainer:
         if kept is not None:
             steps.restore(kept.state)
         run_epoch = partial(self._epoch, steps, task)
-        return training.run(run_epoch, steps.weights, on_epoch, replay, kept, keep)
+        return training.run(run_epoch, steps.weights, on_epoch, replay, kept=kept, keep=keep)
 
     def _epoch(self, steps: _Steps, task: TrainingTask, number: int, rates: np.ndarray) -> Epoch:
         started = time.perf_counter()

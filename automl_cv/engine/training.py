@@ -94,6 +94,7 @@ class Training:
         weights: Callable[[], Weights],
         on_epoch: OnEpoch,
         replay: Sequence[Epoch] = (),
+        *,
         kept: Checkpoint | None = None,
         keep: Callable[[Sequence[Epoch], Weights], None] | None = None,
     ) -> TrainingResult:
@@ -237,16 +238,16 @@ class HeadTrainer:
         )
         if kind not in self._loops:
             self._loops[kind] = Loop(
-                task.optimizer,
-                own,
-                task.head,
-                head_parameters,
-                self.head_input,
-                self._data.validation,
-                self._data.validation_labels,
-                mixings,
-                loss_of(task),
-                class_weights_of(task, self._data.train_labels, self._data.classes),
+                optimizer=task.optimizer,
+                optimizer_parameters=own,
+                head=task.head,
+                head_parameters=head_parameters,
+                head_input=self.head_input,
+                validation=self._data.validation,
+                validation_labels=self._data.validation_labels,
+                mixings=mixings,
+                loss=loss_of(task),
+                class_weights=class_weights_of(task, self._data.train_labels, self._data.classes),
             )
         loop = self._loops[kind]
         loop.reset(task.seed, head_parameters, own)

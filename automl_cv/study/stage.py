@@ -19,6 +19,7 @@ from automl_cv.catalog.heads import HEADS
 from automl_cv.catalog.kinds import DEFAULT_KIND, KINDS, KindEntry, kind_by_keys
 from automl_cv.catalog.losses import LOSSES
 from automl_cv.catalog.networks import NETWORKS
+from automl_cv.catalog.origins import ORIGINS
 from automl_cv.catalog.pruners import PRUNERS
 from automl_cv.catalog.samplers import SAMPLERS
 from automl_cv.catalog.schedules import SCHEDULES
@@ -181,7 +182,7 @@ class Stage(Section):
     @property
     def folds(self) -> int | None:
         """How many folds of train and validation images its trials have; None for the splits."""
-        return None if self.retrain is None else self.retrain.folds
+        return self.retrain.folds if self.retrain else None
 
     @property
     def training(self) -> KindEntry:
@@ -197,9 +198,8 @@ class Stage(Section):
     @property
     def origin(self) -> str:
         """Where its trials come from: an entry of the table of origins."""
-        if self.retrain is not None:
-            return "retrained"
-        return "searched" if self.narrow_from is None else "narrowed"
+        said = (entry.name for entry in ORIGINS if entry.key and getattr(self, entry.key))
+        return next(said, "searched")
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -209,33 +209,42 @@ class Stage(Section):
     @property
     def narrowed_stages(self) -> tuple[str, ...]:
         """Name of the stage whose best trials give the space; none where it declares its own."""
-        return () if self.narrow_from is None else (self.narrow_from.stage,)
+        return (self.narrow_from.stage,) if self.narrow_from else ()
 
     @property
     def retrained_stages(self) -> tuple[str, ...]:
         """Names of the stages whose best trials are trained again; none where it searches."""
-        return () if self.retrain is None else self.retrain.stages
+        return self.retrain.stages if self.retrain else ()
+
+    @property
+    def redrawn_stages(self) -> tuple[str, ...]:
+        """Those of them whose trials keep what they drew of their augmentation."""
+        return self.retrain.stages if self.retrain and self.retrain.drawn_augmentation else ()
 
     @property
     def retraining(self) -> Retrain:
         """What it trains again; ValueError where its origin is another than "retrained"."""
-        if self.retrain is None:
-            raise ValueError(f"stage {self.name!r} trains nothing again")
-        return self.retrain
+        retrain: Retrain = self._said("retrain")
+        return retrain
 
     @property
     def narrowing(self) -> NarrowFrom:
         """What it narrows; ValueError where its origin is another than "narrowed"."""
-        if self.narrow_from is None:
-            raise ValueError(f"stage {self.name!r} narrows no other")
-        return self.narrow_from
+        narrow_from: NarrowFrom = self._said("narrow_from")
+        return narrow_from
 
     @property
     def tuning(self) -> FineTune:
         """What of the backbone it trains; ValueError where its kind is another."""
-        if self.fine_tune is None:
-            raise ValueError(f"stage {self.name!r} trains nothing of the backbone")
-        return self.fine_tune
+        fine_tune: FineTune = self._said("fine_tune")
+        return fine_tune
+
+    def _said(self, key: str) -> Any:
+        """Return the value of a key that its kind or origin has: it was asked for by those."""
+        value = getattr(self, key)
+        if value is None:
+            raise ValueError(f"stage {self.name!r} has no {key}")
+        return value
 
     @property
     def rules(self) -> tuple[NarrowFrom | Retrain | FineTune, ...]:
@@ -320,7 +329,7 @@ def head_stage(stage: Stage, declared: Mapping[str, Stage], searched: str) -> St
         searched: the stage that searched the trial.
     """
     found = stage
-    while found.fine_tune is not None:
+    while found.training.begins_with_head:
         named = found.sources  # of a stage that retrains: only such a one fine-tunes
         found = declared[searched if searched in named else named[0]]
     return None if found is stage else found

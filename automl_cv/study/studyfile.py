@@ -145,12 +145,12 @@ class StudyFile(Section):
         if twice:
             raise ValueError(f"two stages are called {twice[0]!r}")
         for index, stage in enumerate(self.stages):
-            source = stage.narrow_from
-            if source is not None and source.stage not in names[:index]:
-                raise ValueError(
-                    f"stage.{stage.name}.narrow_from.stage: no stage {source.stage!r} stands "
-                    f"above it: {suggest(source.stage, names[:index])}"
-                )
+            for source in stage.narrowed_stages:
+                if source not in names[:index]:
+                    raise ValueError(
+                        f"stage.{stage.name}.narrow_from.stage: no stage {source!r} stands "
+                        f"above it: {suggest(source, names[:index])}"
+                    )
             self._check_retrain(stage, names[:index])
             self._check_drawn_views(stage)
             if "backbone" in stage.space.parameters and self.backbone.weights is not None:
@@ -161,37 +161,38 @@ class StudyFile(Section):
         return self
 
     def _check_retrain(self, stage: Stage, above: list[str]) -> None:
-        if stage.retrain is None:
+        retrained = stage.retrained_stages
+        if not retrained:
             return
         key = f"stage.{stage.name}.retrain"
-        if stage.narrow_from is not None:
+        if stage.narrowed_stages:
             raise ValueError(f"{key}: excludes narrow_from; leave one out")
-        if stage.fine_tune is not None and self.backbone.name.endswith(".keras"):
+        if stage.training.begins_with_head and self.backbone.name.endswith(".keras"):
             raise ValueError(
                 f"stage.{stage.name}.fine_tune: {self.backbone.name} is a saved model, whose "
                 "blocks aren't known; take a backbone of the table"
             )
-        for name in stage.retrain.stages:
+        on_features = stage.training.learns_from == "features"
+        for name in retrained:
             if name not in above:
                 raise ValueError(
                     f"{key}.stages: no stage {name!r} stands above it: {suggest(name, above)}"
                 )
-            if stage.network is None and self.stage(name).head != stage.head:
+            if on_features and self.stage(name).head != stage.head:
                 raise ValueError(
                     f"{key}.stages: {name!r} has another head than {stage.name!r}; a trial is "
                     "trained again with its own"
                 )
-            first = self.stage(stage.retrain.stages[0]).augmentation
-            is_taken_over = stage.retrain.drawn_augmentation and stage.augmentation == first
+            first = self.stage(retrained[0]).augmentation
+            is_taken_over = bool(stage.redrawn_stages) and stage.augmentation == first
             if is_taken_over and self.stage(name).augmentation != first:
                 raise ValueError(
                     f"{key}.stages: {name!r} has another augmentation than {stage.name!r}; set "
                     "one for all, or name the stages in stages of their own"
                 )
-        kinds = {self.stage(name).retrain is not None for name in stage.retrain.stages}
-        if len(kinds) > 1:
+        if len({bool(self.stage(name).retrained_stages) for name in retrained}) > 1:
             raise ValueError(
-                f"{key}.stages: {' and '.join(stage.retrain.stages)} can't be ranked together: "
+                f"{key}.stages: {' and '.join(retrained)} can't be ranked together: "
                 "trials of some were trained once, of others again and count by their mean; "
                 "name stages of one kind"
             )
@@ -199,11 +200,11 @@ class StudyFile(Section):
     def _check_drawn_views(self, stage: Stage) -> None:
         """Refuse what a stage would take over from those above, but can't cache."""
         drawn = self._drawn(stage)
-        if stage.fine_tune is not None:
+        if stage.training.begins_with_head:
             self._check_fine_tuned(stage, drawn)
         if not stage.caches_views:
             return
-        if stage.retrain is not None:  # its values are known: no ranges
+        if stage.retrained_stages:  # its values are known: no ranges
             drawn = {name: Constant(value=True) for name in drawn}
         try:
             check_cached_views(drawn)
@@ -212,10 +213,9 @@ class StudyFile(Section):
 
     def _check_fine_tuned(self, stage: Stage, drawn: Collection[str]) -> None:
         """Refuse views of which no feature maps can be cached, or none for each fold."""
-        assert stage.retrain is not None
         key = f"stage.{stage.name}.fine_tune"
-        tables = [stage, *map(self.stage, stage.retrain.stages)]
-        scratch = [one.name for one in tables if one.network is not None]
+        tables = [stage, *map(self.stage, stage.retrained_stages)]
+        scratch = [one.name for one in tables if one.network]
         if scratch:
             raise ValueError(
                 f"{key}: {scratch[0]!r} trains a network from scratch; only heads on the "
@@ -232,16 +232,13 @@ class StudyFile(Section):
         is_altered = any(one.augmentation for one in tables) or any(
             name in AUGMENTATION_STRENGTHS for name in drawn
         )
-        if stage.retrain.folds is not None and is_altered:
+        if stage.folds is not None and is_altered:
             raise ValueError(f"{key}: augmentation goes with repeats, not with folds")
 
     def _drawn(self, stage: Stage) -> dict[str, Parameter]:
         """Return the parameters of a stage, those of the stages that it rests on among them."""
-        above: list[str] = [] if stage.narrow_from is None else [stage.narrow_from.stage]
-        if stage.retrain is not None and stage.retrain.drawn_augmentation:
-            above += stage.retrain.stages
         found: dict[str, Parameter] = {}
-        for name in above:
+        for name in (*stage.narrowed_stages, *stage.redrawn_stages):
             found |= self._drawn(self.stage(name))
         return {**found, **stage.space.parameters}
 
