@@ -68,10 +68,9 @@ def load_tensorflow(tests: Sequence[pytest.Item]) -> None:
     """Load TensorFlow before all tests, if any of them waits for something.
 
     It is loaded before the engine, whose package sets `TF_ENABLE_ONEDNN_OPTS`, whichever test
-    comes first. With that set when TensorFlow loads, training damages memory where a network has
-    fewer than 16 channels (glibc aborts in `test_a_step_lowers_the_loss`), and networks of that
-    size are what tests of the engine train in this process. With 0 features of an image depend on
-    the batch (`test_a_cached_view_is_the_online_one`). Commands in other processes have it set.
+    comes first; commands in other processes have it set. With that set when TensorFlow loads,
+    training damages memory where a network has fewer than 16 channels (on AMD EPYC glibc aborts
+    in `test_a_step_lowers_the_loss`), and tests of the engine train such networks in this process.
     """
     modules = {test.module for test in tests if isinstance(test, pytest.Function)}
     if any(isinstance(value, Later) for module in modules for value in vars(module).values()):
