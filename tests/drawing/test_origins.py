@@ -57,9 +57,9 @@ def test_a_stage_names_its_origin_and_what_it_rests_on():
     assert [stage.sources for stage in STUDY.stages] == [(), ("coarse",), ("coarse", "narrowed")]
     assert [len(stage.retrained_stages) for stage in STUDY.stages] == [0, 0, 2]
     assert [stage.folds for stage in STUDY.stages] == [None, None, 2]
-    with pytest.raises(ValueError, match="'coarse' trains nothing again"):
+    with pytest.raises(ValueError, match="stage 'coarse' has no retrain"):
         _ = COARSE.retraining
-    with pytest.raises(ValueError, match="'finalists' narrows no other"):
+    with pytest.raises(ValueError, match="stage 'finalists' has no narrow_from"):
         _ = FINALISTS.narrowing
 
 
