@@ -65,18 +65,14 @@ def later() -> Iterator[None]:
 
 
 def load_tensorflow(tests: Sequence[pytest.Item]) -> None:
-    """Load TensorFlow before all tests, if any of them waits for something.
+    """Load the engine before all tests, if any of them waits for something.
 
-    It is loaded before the engine, whose package sets `TF_ENABLE_ONEDNN_OPTS`, whichever test
-    comes first; commands in other processes have it set. With that set when TensorFlow loads,
-    training damages memory where a network has fewer than 16 channels (on AMD EPYC glibc aborts
-    in `test_a_step_lowers_the_loss`), and tests of the engine train such networks in this process.
+    So TensorFlow has in this process what it has in workers and commands, oneDNN on AMD
+    processors among that, whichever test comes first: tests compare numbers of both.
     """
     modules = {test.module for test in tests if isinstance(test, pytest.Function)}
     if any(isinstance(value, Later) for module in modules for value in vars(module).values()):
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
-            import_module("tensorflow")
+        import_module("automl_cv.engine")
 
 
 _complete: set[str] = set()
