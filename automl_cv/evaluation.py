@@ -16,7 +16,7 @@ from automl_cv.catalog.datasets import DATASETS
 from automl_cv.catalog.metrics import METRICS
 from automl_cv.data import dataset
 from automl_cv.data.dataset import Dataset
-from automl_cv.data.inspection import Progress
+from automl_cv.data.inspection import OnProgress
 from automl_cv.data.ledger import Skipped
 from automl_cv.errors import UserError
 from automl_cv.measures import Labels, Probabilities
@@ -184,7 +184,7 @@ def evaluate(
 
 
 def _own_images(
-    saved: SavedClassifier, study: StudyFile, cache_dir: Path, inspecting: Progress
+    saved: SavedClassifier, study: StudyFile, cache_dir: Path, inspecting: OnProgress
 ) -> Dataset:
     """Read the images that a classifier was fitted on; they must be the same still."""
     data = saved.manifest.data

@@ -14,7 +14,7 @@ import pandas as pd
 
 from automl_cv.catalog import datasets
 from automl_cv.data import inspection, listing, manifest, splitting
-from automl_cv.data.inspection import Inspected, Progress
+from automl_cv.data.inspection import Inspected, OnProgress
 from automl_cv.data.ledger import Ledger, Skipped
 from automl_cv.data.listing import Candidate, Listing
 from automl_cv.data.splitting import SPLITS
@@ -74,7 +74,7 @@ def load(
     seed: int,
     cache_dir: Path,
     strict: bool = False,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Dataset:
     """Read a source of images, decode every file, and give each image a split.
 
@@ -132,7 +132,9 @@ def load(
     return Dataset(source, images, classes, ledger, fingerprint(images))
 
 
-def load_undivided(source: str, *, cache_dir: Path, on_progress: Progress | None = None) -> Dataset:
+def load_undivided(
+    source: str, *, cache_dir: Path, on_progress: OnProgress | None = None
+) -> Dataset:
     """Read a source of images as it is: no split is drawn, one image is enough.
 
     Args:
@@ -161,7 +163,7 @@ def load_undivided(source: str, *, cache_dir: Path, on_progress: Progress | None
 
 
 def _read(
-    source: str, cache_dir: Path, on_progress: Progress | None
+    source: str, cache_dir: Path, on_progress: OnProgress | None
 ) -> tuple[Listing, list[tuple[Candidate, Inspected]], list[Skipped]]:
     """List a source and decode its files; return what was listed, the images, and the rest."""
     root, found = _list(source, cache_dir)

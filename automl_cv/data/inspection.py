@@ -25,7 +25,7 @@ from automl_cv.data import images
 from automl_cv.data.ledger import Sizes
 from automl_cv.words import counted
 
-Progress = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 
 # Raised whenever `images.decode` gives other pixels than before; Pillow's version stands beside
 # it in the memory, since a newer JPEG library may round differently.
@@ -57,7 +57,7 @@ class Inspected:
 
 
 def inspect(
-    paths: Sequence[str], *, memory: Path, on_progress: Progress | None = None
+    paths: Sequence[str], *, memory: Path, on_progress: OnProgress | None = None
 ) -> list[Inspected]:
     """Decode files in a small pool of threads, skipping those the memory knows unchanged.
 

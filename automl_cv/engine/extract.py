@@ -29,7 +29,7 @@ SHARD_IMAGES = 4096
 SHARD_BYTES = 2**30
 SHARD_SECONDS = 30.0
 
-Progress = Callable[[int, int, float], None]
+OnProgress = Callable[[int, int, float], None]
 """Is called after each batch with (images done, images to do, images per second)."""
 
 Network = Callable[[images.Batch], list[Matrix]]
@@ -56,7 +56,7 @@ def extract(
     cache: FeatureCache,
     recipe: Recipe,
     *,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
     views: int = 1,
 ) -> int:
     """Fill the cache with the features of those images, or views of them, that it lacks.
@@ -72,7 +72,7 @@ def extract(
         recipe: `features.recipe(backbone)`, or with an augmentation and a seed, which makes
             views of the images; those are found as `features.view_names(content_hashes, views)`.
             Where it is `before_blocks` it makes feature maps.
-        on_progress: see `Progress`.
+        on_progress: see `OnProgress`.
         views: how many views of each image, where the recipe makes views; more can be added
             later.
 

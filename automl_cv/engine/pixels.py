@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from automl_cv.catalog.augmentations import Augmentation
 from automl_cv.engine import augment, images, mixing
-from automl_cv.engine.extract import Progress
+from automl_cv.engine.extract import OnProgress
 from automl_cv.features import ViewRecipe, view_name
 from automl_cv.features.pixels import PixelCache, Pixels
 
@@ -33,7 +33,7 @@ def load(
     paths: Sequence[Path],
     content_hashes: Sequence[str],
     image_size: int,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Pixels:
     """Return images decoded and resized, from the cache if they are there.
 
@@ -44,7 +44,7 @@ def load(
         paths: files of images.
         content_hashes: of their pixels, one for each path.
         image_size: height and width that images are resized to, in pixels.
-        on_progress: is called after each batch that was decoded, see `extract.Progress`.
+        on_progress: is called after each batch that was decoded, see `extract.OnProgress`.
 
     Returns:
         uint8 (images, image_size, image_size, 3), memory-mapped and read-only.
@@ -63,7 +63,7 @@ def _decoded(
     paths: Sequence[Path],
     content_hashes: Sequence[str],
     image_size: int,
-    on_progress: Progress | None,
+    on_progress: OnProgress | None,
 ) -> Iterator[Pixels]:
     started, done = time.monotonic(), 0
     threads = os.cpu_count() or 1

@@ -12,7 +12,7 @@ import numpy as np
 
 from automl_cv.engine import runtime
 from automl_cv.engine.backbone_parts import Cut, cut
-from automl_cv.engine.extract import Network, Progress, extract, load
+from automl_cv.engine.extract import Network, OnProgress, extract, load
 from automl_cv.engine.views import measured
 from automl_cv.errors import UserError
 from automl_cv.features import FeatureCache, Recipe, recipe, view_names
@@ -32,7 +32,7 @@ class HeldFeatures:
     """
 
     def __init__(
-        self, given: Prepare, report: Progress, tell: Callable[[SpaceNeeded], None]
+        self, given: Prepare, report: OnProgress, tell: Callable[[SpaceNeeded], None]
     ) -> None:
         self._given = given
         self._report = report

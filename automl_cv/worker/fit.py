@@ -9,7 +9,7 @@ import numpy as np
 
 from automl_cv.engine import runtime, saved_network
 from automl_cv.engine.calibration import calibrate
-from automl_cv.engine.extract import Progress
+from automl_cv.engine.extract import OnProgress
 from automl_cv.engine.prediction import Predictor
 from automl_cv.engine.refitting import probabilities
 from automl_cv.errors import AutomlError
@@ -23,10 +23,10 @@ from automl_cv.worker.materials import BOTH, Materials
 TRIED_IMAGES = 16
 TOLERANCE = 1e-4
 
-OnEpoch = Callable[[Epoch], None]
 
-
-def fit(order: messages.Fit, report: Progress, on_epoch: OnEpoch) -> messages.Fitted:
+def fit(
+    order: messages.Fit, report: OnProgress, on_epoch: Callable[[Epoch], None]
+) -> messages.Fitted:
     """Train, write the network, and try what was written.
 
     With `order.calibrate` the same is trained twice. On the training images alone first: its
@@ -64,7 +64,12 @@ def fit(order: messages.Fit, report: Progress, on_epoch: OnEpoch) -> messages.Fi
 
 
 def _made(
-    order: messages.Fit, rows: np.ndarray, report: Progress, on_epoch: OnEpoch, *, whole: bool
+    order: messages.Fit,
+    rows: np.ndarray,
+    report: OnProgress,
+    on_epoch: Callable[[Epoch], None],
+    *,
+    whole: bool,
 ) -> Made:
     """Train the winner with each of its seeds.
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from automl_cv.catalog.kinds import KINDS
-from automl_cv.engine.extract import Progress
+from automl_cv.engine.extract import OnProgress
 from automl_cv.engine.training import TrainingData
 from automl_cv.orders import messages
 from automl_cv.orders.messages import Need, Prepare, Prepared, PrepareFeatures, PreparePixels
@@ -38,7 +38,7 @@ class Materials:
     def __init__(
         self,
         given: Prepare,
-        report: Progress,
+        report: OnProgress,
         tell: Callable[[messages.SpaceNeeded], None],
         *,
         whole: bool = False,

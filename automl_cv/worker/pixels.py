@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from automl_cv.engine import pixels, runtime
-from automl_cv.engine.extract import Progress
+from automl_cv.engine.extract import OnProgress
 from automl_cv.features import recipe
 from automl_cv.features.pixels import PixelCache
 from automl_cv.orders.messages import Prepare, Prepared
@@ -21,7 +21,7 @@ class HeldPixels:
         report: is told how far the decoding is.
     """
 
-    def __init__(self, given: Prepare, report: Progress) -> None:
+    def __init__(self, given: Prepare, report: OnProgress) -> None:
         self._given = given
         self._report = report
 
