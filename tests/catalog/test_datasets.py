@@ -30,7 +30,7 @@ def clothes(tmp_path, monkeypatch):
         images = draw.integers(0, 256, (count, 28, 28), dtype=np.uint8)
         labels = (np.arange(count) % 10).astype(np.uint8)
         for kind, array in (("images-idx3", images), ("labels-idx1", labels)):
-            (folder / f"{part}-{kind}-ubyte.gz").write_bytes(gzip.compress(idx(array)))
+            (folder / f"{part}-{kind}-ubyte.gz").write_bytes(gzip.compress(idx(array), mtime=0))
     monkeypatch.setenv(FASHION_MNIST_VARIABLE, str(folder))
     return folder
 
@@ -140,7 +140,7 @@ def test_idx_files_give_their_array(tmp_path, pack):
             b"\0\0\x08\2\0\0\0\2\0\0\0\3abcde",
             r"declares the shape \(2, 3\), so 18 bytes, but has 17",
         ),
-        (gzip.compress(b"\0\0\x08\1\0\0\0\1a")[:-5], "damaged gzip file"),
+        (gzip.compress(b"\0\0\x08\1\0\0\0\1a", mtime=0)[:-5], "damaged gzip file"),
     ],
 )
 def test_damaged_idx_files(tmp_path, content, message):
