@@ -105,8 +105,8 @@ class FineTuning:
         searched = self._materials.apart()
         searched_heads: Heads = searched.kind_named(DEFAULT_KIND)
         first = order.trials[0]
-        for need in searched_heads.needs(_head_of(first).inputs):
-            searched.prepare(need)
+        if searched is not self._materials:
+            searched.prepare_trial(_head_of(first))
         tuner = self.prepare(first)
         tuned_weights, heads, histories, logits = [], [], [], []
         for trial in order.trials:

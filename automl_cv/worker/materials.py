@@ -68,8 +68,8 @@ class Materials:
 
     def needs(self, inputs: Iterable[Inputs]) -> list[Need]:
         """Return the orders that make ready what trials learn from, each once."""
-        wanted = [need for one in inputs for need in self.kind(one.stage).needs(one)]
-        return [need for place, need in enumerate(wanted) if need not in wanted[:place]]
+        wanted = (need for one in inputs for need in self.kind(one.stage).needs(one))
+        return list(dict.fromkeys(wanted))
 
     def prepare(self, order: Need) -> Prepared:
         """Make something ready that trials need.
