@@ -20,7 +20,12 @@ class KindEntry(SettableEntry):
     Args:
         key: the key of a stage that makes it of this kind; empty where only `kind` names it.
         trained: the key of a stage that names what is trained, an entry of the table of heads or
-            of networks.
+            of networks, or of exact heads; empty where nothing is trained that has a name.
+        in_steps: whether an optimizer trains it, step by step and epoch by epoch. What is solved
+            at once has one epoch, and its space holds no optimizer, batch size or rate.
+        takes_folds: whether its trials can be trained on all folds of train and validation
+            images, so that a study may go by what each fold says of the images it was not
+            trained on.
         begins_with_head: whether a trial goes on with the backbone from a head that another stage
             trained.
         learns_from: features of the study's backbone, or pixels, without any backbone.
@@ -32,7 +37,9 @@ class KindEntry(SettableEntry):
     """
 
     key: str = ""
-    trained: Literal["head", "network"] = "head"
+    trained: Literal["head", "network", "exact", ""] = "head"
+    in_steps: bool = True
+    takes_folds: bool = False
     begins_with_head: bool = False
     learns_from: Literal["features", "pixels"] = "features"
     is_long: bool = False
@@ -48,7 +55,30 @@ KINDS: Table[KindEntry] = Table(
             name=DEFAULT_KIND,
             about="a head on cached features of the frozen backbone",
             target="automl_cv.worker.heads:Heads",
+            takes_folds=True,
             sentence="A head on the features of {blocks} of {backbone}, frozen.",
+        ),
+        KindEntry(
+            name="exact",
+            about="a head on cached features, solved exactly and not in steps",
+            target="automl_cv.worker.exact_heads:ExactHeads",
+            key="exact",
+            trained="exact",
+            in_steps=False,
+            takes_folds=True,
+            sentence="A head on the features of {blocks} of {backbone}, frozen, solved exactly: "
+            "{trained}.",
+        ),
+        KindEntry(
+            name="combined",
+            about="trials of other stages, their logits added with weights",
+            target="automl_cv.worker.combined:Combined",
+            key="combine",
+            trained="",
+            in_steps=False,
+            takes_folds=True,
+            sentence="Heads on the features of {blocks} of {backbone}, frozen, whose logits are "
+            "added with weights.",
         ),
         KindEntry(
             name="fine_tuned",
@@ -84,3 +114,8 @@ def kind_by_keys(stage: Mapping[str, Any]) -> str:
         (entry.name for entry in KINDS if entry.key and stage.get(entry.key) is not None),
         DEFAULT_KIND,
     )
+
+
+def in_steps(kind: str) -> bool:
+    """Tell whether trials of a kind are trained in steps; of an unknown name, too."""
+    return kind not in KINDS or KINDS[kind].in_steps

@@ -27,6 +27,9 @@ class OriginEntry(Entry):
     `notes(stage)`: lines that a reader of its results should know. `stage` has the space that is
         searched.
 
+    `members(stage, run, parameters)`: what a trial of these parameters combines, as `Member`s;
+        none where it is a training of its own.
+
     Throughout, `run` is the `StoredRun` that the stage belongs to, `facts` its `StageFacts`.
 
     Args:
@@ -59,6 +62,12 @@ ORIGINS: Table[OriginEntry] = Table(
             about="the best trials of other stages, over several seeds or folds",
             target="automl_cv.drawing.retrained",
             key="retrain",
+        ),
+        OriginEntry(
+            name="combined",
+            about="the best unlike trials of other stages, combined as they are",
+            target="automl_cv.drawing.combined",
+            key="combine",
         ),
     ],
 )

@@ -9,6 +9,7 @@ from automl_cv.drawing.distinct import n_sets
 from automl_cv.drawing.narrowing import narrow
 from automl_cv.drawing.origins import StoredRun
 from automl_cv.drawing.searched import is_current as is_current  # a space with trials is kept
+from automl_cv.drawing.searched import members as members
 from automl_cv.drawing.searched import memory_of as memory_of
 from automl_cv.drawing.searched import notes as notes
 from automl_cv.drawing.searched import wanted as wanted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,8 +12,10 @@ from automl_cv.catalog.origins import ORIGINS
 from automl_cv.drawing.stage_memory import StageMemory
 from automl_cv.store.facts import Narrowed, StageFacts
 from automl_cv.store.trials import StageTrials
+from automl_cv.study.space import Value
 from automl_cv.study.stage import Stage
 from automl_cv.study.studyfile import StudyFile
+from automl_cv.study.trial import Member
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,11 @@ class Origin(Protocol):
 
     def notes(self, stage: Stage) -> tuple[str, ...]:
         """Return lines for readers of the results."""
+
+    def members(
+        self, stage: Stage, run: StoredRun, parameters: Mapping[str, Value]
+    ) -> tuple[Member, ...]:
+        """Return what a trial combines."""
 
 
 def origin_of(stage: Stage) -> Origin:

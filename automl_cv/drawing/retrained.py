@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from automl_cv.drawing.origins import StoredRun, Wanted
 from automl_cv.drawing.retraining import RetrainMemory, Source, slots_of, sources
+from automl_cv.drawing.searched import members as members
 from automl_cv.store.facts import StageFacts
 from automl_cv.store.runs import find_run
 from automl_cv.store.trials import StageTrials

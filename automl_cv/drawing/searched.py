@@ -5,13 +5,16 @@ What each function does is said in `catalog.origins.OriginEntry`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from automl_cv.drawing.distinct import n_sets
 from automl_cv.drawing.origins import StoredRun, Wanted
 from automl_cv.drawing.stage_memory import StageMemory
 from automl_cv.store.facts import StageFacts
 from automl_cv.store.trials import StageTrials
-from automl_cv.study.space import Choice, Constant
+from automl_cv.study.space import Choice, Constant, Value
 from automl_cv.study.stage import Stage
+from automl_cv.study.trial import Member
 
 # Zeiler 2012 (https://arxiv.org/abs/1212.5701) has no learning rate at all, which is 1.0.
 ADADELTA_NOTE = (
@@ -42,7 +45,12 @@ def is_current(stage: Stage, run: StoredRun, facts: StageFacts) -> bool:
 
 def notes(stage: Stage) -> tuple[str, ...]:
     """Return a line where Adadelta alone is searched at a rate that is not its own."""
-    optimizer, rate = (stage.space.parameters[name] for name in ("optimizer", "learning_rate"))
+    optimizer, rate = map(stage.space.parameters.get, ("optimizer", "learning_rate"))
     is_adadelta = isinstance(optimizer, Constant) and optimizer.value == "Adadelta"
     is_default = isinstance(rate, Constant | Choice) and "0.001" in str(rate)
     return (ADADELTA_NOTE,) if is_adadelta and is_default else ()
+
+
+def members(stage: Stage, run: StoredRun, parameters: Mapping[str, Value]) -> tuple[Member, ...]:
+    """Return none: its trials are trainings of their own."""
+    return ()

@@ -23,6 +23,7 @@ from automl_cv.history import Epoch, History, StopReason
 from automl_cv.store.trials import outcome
 from automl_cv.study.space import Value
 from automl_cv.study.stage import Stage
+from automl_cv.study.trial import Member
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,10 @@ class StageMemory:
     def head_stage(self, trial: int) -> Stage | None:
         """Return the stage whose training gives a trial its first head; None for first weights."""
         return None
+
+    def members(self, trial: int) -> tuple[Member, ...]:
+        """Return what a trial combines; none where it is a training of its own."""
+        return ()
 
     def after(self, trial: int, epoch: Epoch) -> StopReason | None:
         """Report an epoch of a running trial; return why it should stop, or None to go on."""

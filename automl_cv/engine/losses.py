@@ -91,7 +91,9 @@ def balanced_weights(labels: NDArray[np.int32], classes: int) -> NDArray[np.floa
     return weights
 
 
-def weighted(losses: tf.Tensor, labels: tf.Tensor, weights: NDArray[np.float32]) -> tf.Tensor:
+def weighted(
+    losses: tf.Tensor, labels: tf.Tensor, weights: NDArray[np.float32] | tf.Variable
+) -> tf.Tensor:
     """Return losses times the weights of the images' classes, float32 (batch,).
 
     Args:
@@ -99,6 +101,7 @@ def weighted(losses: tf.Tensor, labels: tf.Tensor, weights: NDArray[np.float32])
         labels: see `Loss.of_labels`; shares of classes have the mean weight in these shares.
         weights: one a class.
     """
+    given = tf.convert_to_tensor(weights)
     if labels.dtype == tf.float32:
-        return losses * tf.linalg.matvec(labels, tf.constant(weights))
-    return losses * tf.gather(tf.constant(weights), labels)
+        return losses * tf.linalg.matvec(labels, given)
+    return losses * tf.gather(given, labels)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
@@ -18,7 +17,7 @@ from automl_cv.catalog.optimizers import OPTIMIZERS
 from automl_cv.catalog.schedules import SCHEDULES
 from automl_cv.engine.checkpoints import Checkpoint
 from automl_cv.engine.head import describe
-from automl_cv.engine.loop import Loop, kind_of
+from automl_cv.engine.loop import Division, Loop, kind_of
 from automl_cv.engine.losses import Loss, balanced_weights
 from automl_cv.engine.runtime import as_tensor
 from automl_cv.engine.schedules import Plan, Schedule
@@ -61,11 +60,14 @@ class TrainingResult:
         weights: the head's weights at the best epoch (of a replay: at the last), in the
             model's order; empty if no epoch ended well.
         optimizer_config: what Keras made of the optimizer, its own defaults included.
+        probabilities: of the images that validate, by these weights: float32 (m, classes); None
+            where no epoch ended well, and where nobody keeps them.
     """
 
     history: History
     weights: tuple[np.ndarray, ...]
     optimizer_config: Mapping[str, Any]
+    probabilities: np.ndarray | None = None
 
 
 OnEpoch = Callable[[Epoch], StopReason | None]
@@ -143,14 +145,20 @@ class HeadTrainer:
 
     Args:
         data: what to train and validate on; its features are shared, not copied.
-        head_input: what its heads are built for.
+        beside: trains on another division of the same features, in loops that both share.
     """
 
-    def __init__(self, data: TrainingData) -> None:
+    def __init__(self, data: TrainingData, beside: HeadTrainer | None = None) -> None:
         self._data = data
-        self._features = as_tensor(data.features)
         self.head_input = describe(data.features, data.train, data.classes)
-        self._loops: dict[tuple[Any, ...], Loop] = {}
+        self._features: tf.Tensor = beside._features if beside else as_tensor(data.features)
+        self._loops: dict[tuple[Any, ...], Loop] = beside._loops if beside else {}
+        self._divisions: dict[str | None, Division] = {}
+
+    @property
+    def data(self) -> TrainingData:
+        """What it trains and validates on."""
+        return self._data
 
     def train(
         self,
@@ -174,13 +182,47 @@ class HeadTrainer:
             The history; a loss that is no longer finite ends it as "diverged".
         """
         training = Training(task, len(self._data.train))
-        has_shares = bool(task.mixing) or (views is not None and views.mixes)
-        loop = self._loop(task, len(task.mixing.operations) if has_shares else None)
-        return training.run(partial(self._epoch, loop, task, views), loop.weights, on_epoch, replay)
+        loop = self.begin(task, views)
 
-    def _epoch(
+        def train_epoch(number: int, rates: np.ndarray) -> Epoch:
+            epoch = self.epoch(loop, task, views, number, rates)
+            known = self._data.validation_labels
+            return scored(epoch, task.metric, known, lambda: loop.probabilities(self._features))
+
+        result = training.run(train_epoch, loop.weights, on_epoch, replay)
+        if not result.weights:
+            return result
+        return replace(result, probabilities=self.probabilities(loop, result.weights))
+
+    def begin(self, task: TrainingTask, views: Views | None) -> Loop:
+        """Return the loop of a task's kind, set back to the task's first state."""
+        has_shares = bool(task.mixing) or (views is not None and views.mixes)
+        return self._loop(task, len(task.mixing.operations) if has_shares else None)
+
+    def turn(self, loop: Loop, task: TrainingTask) -> None:
+        """Have a loop train and validate on this division; its state stays."""
+        loop.turn_to(self._division(task))
+
+    def probabilities(self, loop: Loop, weights: Weights) -> np.ndarray:
+        """Return what a head says of the images that validate, float32 (m, classes)."""
+        current = loop.weights()
+        loop.set_weights(weights)
+        found = loop.probabilities(self._features)
+        loop.set_weights(current)
+        return found
+
+    def epoch(
         self, loop: Loop, task: TrainingTask, views: Views | None, number: int, rates: np.ndarray
     ) -> Epoch:
+        """Train an epoch and validate; the epoch has no score yet.
+
+        Args:
+            loop: of the task's kind, on this division.
+            task: what is trained.
+            views: see `train`.
+            number: of the epoch, from 1.
+            rates: learning rate of each step, float32.
+        """
         started = time.perf_counter()
         order = epoch_order(len(self._data.train), task.seed, number)
         if views is None:
@@ -197,7 +239,7 @@ class HeadTrainer:
             tf.constant(rates),
             *map(tf.constant, shares),
         ).numpy()
-        epoch = Epoch(
+        return Epoch(
             epoch=number,
             accuracy=float(accuracy),
             val_accuracy=float(val_accuracy),
@@ -206,8 +248,6 @@ class HeadTrainer:
             learning_rate=float(rates[-1]),
             seconds=time.perf_counter() - started,
         )
-        known = self._data.validation_labels
-        return scored(epoch, task.metric, known, lambda: loop.probabilities(self._features))
 
     def _targets(
         self, loop: Loop, task: TrainingTask, shown: Shown, order: np.ndarray, epoch: int
@@ -236,22 +276,33 @@ class HeadTrainer:
             ("loss", task.loss, *sorted(loss_parameters.items())),
             ("class_weight", task.class_weight),
         )
+        division = self._division(task)
         if kind not in self._loops:
             self._loops[kind] = Loop(
                 optimizer=task.optimizer,
                 optimizer_parameters=own,
                 head=task.head,
                 head_parameters=head_parameters,
-                head_input=self.head_input,
-                validation=self._data.validation,
-                validation_labels=self._data.validation_labels,
+                division=division,
                 mixings=mixings,
                 loss=loss_of(task),
-                class_weights=class_weights_of(task, self._data.train_labels, self._data.classes),
             )
         loop = self._loops[kind]
+        loop.turn_to(division)
         loop.reset(task.seed, head_parameters, own)
         return loop
+
+    def _division(self, task: TrainingTask) -> Division:
+        """Return what loops must know of the images; the same object for the same weights."""
+        if task.class_weight not in self._divisions:
+            data = self._data
+            self._divisions[task.class_weight] = Division(
+                self.head_input,
+                data.validation,
+                data.validation_labels,
+                class_weights_of(task, data.train_labels, data.classes),
+            )
+        return self._divisions[task.class_weight]
 
 
 def epoch_order(images: int, seed: int, epoch: int) -> np.ndarray:

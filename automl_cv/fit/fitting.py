@@ -13,6 +13,7 @@ from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.catalog.datasets import DATASETS
 from automl_cv.data import dataset
 from automl_cv.data.dataset import Dataset
+from automl_cv.drawing.origins import StoredRun, origin_of
 from automl_cv.drawing.seeds import derived_seed
 from automl_cv.errors import UserError
 from automl_cv.features import weightfile
@@ -25,6 +26,7 @@ from automl_cv.orders.images import images_of
 from automl_cv.results.leaderboard import RunTrials
 from automl_cv.saved import card, folder
 from automl_cv.saved.facts import Data, Fitting, Manifest
+from automl_cv.store.database import open_storage
 from automl_cv.study import studyfile
 from automl_cv.study.stage import Stage, head_stage
 from automl_cv.study.studyfile import Backbone, StudyFile
@@ -86,7 +88,8 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
     worker = Worker(0)  # loads TensorFlow while this process reads the images
     try:
         images = _load(study, read, options, listen)
-        trials = _trials(study, stage, winner, options.repeats)
+        run = StoredRun(study, open_storage(options.storage, create=False), read.run.name)
+        trials = _trials(run, stage, winner, options.repeats)
         seeds = tuple(trial.task.seed for trial in trials)
         backbone = trials[0].backbone if stage.training.learns_from == "features" else None
         checkpoints = fit_checkpoints_path(
@@ -170,12 +173,12 @@ def _load(study: StudyFile, read: RunTrials, options: FitOptions, listen: Listen
     return images
 
 
-def _trials(study: StudyFile, stage: Stage, winner: Winner, repeats: int) -> tuple[Trial, ...]:
-    """Return the trial with its own seed, then with those of its repeats, on the splits.
+def _trials(run: StoredRun, stage: Stage, winner: Winner, repeats: int) -> tuple[Trial, ...]:
+    """Return the trial with its own seed, then with those of its repeats, as the study validates.
 
     The seeds are those that stages which retrain give it.
     """
-    searched, number = winner.searched
+    study, (searched, number) = run.study, winner.searched
     purposes = ["training", *(f"training, repeat {repeat}" for repeat in range(1, repeats))]
     seeds = [derived_seed(study.seed, searched, number, purpose) for purpose in purposes]
     trial = plan(
@@ -185,7 +188,8 @@ def _trials(study: StudyFile, stage: Stage, winner: Winner, repeats: int) -> tup
         winner.facts.parameters,
         seed=seeds[0],
         head_stage=head_stage(stage, {one.name: one for one in study.stages}, searched),
-    ).on_splits()
+        members=origin_of(stage).members(stage, run, winner.facts.parameters),
+    ).over(study.validating_folds)
     return tuple(trial.of_seed(seed) for seed in seeds)
 
 

@@ -12,6 +12,7 @@ from automl_cv.errors import AutomlError, UserError
 from automl_cv.history import Epoch
 from automl_cv.results.comparison import REPEAT, SOURCE, Finalist, Retrained, compare
 from automl_cv.results.leaderboard import RunTrials, read_run
+from automl_cv.results.ranking import least_share
 from automl_cv.results.repeats import Interval, in_own_units, interval
 from automl_cv.results.winning_stage import choice_text, choose_stage, repeats_text
 from automl_cv.saved.facts import Metric, Validation, WinnerFacts
@@ -76,6 +77,11 @@ def choose(storage: str, study: str, trial: str | None = None) -> tuple[RunTrial
         )
     name = read.facts.metric.about
     why = f"the first of {len(read.ranked)} trials by validation {name} at their best epochs"
+    if least_share(list(read.ranked), read.facts) is not None:
+        why = (
+            f"of {len(read.ranked)} trials, of those within one standard error of the highest "
+            f"{name} the one of lowest log loss, out of folds"
+        )
     return read, _single(read, read.ranked[0], why)
 
 

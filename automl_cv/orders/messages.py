@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from automl_cv.catalog.augmentations import Augmentation
 from automl_cv.history import Epoch, History, StopReason
 from automl_cv.orders.images import Images
@@ -79,7 +81,7 @@ def views_order(inputs: Inputs) -> PrepareFeatures | None:
         return None
     if inputs.stage.views == "online":
         return PrepareFeatures(inputs.backbone, views="online")
-    splits = ("train",) if inputs.stage.folds is None else ("train", "validation")
+    splits = ("train",) if inputs.folds is None else ("train", "validation")
     return PrepareFeatures(inputs.backbone, altering, inputs.stage.views, splits)
 
 
@@ -247,10 +249,18 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Trained:
-    """Answer to Train, once: the trial ended by itself or was stopped."""
+    """Answer to Train, once: the trial ended by itself or was stopped.
+
+    Args:
+        history: every epoch, and why it ended.
+        optimizer_config: the optimizer's whole configuration.
+        probabilities: of the images that validate, at the best epoch, float32 (images, classes);
+            None where nobody keeps them.
+    """
 
     history: History
     optimizer_config: Mapping[str, Any]
+    probabilities: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,10 @@ class Column(Entry):
 
 def of_parameter(name: str) -> Column:
     """Return the column of a searched parameter that has no entry of its own."""
+    if name == "members":  # many names, the longest cell of any row
+        return Column(
+            name=name, about="trials combined", heading=name, align="left", drop=2, folds=True
+        )
     return Column(name=name, about="searched parameter", heading=name.replace("_", " "), drop=2)
 
 

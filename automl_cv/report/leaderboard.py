@@ -158,6 +158,16 @@ def _footnotes(board: pd.DataFrame, n_ranked: int, facts: StudyFacts) -> list[st
     metric = facts.metric
     extreme = "highest" if metric.direction == "maximize" else "lowest"
     lines.append(f"figures are of each trial's epoch of {extreme} validation {metric.about}")
+    if facts.is_over_folds:
+        lines.append(
+            f"val: of all {counted(facts.n_known, 'train and validation image')}, each by a "
+            f"training that it had no part in ({facts.study['folds']} folds)"
+        )
+        if metric.is_share_of_images:
+            lines.append(
+                "first stand those within one standard error of the highest, by val loss; then "
+                "the others"
+            )
     if facts.n_validation:
         lines.append(f"{COLUMNS['interval'].heading}: interval of val acc (Wilson 1927)")
     if not metric.is_share_of_images:

@@ -13,6 +13,7 @@ from optuna.storages import RDBStorage
 from automl_cv.history import Epoch
 from automl_cv.results.comparison import SOURCE
 from automl_cv.results.intervals import differs
+from automl_cv.results.ranking import best_of, in_order
 from automl_cv.scoring import wilson
 from automl_cv.store.database import open_storage
 from automl_cv.store.facts import RunFacts, StudyFacts
@@ -56,8 +57,8 @@ def read_run(
 ) -> RunTrials:
     """Read one run, or one stage of it.
 
-    The order is validation accuracy at the best epoch, highest first; then the validation
-    loss there, lowest first; then stage and slot.
+    The order is that of `results.ranking`: validation accuracy at the best epoch, highest first;
+    then the validation loss there, lowest first; then stage and slot.
 
     Args:
         storage: the database, or its address.
@@ -78,15 +79,15 @@ def read_run(
         if run.stage_facts[position].counts(record)
     ]
     repeated = [record for record in records if record.is_ranked and SOURCE in record.parameters]
-    ranked = sorted(
+    facts = run.joined_facts(positions)
+    ranked = in_order(
         (
             record
             for record in records
             if record.is_ranked and (stage is not None or SOURCE not in record.parameters)
         ),
-        key=_merit,
+        facts,
     )
-    facts = run.joined_facts(positions)
     done = Counter(record.stage for record in records if record.is_done)
     progress = {
         name: one
@@ -211,7 +212,7 @@ def epochs(
 def ranked_frame(read: RunTrials) -> pd.DataFrame:
     """Return the leaderboard of a run; see `leaderboard`."""
     records = read.ranked
-    best = [_best(record) for record in records]
+    best = [best_of(record) for record in records]
     intervals = [_interval(epoch.val_accuracy, read.facts.n_validation) for epoch in best]
     return pd.DataFrame(
         {
@@ -251,16 +252,6 @@ def unranked_frame(read: RunTrials) -> pd.DataFrame:
             "reason": _series((record.reason for record in records), "str"),
         }
     )
-
-
-def _merit(record: TrialRecord) -> tuple[float, float]:
-    best = _best(record)
-    return -best.merit, best.val_loss
-
-
-def _best(record: TrialRecord) -> Epoch:
-    assert record.best is not None, "only ranked trials come here"
-    return record.best
 
 
 def _interval(val_accuracy: float, n_images: int | None) -> tuple[float | None, float | None]:

@@ -47,9 +47,8 @@ def compose(
         f"{manifest.versions.get('automl-cv', '')}.",
         f"```sh\nautoml-cv predict {folder} PICTURES\n```",
         "## Figures",
-        f"Validation {_figures(winner.validation)}: measured in the search, before the validation "
-        "images were trained on as well. The winner was chosen by the first figure, which "
-        "flatters it. The test images played no part.",
+        f"Validation {_figures(winner.validation)}: measured in the search{_before(manifest)}. The "
+        "winner was chosen by the first figure, which flatters it. The test images played no part.",
         *_overconfidence(manifest),
         *_calibration(manifest),
         "## How it was chosen",
@@ -93,6 +92,17 @@ def _network(manifest: Manifest) -> str:
         backbone=backbone.get("name"),
         tuned="block was" if count == 1 else f"{count} blocks were",
     )
+
+
+def _is_over_folds(manifest: Manifest) -> bool:
+    return manifest.study.get("validation") == "folds"
+
+
+def _before(manifest: Manifest) -> str:
+    """Return on which images figures of the search are."""
+    if _is_over_folds(manifest):
+        return " on all these images, each by a training that it had no part in"
+    return ", before the validation images were trained on as well"
 
 
 def _weights(manifest: Manifest) -> tuple[str, str]:
@@ -149,7 +159,8 @@ def _settings(manifest: Manifest) -> dict[str, Any]:
     """Return what was drawn, and what the stage set for all its trials."""
     stage = _stage(manifest)
     kind = KINDS[manifest.kind]
-    own = {name: _named(stage[name]) for name in (kind.trained, "schedule") if name in stage}
+    shown = (kind.trained, "schedule") if kind.in_steps else (kind.trained,)
+    own = {name: _named(stage[name]) for name in shown if name in stage}
     if stage.get("fine_tune"):
         own["fine_tune"] = _pairs(stage["fine_tune"])
     if (loss := stage.get("loss", {})).get("name", "cross_entropy") != "cross_entropy":
@@ -182,6 +193,11 @@ def _training(manifest: Manifest) -> str:
         if len(fitting.seeds) == 1
         else f", {len(fitting.seeds)} times with other seeds, whose logits are averaged"
     )
+    if not KINDS[manifest.kind].in_steps:
+        return (
+            f"{fitting.images:,} train and validation images together, by the settings above; "
+            f"{fitting.seconds:.1f} s."
+        )
     return (
         f"{fitting.images:,} train and validation images together, {fitting.epochs} epochs: the "
         f"best epoch of the search{several}. Nothing was held out, so no epoch was chosen. "
@@ -197,6 +213,12 @@ def _calibration(manifest: Manifest) -> list[str]:
     trainings = "a training"
     if len(manifest.fitting.seeds) > 1:
         trainings = f"{len(manifest.fitting.seeds)} trainings, their logits averaged,"
+    source = (
+        f"{found.images:,} validation images, by {trainings} on the training images alone, with "
+        "the settings, seeds and epochs below."
+    )
+    if _is_over_folds(manifest):
+        source = f"{found.images:,} images, each by a training that it had no part in."
     rows = [
         ("log loss", f"{found.before.log_loss:.4f}", f"{found.after.log_loss:.4f}"),
         (
@@ -209,8 +231,7 @@ def _calibration(manifest: Manifest) -> list[str]:
         "## Calibration",
         f"The logits are divided by a temperature of {found.temperature:.4f} (Guo et al. 2017, "
         "https://arxiv.org/abs/1706.04599). It is the one of lowest log loss on the "
-        f"{found.images:,} validation images, by {trainings} on the training images alone, with "
-        "the settings, seeds and epochs below.",
+        f"{source}",
         _table(("validation images", "before", "after"), rows),
         *([f"{found.note[0].upper()}{found.note[1:]}."] if found.note else []),
         "The temperature was fitted on these very images, which flatters the second column a "

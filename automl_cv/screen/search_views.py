@@ -24,6 +24,7 @@ from automl_cv.history import History
 from automl_cv.screen.console import caution, messages, say
 from automl_cv.search import events
 from automl_cv.store.progress import sets_text
+from automl_cv.study.trial import method_of
 from automl_cv.words import counted, trials_text
 
 
@@ -184,9 +185,9 @@ class LivePanel:
                 self._finished = event.finished
                 best = event.history.best
                 if best is not None:
-                    optimizer = str(event.parameters.get("optimizer"))
-                    before = self._best.get(optimizer, -math.inf)
-                    self._best[optimizer] = max(before, best.merit)
+                    method = method_of(event.parameters)
+                    before = self._best.get(method, -math.inf)
+                    self._best[method] = max(before, best.merit)
 
     def _warn(self, lines: tuple[str, ...]) -> None:
         for line in lines:
@@ -347,9 +348,10 @@ def parameters_text(parameters: Mapping[str, Any]) -> str:
     named = [
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in parameters.items()
-        if name != "optimizer"
+        if name not in ("optimizer", "exact")
     ]
-    return ", ".join([str(parameters.get("optimizer", "")), *named])
+    method = method_of(parameters)
+    return ", ".join([method, *named] if method else named)
 
 
 def figure(merit: float, metric: MetricEntry) -> str:

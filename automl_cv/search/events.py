@@ -148,7 +148,7 @@ class StageStarted:
         stage: its name.
         trials: finished trials it wants.
         finished: those that earlier runs finished.
-        best: best of the metric so far, by optimizer.
+        best: best of the metric so far, by optimizer or exact head.
         metric: the study's, an entry of the table of metrics.
     """
 

@@ -40,7 +40,11 @@ def prepare_stage(context: SearchContext, stage: Stage, memory: StageMemory) -> 
         ready = crew.prepare(order, listen)
         if isinstance(order, PrepareFeatures) and order.views == ONLINE:
             speed = ready.extracted / ready.seconds
-            listen(events.BackboneEachEpoch(stage.name, _n_training(stage, split_sizes), speed))
+            listen(
+                events.BackboneEachEpoch(
+                    stage.name, _n_training(context.run.study.folds_of(stage), split_sizes), speed
+                )
+            )
         else:
             listen(
                 events.FeaturesReady(ready.extracted, ready.dimension, ready.seconds, str(order))
@@ -66,7 +70,9 @@ def possible_inputs(study: StudyFile, stage: Stage, memory: StageMemory) -> list
 
     def inputs(of: Stage, drawn: Mapping[str, Value], *own: Inputs) -> Inputs:
         backbone = drawn_backbone(study.backbone, drawn)
-        return Inputs(of, backbone, of.augmentation_of({**drawn, **drawn_anyway}), own)
+        return Inputs(
+            of, backbone, of.augmentation_of({**drawn, **drawn_anyway}), study.folds_of(stage), own
+        )
 
     return [
         inputs(stage, drawn, *(inputs(head, drawn) for head in heads.values()))
@@ -74,9 +80,9 @@ def possible_inputs(study: StudyFile, stage: Stage, memory: StageMemory) -> list
     ]
 
 
-def _n_training(stage: Stage, split_sizes: Mapping[str, int]) -> int:
+def _n_training(folds: int | None, split_sizes: Mapping[str, int]) -> int:
     """Return how many images train in a stage; with folds, all but one of them."""
-    if stage.folds is None:
+    if folds is None:
         return split_sizes["train"]
     both = split_sizes["train"] + split_sizes["validation"]
-    return both * (stage.folds - 1) // stage.folds
+    return both * (folds - 1) // folds

@@ -91,6 +91,7 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
         images = read_images(
             study, cache_dir=options.cache_dir, strict=options.strict, listen=listen
         )
+        study = study.decided(len(images.labels("train")) + len(images.labels("validation")))
         facts = study_facts(study, images)
         with taken_run(storage, study, stages, facts, new=options.new) as (run, other):
             _tell_data(run, other, images, listen)

@@ -22,7 +22,7 @@ from automl_cv.store.progress import Progress
 from automl_cv.store.records import TrialRecord
 from automl_cv.store.trials import StageTrials
 from automl_cv.study.stage import Stage
-from automl_cv.study.trial import plan
+from automl_cv.study.trial import method_of, plan
 
 # So many trials that break one after the other are no accident (KerasTuner's number).
 BROKEN_IN_A_ROW = 3
@@ -93,7 +93,7 @@ class StageRun:
                 self._stage.name,
                 len(slots),
                 self._finished,
-                best_by_optimizer(finished, metric),
+                best_by_method(finished, metric),
                 metric.name,
             )
         )
@@ -160,6 +160,7 @@ class StageRun:
             seed=self._memory.training_seed(number),
             fold=self._memory.fold(number),
             head_stage=self._memory.head_stage(number),
+            members=self._memory.members(number),
         )
         is_long = self._stage.training.is_long
         self._crew.order(worker, Train(trial, self._checkpoint(number) if is_long else None))
@@ -190,12 +191,12 @@ class StageRun:
                 )
             case Trained():
                 self._broken = 0
-                self._end(worker, answer.history, answer.optimizer_config)
+                self._end(worker, answer)
             case Failed():
                 self._broken += 1
                 seconds = time.monotonic() - running.started
                 history = History(tuple(running.epochs), "failed", answer.reason, seconds)
-                self._end(worker, history, {})
+                self._end(worker, Trained(history, {}))
                 if self._broken == BROKEN_IN_A_ROW:
                     error = SearchBroken(
                         f"stage {self._stage.name!r}: {BROKEN_IN_A_ROW} trials in a row failed, "
@@ -224,9 +225,8 @@ class StageRun:
             system_attributes=drawn.system_attributes,
         )
 
-    def _end(
-        self, worker: Worker, history: History, optimizer_config: Mapping[str, object]
-    ) -> None:
+    def _end(self, worker: Worker, trained: Trained) -> None:
+        history = trained.history
         running = self._running.pop(worker)
         worker.trained += TRIALS_OF_A_LONG_ONE if self._stage.training.is_long else 1
         drawn = running.drawn
@@ -237,8 +237,9 @@ class StageRun:
             drawn.parameters,
             drawn.distributions,
             history,
-            optimizer_config=optimizer_config,
+            optimizer_config=trained.optimizer_config,
             system_attributes=drawn.system_attributes,
+            probabilities=trained.probabilities,
         )
         if history.stop_reason != "failed":
             # Only now: a search killed before would have to train all of it again.
@@ -286,12 +287,12 @@ class StageRun:
             self._trials.interrupt(running.drawn.trial, History(tuple(running.epochs)))
 
 
-def best_by_optimizer(records: Mapping[int, TrialRecord], metric: MetricEntry) -> dict[str, float]:
-    """Return the best of a metric that each optimizer reached."""
+def best_by_method(records: Mapping[int, TrialRecord], metric: MetricEntry) -> dict[str, float]:
+    """Return the best of a metric that each optimizer or exact head reached."""
     best: dict[str, float] = {}
     for record in records.values():
         epoch = record.history.best
         if epoch is not None:
-            optimizer = str(record.parameters.get("optimizer"))
-            best[optimizer] = max(best.get(optimizer, -math.inf), epoch.merit)
-    return {optimizer: metric.score(merit) for optimizer, merit in best.items()}
+            method = method_of(record.parameters)
+            best[method] = max(best.get(method, -math.inf), epoch.merit)
+    return {method: metric.score(merit) for method, merit in best.items()}

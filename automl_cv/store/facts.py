@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from automl_cv.catalog.metrics import ACCURACY, METRICS, MetricEntry
 from automl_cv.store.progress import Progress
-from automl_cv.store.records import TrialRecord
+from automl_cv.store.records import MEMBERS, TrialRecord
 from automl_cv.study.space import Space
 from automl_cv.study.stage import Stage
 from automl_cv.words import trials_text
@@ -104,9 +104,19 @@ class StudyFacts:
         return {stage["name"]: stage["network"]["name"] for stage in stages if stage.get("network")}
 
     @property
+    def n_known(self) -> int:
+        """Number of train and validation images."""
+        return self.split_sizes.get("train", 0) + self.split_sizes.get("validation", 0)
+
+    @property
+    def is_over_folds(self) -> bool:
+        """Whether each train and validation image is validated once, out of its fold."""
+        return self.study.get("validation") == "folds"
+
+    @property
     def n_validation(self) -> int | None:
-        """Number of validation images; None where it is not known."""
-        return self.split_sizes.get("validation")
+        """Number of images that say what a trial is worth; None where it is not known."""
+        return self.n_known if self.is_over_folds else self.split_sizes.get("validation")
 
     @property
     def metric(self) -> MetricEntry:
@@ -122,7 +132,7 @@ class StageFacts:
         notes: lines that belong below the leaderboard.
         narrowed: the space that it searches, where that is derived from another stage.
         finalists: the trials that it ever trained again, in the order of its slots, as
-            "stage/trial"; empty where it searches.
+            "stage/trial", or the combinations that it ever had; empty where it searches.
         contenders: those of them that count now, best first: others were the best only until
             a stage above went on. Empty where it searches, and in databases of before
             automl-cv told them apart, when all finalists counted.
@@ -144,7 +154,7 @@ class StageFacts:
 
     def counts(self, record: TrialRecord) -> bool:
         """Tell whether a trial counts: not one that was trained again and is outdone since."""
-        source = record.parameters.get("source")
+        source = record.parameters.get("source", record.parameters.get(MEMBERS))
         return not self.contenders or source is None or source in self.contenders
 
     def searched_space(self, stage: Stage) -> Space:

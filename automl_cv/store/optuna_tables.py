@@ -25,6 +25,7 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from automl_cv.history import Epoch
+from automl_cv.store.records import PREDICTIONS
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,10 @@ class TrialRow:
 def read_trials(
     storage: RDBStorage, study_id: int, *, with_system_attributes: bool = False
 ) -> list[TrialRow]:
-    """Return all trials of one Optuna study in the order in which they were begun."""
+    """Return all trials of one Optuna study in the order in which they were begun.
+
+    What each said of the images is left out, `system_attribute` has it.
+    """
     trial, parameter = models.TrialModel, models.TrialParamModel
     kinds = [models.TrialUserAttributeModel]
     if with_system_attributes:
@@ -76,7 +80,9 @@ def read_trials(
         ).all()
         attribute_rows = [
             connection.execute(
-                select(kind.trial_id, kind.key, kind.value_json).join(trial).where(of_study)
+                select(kind.trial_id, kind.key, kind.value_json)
+                .join(trial)
+                .where(of_study, kind.key != PREDICTIONS)
             ).all()
             for kind in kinds
         ]
@@ -95,6 +101,18 @@ def read_trials(
         )
         for trial_id, number, state in trial_rows
     ]
+
+
+def system_attribute(storage: RDBStorage, study_id: int, key: str) -> dict[int, Any]:
+    """Return a system attribute of all trials of one Optuna study that have it, by trial_id."""
+    trial, attribute = models.TrialModel, models.TrialSystemAttributeModel
+    with storage.engine.connect() as connection:
+        rows = connection.execute(
+            select(attribute.trial_id, attribute.value_json)
+            .join(trial)
+            .where(trial.study_id == study_id, attribute.key == key)
+        ).all()
+    return {trial_id: json.loads(value) for trial_id, value in rows}
 
 
 def write_curve(storage: RDBStorage, trial_id: int, epochs: Sequence[Epoch]) -> None:

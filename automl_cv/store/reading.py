@@ -6,12 +6,14 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from automl_cv.store.lease import Lease
-from automl_cv.store.optuna_tables import TrialRow, read_trials
+from automl_cv.store.optuna_tables import TrialRow, read_trials, system_attribute
+from automl_cv.store.predictions import Predictions, unpacked
 from automl_cv.store.records import (
     HISTORY,
     INTERRUPTED,
     LEASE,
     OPTIMIZER,
+    PREDICTIONS,
     TRIAL,
     WORKER,
     State,
@@ -44,6 +46,16 @@ def read_records(
         if TRIAL in row.attributes
     ]
     return one_per_slot([_record(row, run, stage) for row in rows])
+
+
+def read_predictions(storage: RDBStorage, study_id: int) -> dict[int, Predictions]:
+    """Return what finished trials of a stage said of the images that validated them, by slot."""
+    stored = system_attribute(storage, study_id, PREDICTIONS)
+    return {
+        row.attributes[TRIAL]: unpacked(stored[row.trial_id])
+        for row in read_trials(storage, study_id)
+        if row.trial_id in stored and row.state in (TrialState.COMPLETE, TrialState.PRUNED)
+    }
 
 
 def _record(row: TrialRow, run: str, stage: str) -> TrialRecord:

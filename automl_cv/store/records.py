@@ -19,7 +19,11 @@ STOP_REASON = "automl-cv:v1:stop_reason"  # also in the history; on its own for 
 OPTIMIZER = "automl-cv:v1:optimizer"
 WORKER = "automl-cv:v1:worker"
 LEASE = "automl-cv:v1:lease"
+PREDICTIONS = "automl-cv:v1:predictions"  # a system attribute, read on demand alone
 INTERRUPTED = "automl-cv:v1:interrupted"
+
+MEMBERS = "members"
+"""The parameter of a trial that combines others: "exact/3 + coarse/2"."""
 
 State = Literal["complete", "pruned", "failed", "running", "interrupted"]
 """complete and pruned trials have a result; a failed one could not be trained; an interrupted

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
@@ -17,13 +18,15 @@ from automl_cv.store.database import patiently
 from automl_cv.store.facts import StageFacts, StudyFacts, facts_from_json, facts_to_json
 from automl_cv.store.lease import Lease
 from automl_cv.store.optuna_tables import TrialRow, read_trials, widen, write_curve
-from automl_cv.store.reading import lease_of, read_records
+from automl_cv.store.predictions import Predictions, packed
+from automl_cv.store.reading import lease_of, read_predictions, read_records
 from automl_cv.store.records import (
     FACTS,
     HISTORY,
     INTERRUPTED,
     LEASE,
     OPTIMIZER,
+    PREDICTIONS,
     STOP_REASON,
     TRIAL,
     WORKER,
@@ -158,6 +161,10 @@ class StageTrials:
             with_system_attributes=True,
         )
 
+    def predictions(self) -> dict[int, Predictions]:
+        """Return what trials said of the images that validated them, by slot."""
+        return read_predictions(self.storage, self._study_id)
+
     def settle(self) -> list[int]:
         """Fail the trials whose process died, and return their slots, to be run again.
 
@@ -217,6 +224,7 @@ class StageTrials:
         optimizer_config: Mapping[str, Any] | None = None,
         worker: Mapping[str, Any] | None = None,
         system_attributes: Mapping[str, Any] | None = None,
+        probabilities: np.ndarray | None = None,
     ) -> None:
         """Store a finished trial, whether it was begun or not.
 
@@ -232,7 +240,9 @@ class StageTrials:
             optimizer_config: the optimizer's whole configuration.
             worker: what is known of the process that ran the trial.
             system_attributes: what a sampler keeps with its trials.
+            probabilities: of the images that validated it, at its best epoch.
         """
+        kept = {} if probabilities is None else {PREDICTIONS: packed(probabilities)}
         record = TrialRecord(
             run=self.run,
             stage=self.stage,
@@ -242,7 +252,7 @@ class StageTrials:
             history=history,
             optimizer_config=dict(optimizer_config or {}),
             worker=dict(worker or {}),
-            system_attributes=dict(system_attributes or {}),
+            system_attributes={**(system_attributes or {}), **kept},
         )
         begun = self._begun.get(trial)
         if begun is None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from automl_cv.catalog.augmentations import AUGMENTATIONS
 from automl_cv.catalog.backbones import BACKBONES
+from automl_cv.catalog.exact_heads import EXACT_HEADS
 from automl_cv.catalog.heads import HEADS
 from automl_cv.catalog.kinds import KindEntry
 from automl_cv.catalog.networks import NETWORKS
@@ -14,6 +15,7 @@ from automl_cv.catalog.optimizers import OPTIMIZERS
 from automl_cv.catalog.schedules import SCHEDULES
 from automl_cv.catalog.settings import Setting
 from automl_cv.errors import suggest
+from automl_cv.registry import Table
 from automl_cv.study.space import Choice, Constant, FloatRange, IntRange, Parameter, Space
 
 # Numbers that every trial needs, whatever its optimizer, head and schedule.
@@ -25,10 +27,17 @@ REQUIRED_PARAMETERS = ("optimizer", *TRIAL_SETTINGS)
 # What of the study's [backbone] a space may draw, by parameter. Each set of values has an
 # entry of its own in the feature cache.
 BACKBONE_PARAMETERS = {"backbone": "name", "image_size": "image_size", "features": "features"}
+BACKBONE_SETTINGS: Mapping[str, Setting] = {
+    "backbone": Setting("compact", choices=tuple(BACKBONES.names)),
+    "image_size": Setting(224, lowest=8, highest=4096),
+    "features": Setting("last", choices=("last", "all")),
+}
 # What a space may draw of how training images are altered, by operation.
 AUGMENTATION_STRENGTHS: Mapping[str, Setting] = {one.name: one.strength for one in AUGMENTATIONS}
 # Those of them that work on pixels, and so decide what passes the backbone.
 PIXEL_AUGMENTATIONS = tuple(one.name for one in AUGMENTATIONS if one.level != "features")
+# The tables whose entries a space may draw, by parameter.
+TABLES_OF_DRAWN: Mapping[str, Table[Any]] = {"network": NETWORKS, "exact": EXACT_HEADS}
 MIXING_AUGMENTATIONS = tuple(one.name for one in AUGMENTATIONS if one.level != "image")
 NOT_CACHED = 'mixes images, so that its views can\'t be cached; set views = "online"'
 ANY_OPTIMIZER = Choice(choices=tuple(OPTIMIZERS.names))
@@ -59,17 +68,21 @@ def checked_space(
         ValueError: a parameter is missing, unknown, or of values it can't take.
     """
     found = dict(space.parameters)
-    missing = [name for name in REQUIRED_PARAMETERS if name not in found]
+    settings = _trained_settings(training, trained, found)
+    required: tuple[str, ...] = ()
+    if training is None or training.in_steps:
+        required = REQUIRED_PARAMETERS
+        settings = {
+            **TRIAL_SETTINGS,
+            **_optimizer_settings(found.get("optimizer", ANY_OPTIMIZER)),
+            **settings,
+            **(SCHEDULES[schedule].parameters if schedule else {}),
+            **AUGMENTATION_STRENGTHS,
+        }
+    missing = [name for name in required if name not in found]
     if missing and not is_partial:
         raise ValueError(f"the space lacks {', '.join(missing)}")
-    settings = {
-        **TRIAL_SETTINGS,
-        **_optimizer_settings(found.get("optimizer", ANY_OPTIMIZER)),
-        **_trained_settings(training, trained, found),
-        **(SCHEDULES[schedule].parameters if schedule else {}),
-        **AUGMENTATION_STRENGTHS,
-    }
-    known = ["optimizer", *settings]
+    known = [*required[:1], *settings]
     for name, parameter in found.items():
         if name in BACKBONE_PARAMETERS and isinstance(parameter, IntRange | FloatRange):
             raise ValueError(
@@ -77,7 +90,7 @@ def checked_space(
             )
         if name in settings:
             found[name] = _checked(name, parameter, settings[name])
-        elif name != "optimizer" and trained and schedule:
+        elif name not in required[:1] and trained and schedule:
             raise ValueError(f"unknown parameter {name!r}: {suggest(name, known)}")
     return Space(parameters=found)
 
@@ -103,9 +116,12 @@ def check_cached_views(parameters: Mapping[str, Parameter]) -> None:
 
 def known_parameters(training: KindEntry, trained: str, schedule: str) -> set[str]:
     """Return the names of all parameters that a stage takes, whatever its optimizers."""
+    own = {*_trained_settings(training, trained, {})}
+    if not training.in_steps:
+        return own
     return {
+        *own,
         *optimizer_parameters(),
-        *_trained_settings(training, trained, {}),
         *AUGMENTATION_STRENGTHS,
         *SCHEDULES[schedule].parameters,
     }
@@ -137,30 +153,32 @@ def _trained_settings(
 ) -> dict[str, Setting]:
     """Return the parameters of a kind of training, and of the head or network that it trains."""
     own = dict(training.parameters) if training else {}
-    if training and trained and training.trained == "network":
-        return {**_network_settings(space, trained), **own}
-    return {**_head_settings(trained), **own}
+    if training and not training.trained:
+        return own
+    if training and trained and training.trained != "head":
+        drawn = _drawn_entries(TABLES_OF_DRAWN[training.trained], training.trained, trained, space)
+        backbone = BACKBONE_SETTINGS if training.learns_from == "features" else {}
+        return {**drawn, **backbone, **own}
+    return {**(HEADS[trained].parameters if trained else {}), **BACKBONE_SETTINGS, **own}
 
 
-def _network_settings(space: Mapping[str, Any], network: str) -> dict[str, Setting]:
-    """Return the own parameters of all networks that the space may draw, and their choice."""
-    choice = Setting(network, choices=tuple(NETWORKS.names))
-    drawn = space.get("network", Constant(value=network))
+def _drawn_entries(
+    table: Table[Any], key: str, declared: str, space: Mapping[str, Any]
+) -> dict[str, Setting]:
+    """Return the own parameters of all entries that the space may draw, and their choice.
+
+    Args:
+        table: of the entries.
+        key: the parameter that draws one.
+        declared: the entry of trials that draw none.
+        space: parameters by name.
+    """
+    drawn = space.get(key, Constant(value=declared))
     names = drawn.choices if isinstance(drawn, Choice) else (getattr(drawn, "value", None),)
-    settings = {"network": choice}
+    settings = {key: Setting(declared, choices=tuple(table.names))}
     for name in map(str, names):
-        settings |= NETWORKS[name].parameters if name in NETWORKS else {}
+        settings |= table[name].parameters if name in table else {}
     return settings
-
-
-def _head_settings(head: str | None) -> dict[str, Setting]:
-    """Return the own parameters of a head, and those of the backbone before it."""
-    return {
-        **(HEADS[head].parameters if head else {}),
-        "backbone": Setting("compact", choices=tuple(BACKBONES.names)),
-        "image_size": Setting(224, lowest=8, highest=4096),
-        "features": Setting("last", choices=("last", "all")),
-    }
 
 
 def _optimizer_settings(parameter: Any) -> dict[str, Setting]:

@@ -105,6 +105,27 @@ class Retrain(Section):
         return f"the best {trials} of {' and '.join(self.stages)} trained again{over}"
 
 
+class Combine(Section):
+    """Whose trials a stage combines: `{ stages = ["exact", "coarse"], top = 8 }`.
+
+    Args:
+        stages: those above whose trials are combined, one name or several.
+        top: how many trials at most. Of trials that differ in numbers alone the best stands for
+            all.
+    """
+
+    stages: tuple[str, ...] = Field(min_length=1)
+    top: int = Field(8, ge=2, le=100)
+
+    @field_validator("stages", mode="before")
+    @classmethod
+    def _spell_out(cls, raw: Any) -> Any:
+        return (raw,) if isinstance(raw, str) else raw
+
+    def __str__(self) -> str:
+        return f"the best {self.top} unlike trials of {' and '.join(self.stages)} combined"
+
+
 class FineTune(Section):
     """What of the backbone a stage trains too: `{ blocks = 1, rate_factor = 0.1 }`.
 

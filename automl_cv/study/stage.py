@@ -15,8 +15,9 @@ from pydantic import (
 )
 
 from automl_cv.catalog.augmentations import Augmentation, augmentation, drawn_augmentation
+from automl_cv.catalog.exact_heads import EXACT_HEADS
 from automl_cv.catalog.heads import HEADS
-from automl_cv.catalog.kinds import DEFAULT_KIND, KINDS, KindEntry, kind_by_keys
+from automl_cv.catalog.kinds import DEFAULT_KIND, KINDS, KindEntry, in_steps, kind_by_keys
 from automl_cv.catalog.losses import LOSSES
 from automl_cv.catalog.networks import NETWORKS
 from automl_cv.catalog.origins import ORIGINS
@@ -24,7 +25,6 @@ from automl_cv.catalog.pruners import PRUNERS
 from automl_cv.catalog.samplers import SAMPLERS
 from automl_cv.catalog.schedules import SCHEDULES
 from automl_cv.catalog.settings import SettableEntry
-from automl_cv.errors import suggest
 from automl_cv.registry import Table
 from automl_cv.study.parameters import (
     NOT_CACHED,
@@ -34,6 +34,7 @@ from automl_cv.study.parameters import (
 )
 from automl_cv.study.sections import (
     NAME_PATTERN,
+    Combine,
     FineTune,
     Named,
     NarrowFrom,
@@ -45,18 +46,8 @@ from automl_cv.study.space import Space, Value
 
 S = TypeVar("S", bound=SettableEntry)
 
-# What a stage that retrains takes from the first stage it names, unless it sets its own.
-INHERITED = (
-    "epochs",
-    "pruner",
-    "head",
-    "schedule",
-    "loss",
-    "class_weight",
-    "augmentation",
-    "views",
-    "kind",
-)
+# What a stage has whose trials are trained in steps, and a solved head has not.
+_OF_STEPS = ("schedule", "loss", "class_weight", "augmentation")
 ONLINE = "online"
 MOST_VIEWS = 1000
 
@@ -68,6 +59,7 @@ TABLES: dict[str, Table[Any]] = {
     "schedule": SCHEDULES,
     "loss": LOSSES,
     "network": NETWORKS,
+    "exact": EXACT_HEADS,
     "kind": KINDS,
 }
 
@@ -89,6 +81,9 @@ class Stage(Section):
             alike.
         network: an entry of the table of networks, trained from scratch on pixels in place of
             a head on features.
+        exact: an entry of the table of exact heads, solved in place of one that is trained in
+            steps. Such a stage has one epoch and needs no optimizer.
+        combine: the trials that are combined as they are, in place of a training.
         narrow_from: the stage whose best trials give the space.
         retrain: the trials that are trained again, in place of a search. Such a stage takes
             epochs, pruner, head, schedule, loss, class_weight, augmentation and views from
@@ -114,6 +109,8 @@ class Stage(Section):
     loss: Named = Named(name="cross_entropy")
     class_weight: Literal["balanced"] | None = None
     network: Named | None = None
+    exact: Named | None = None
+    combine: Combine | None = None
     narrow_from: NarrowFrom | None = None
     retrain: Retrain | None = None
     fine_tune: FineTune | None = None
@@ -125,7 +122,12 @@ class Stage(Section):
     @model_validator(mode="before")
     @classmethod
     def _say_kind(cls, raw: Any) -> Any:
-        return {"kind": kind_by_keys(raw), **raw} if isinstance(raw, Mapping) else raw
+        if not isinstance(raw, Mapping):
+            return raw
+        said = {"kind": kind_by_keys(raw), **raw}
+        solved = isinstance(said["kind"], str) and not in_steps(said["kind"])
+        once = {"trials": 1} if said.get("combine") is not None else {}
+        return {"epochs": 1, **once, **said} if solved else said
 
     @field_validator(*TABLES)
     @classmethod
@@ -165,11 +167,26 @@ class Stage(Section):
     @classmethod
     def _check_kind(cls, kind: Named, info: ValidationInfo) -> Named:
         said, key = kind_by_keys(info.data), KINDS[kind.name].key
+        keys = [entry.key for entry in KINDS if entry.key and info.data.get(entry.key) is not None]
+        if {"exact", "combine"} & set(keys) and len(keys) > 1:
+            raise ValueError(f"{' and '.join(keys)} exclude each other; leave one out")
         if kind.name != said and key in info.data:  # where absent it has a mistake of its own
             raise ValueError(f"{kind.name!r} wants the key {key}, which says what is trained")
         if kind.name != said and KINDS[said].key:
             raise ValueError(f"{kind.name!r} excludes the key {KINDS[said].key}; leave one out")
         return kind
+
+    @model_validator(mode="after")
+    def _check_solved(self) -> Stage:
+        """Refuse what only a training in steps has."""
+        if not in_steps(self.kind.name):
+            own = type(self).model_fields
+            for key in (*_OF_STEPS, "epochs"):
+                if getattr(self, key) != (1 if key == "epochs" else own[key].default):
+                    raise ValueError(f"{key}: nothing is trained in steps; leave it out")
+        if self.combine and (self.trials != 1 or self.space.parameters):
+            raise ValueError("a stage that combines has one trial, and no space; leave both out")
+        return self
 
     @model_serializer(mode="wrap")
     def _leave_out_what_keys_say(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -177,6 +194,9 @@ class Stage(Section):
         written: dict[str, Any] = handler(self)
         if self.kind.name == kind_by_keys(dict(self)):
             written.pop("kind", None)
+        for key in ("exact", "combine"):
+            if written.get(key) is None:
+                written.pop(key, None)
         return written
 
     @property
@@ -191,8 +211,12 @@ class Stage(Section):
 
     @property
     def trained(self) -> Named:
-        """What its trials train: a head or a network, with what the stage sets of it."""
-        named: Named = getattr(self, self.training.trained)
+        """What its trials train: a head or a network, with what the stage sets of it.
+
+        Of a kind that trains nothing of a name, the kind's own.
+        """
+        key = self.training.trained
+        named: Named = getattr(self, key) if key else Named(name=self.kind.name)
         return named
 
     @property
@@ -204,7 +228,7 @@ class Stage(Section):
     @property
     def sources(self) -> tuple[str, ...]:
         """Names of the stages above that this one rests on; none where it searches anew."""
-        return (*self.narrowed_stages, *self.retrained_stages)
+        return (*self.narrowed_stages, *self.retrained_stages, *self.combined_stages)
 
     @property
     def narrowed_stages(self) -> tuple[str, ...]:
@@ -215,6 +239,17 @@ class Stage(Section):
     def retrained_stages(self) -> tuple[str, ...]:
         """Names of the stages whose best trials are trained again; none where it searches."""
         return self.retrain.stages if self.retrain else ()
+
+    @property
+    def combined_stages(self) -> tuple[str, ...]:
+        """Names of the stages whose trials are combined; none where it trains itself."""
+        return self.combine.stages if self.combine else ()
+
+    @property
+    def combining(self) -> Combine:
+        """What it combines; ValueError where its origin is another than "combined"."""
+        combine: Combine = self._said("combine")
+        return combine
 
     @property
     def redrawn_stages(self) -> tuple[str, ...]:
@@ -247,9 +282,9 @@ class Stage(Section):
         return value
 
     @property
-    def rules(self) -> tuple[NarrowFrom | Retrain | FineTune, ...]:
+    def rules(self) -> tuple[NarrowFrom | Retrain | FineTune | Combine, ...]:
         """What it says of stages above and of the backbone; each has a line for people."""
-        said = (self.narrow_from, self.retrain, self.fine_tune)
+        said = (self.narrow_from, self.retrain, self.fine_tune, self.combine)
         return tuple(one for one in said if one is not None)
 
     @property
@@ -294,7 +329,7 @@ class Stage(Section):
                 )
         kind = info.data.get("kind")
         training = KINDS[kind.name] if kind else None
-        trained = info.data.get(training.trained) if training else None
+        trained = info.data.get(training.trained) if training and training.trained else None
         checked = checked_space(
             space,
             training,
@@ -333,39 +368,6 @@ def head_stage(stage: Stage, declared: Mapping[str, Stage], searched: str) -> St
         named = found.sources  # of a stage that retrains: only such a one fine-tunes
         found = declared[searched if searched in named else named[0]]
     return None if found is stage else found
-
-
-def inherit(raw: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give stages that retrain what they take from the first stage they name."""
-    stages = raw.get("stage")
-    if not isinstance(stages, list | tuple):
-        return raw
-    completed: list[Any] = []
-    for stage in stages:
-        again = stage.get("retrain") if isinstance(stage, Mapping) else None
-        if isinstance(again, Mapping):
-            named = again.get("stages")
-            first = named if isinstance(named, str) else (named or [None])[0]
-            above = {one.get("name"): one for one in completed if isinstance(one, Mapping)}
-            if first is not None and first not in above:
-                raise ValueError(
-                    f"stage.{stage.get('name')}.retrain.stages: no stage {first!r} stands above "
-                    f"it: {suggest(str(first), map(str, above))}"
-                )
-            source = above.get(first, {})
-            taken = {key: source[key] for key in INHERITED if key in source}
-            if "network" in stage:
-                taken.pop("head", None)  # it has none
-            if any(entry.key in stage for entry in KINDS if entry.key):
-                taken.pop("kind", None)  # such a key says it
-            repeats = again.get("folds") or again.get("repeats", 1)
-            top = again.get("top", 1)
-            if isinstance(top, int) and isinstance(repeats, int):
-                taken["trials"] = top * repeats
-            again = {"drawn_augmentation": "augmentation" not in stage, **again}
-            stage = {**taken, **stage, "retrain": again}
-        completed.append(stage)
-    return {**raw, "stage": completed}
 
 
 def _checked(table: Table[S], named: Named) -> Named:

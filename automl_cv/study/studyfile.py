@@ -5,16 +5,16 @@ Everything is checked before TensorFlow loads. `library` finds and reads the fil
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationError,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -22,12 +22,11 @@ from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.catalog.metrics import ACCURACY, METRICS
 from automl_cv.catalog.presets import PRESETS
 from automl_cv.errors import UserError, suggest
+from automl_cv.study import across_stages, essence
+from automl_cv.study.inheritance import inherit
 from automl_cv.study.mistakes import explain
 from automl_cv.study.parameters import (
-    AUGMENTATION_STRENGTHS,
     BACKBONE_PARAMETERS,
-    MIXING_AUGMENTATIONS,
-    check_cached_views,
 )
 from automl_cv.study.sections import (
     NAME_PATTERN,
@@ -37,8 +36,11 @@ from automl_cv.study.sections import (
     Section,
     known_name,
 )
-from automl_cv.study.space import Choice, Constant, FloatRange, IntRange, Parameter
-from automl_cv.study.stage import ONLINE, Stage, inherit
+from automl_cv.study.space import Choice, Constant, FloatRange, IntRange
+from automl_cv.study.stage import Stage
+
+# Train and validation images up to which "auto" takes folds.
+MOST_FOLDED = 5000
 
 
 class Split(Section):
@@ -113,6 +115,11 @@ class StudyFile(Section):
         about: one line for people.
         seed: every random number of the study derives from it.
         metric: an entry of the table of metrics: what says which epochs and trials are best.
+        validation: "split": the validation images say what a trial is worth. "folds": train and
+            validation images do, each image by a training that it had no part in; so all of them
+            count, and a trial takes as many trainings. "auto": folds where they are so few that
+            one split says little (`decided`).
+        folds: how many.
         data: where the images are.
         backbone: what makes features of them.
         stages: searches, in order.
@@ -122,6 +129,8 @@ class StudyFile(Section):
     about: str = ""
     seed: int = Field(0, ge=0, lt=2**31)
     metric: str = ACCURACY
+    validation: Literal["split", "folds", "auto"] = "split"
+    folds: int = Field(5, ge=2, le=20)
     data: Data = Data()
     backbone: Backbone = Backbone()
     stages: tuple[Stage, ...] = Field(alias="stage")
@@ -144,103 +153,33 @@ class StudyFile(Section):
         twice = [name for name in names if names.count(name) > 1]
         if twice:
             raise ValueError(f"two stages are called {twice[0]!r}")
-        for index, stage in enumerate(self.stages):
-            for source in stage.narrowed_stages:
-                if source not in names[:index]:
-                    raise ValueError(
-                        f"stage.{stage.name}.narrow_from.stage: no stage {source!r} stands "
-                        f"above it: {suggest(source, names[:index])}"
-                    )
-            self._check_retrain(stage, names[:index])
-            self._check_drawn_views(stage)
-            if "backbone" in stage.space.parameters and self.backbone.weights is not None:
-                raise ValueError(
-                    f"stage.{stage.name}.space.backbone: excludes backbone.weights, which belong "
-                    "to one backbone; leave one out"
-                )
+        across_stages.check(self)
         return self
 
-    def _check_retrain(self, stage: Stage, above: list[str]) -> None:
-        retrained = stage.retrained_stages
-        if not retrained:
-            return
-        key = f"stage.{stage.name}.retrain"
-        if stage.narrowed_stages:
-            raise ValueError(f"{key}: excludes narrow_from; leave one out")
-        if stage.training.begins_with_head and self.backbone.name.endswith(".keras"):
-            raise ValueError(
-                f"stage.{stage.name}.fine_tune: {self.backbone.name} is a saved model, whose "
-                "blocks aren't known; take a backbone of the table"
-            )
-        on_features = stage.training.learns_from == "features"
-        for name in retrained:
-            if name not in above:
-                raise ValueError(
-                    f"{key}.stages: no stage {name!r} stands above it: {suggest(name, above)}"
-                )
-            if on_features and self.stage(name).head != stage.head:
-                raise ValueError(
-                    f"{key}.stages: {name!r} has another head than {stage.name!r}; a trial is "
-                    "trained again with its own"
-                )
-            first = self.stage(retrained[0]).augmentation
-            is_taken_over = bool(stage.redrawn_stages) and stage.augmentation == first
-            if is_taken_over and self.stage(name).augmentation != first:
-                raise ValueError(
-                    f"{key}.stages: {name!r} has another augmentation than {stage.name!r}; set "
-                    "one for all, or name the stages in stages of their own"
-                )
-        if len({bool(self.stage(name).retrained_stages) for name in retrained}) > 1:
-            raise ValueError(
-                f"{key}.stages: {' and '.join(retrained)} can't be ranked together: "
-                "trials of some were trained once, of others again and count by their mean; "
-                "name stages of one kind"
-            )
+    @model_serializer(mode="wrap")
+    def _leave_out_validation(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what studies had not at first: stored ones and their digests stay."""
+        written: dict[str, Any] = handler(self)
+        if self.validation == "split":
+            written.pop("validation", None)
+            written.pop("folds", None)
+        return written
 
-    def _check_drawn_views(self, stage: Stage) -> None:
-        """Refuse what a stage would take over from those above, but can't cache."""
-        drawn = self._drawn(stage)
-        if stage.training.begins_with_head:
-            self._check_fine_tuned(stage, drawn)
-        if not stage.caches_views:
-            return
-        if stage.retrained_stages:  # its values are known: no ranges
-            drawn = {name: Constant(value=True) for name in drawn}
-        try:
-            check_cached_views(drawn)
-        except ValueError as error:
-            raise ValueError(f"stage.{stage.name}: {error}") from None
+    def decided(self, images: int) -> StudyFile:
+        """Return the study with "auto" decided, for so many train and validation images."""
+        if self.validation != "auto":
+            return self
+        few = images <= MOST_FOLDED and all(one.training.takes_folds for one in self.stages)
+        return self.model_copy(update={"validation": "folds" if few else "split"})
 
-    def _check_fine_tuned(self, stage: Stage, drawn: Collection[str]) -> None:
-        """Refuse views of which no feature maps can be cached, or none for each fold."""
-        key = f"stage.{stage.name}.fine_tune"
-        tables = [stage, *map(self.stage, stage.retrained_stages)]
-        scratch = [one.name for one in tables if one.network]
-        if scratch:
-            raise ValueError(
-                f"{key}: {scratch[0]!r} trains a network from scratch; only heads on the "
-                "backbone can go on with its last blocks"
-            )
-        own = [one.name for one in stage.alteration.of_level("batch", "features").operations]
-        mixing = [*own, *(name for name in drawn if name in MIXING_AUGMENTATIONS)]
-        if mixing:
-            raise ValueError(
-                f"{key}: {mixing[0]} mixes images, which fine-tuning can't; leave it out"
-            )
-        if stage.views == ONLINE:
-            raise ValueError(f"{key}: trains on cached views; set views to a number")
-        is_altered = any(one.augmentation for one in tables) or any(
-            name in AUGMENTATION_STRENGTHS for name in drawn
-        )
-        if stage.folds is not None and is_altered:
-            raise ValueError(f"{key}: augmentation goes with repeats, not with folds")
+    @property
+    def validating_folds(self) -> int | None:
+        """How many folds of train and validation images validate; None for the split."""
+        return self.folds if self.validation == "folds" else None
 
-    def _drawn(self, stage: Stage) -> dict[str, Parameter]:
-        """Return the parameters of a stage, those of the stages that it rests on among them."""
-        found: dict[str, Parameter] = {}
-        for name in (*stage.narrowed_stages, *stage.redrawn_stages):
-            found |= self._drawn(self.stage(name))
-        return {**found, **stage.space.parameters}
+    def folds_of(self, stage: Stage) -> int | None:
+        """Return how many folds the trials of a stage have: its own, where each is a trial."""
+        return stage.folds or self.validating_folds
 
     def stage(self, name: str) -> Stage:
         """Return the stage called `name`; UserError with close matches if there is none."""
@@ -260,8 +199,7 @@ class StudyFile(Section):
         Descriptions do not count, nor does the number of trials: a search may be extended. Nor
         where the images lie: what they are has a fingerprint of its own.
         """
-        text = json.dumps(_essence(self.as_toml_data()), sort_keys=True)
-        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+        return essence.digest(self.as_toml_data())
 
 
 def parse(raw: Mapping[str, Any], where: str) -> StudyFile:
@@ -324,42 +262,7 @@ def difference(old: StudyFile, new: StudyFile) -> list[str]:
 
     Stages that only one of them has do not count: they change nothing in the others.
     """
-    left, right = (_essence(study.as_toml_data()) for study in (old, new))
-    common = set(left["stage"]) & set(right["stage"])
-    for side in (left, right):
-        side["stage"] = {name: side["stage"][name] for name in side["stage"] if name in common}
-    before, after = dict(_flatten(left)), dict(_flatten(right))
-    lines = []
-    for key in [*before, *(key for key in after if key not in before)]:
-        was, now = before.get(key, "(absent)"), after.get(key, "(absent)")
-        if was != now:
-            lines.append(f"{key.replace('.parameters', '')}: {was} -> {now}")
-    return lines
-
-
-def _essence(study: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what does not change the result of a trial; key stages by name.
-
-    The place of the images is left out too: a moved folder holds the same ones, and their
-    fingerprint is compared on its own.
-    """
-    kept = {key: value for key, value in study.items() if key not in ("about", "name")}
-    kept["data"] = {key: value for key, value in study["data"].items() if key != "source"}
-    kept["stage"] = {
-        stage["name"]: {
-            key: value for key, value in stage.items() if key not in ("about", "name", "trials")
-        }
-        for stage in study["stage"]
-    }
-    return kept
-
-
-def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping) and value:
-        for key, inner in value.items():
-            yield from _flatten(inner, f"{path}.{key}" if path else key)
-    else:
-        yield path, value
+    return essence.difference(old.as_toml_data(), new.as_toml_data())
 
 
 # What an unknown key could have been, by the name of the table it stands in; "" is the file.

@@ -13,10 +13,11 @@ from automl_cv.engine.extract import OnProgress
 from automl_cv.engine.prediction import Predictor
 from automl_cv.engine.refitting import probabilities
 from automl_cv.errors import AutomlError
-from automl_cv.history import Epoch
+from automl_cv.history import Epoch, StopReason
 from automl_cv.orders import messages
 from automl_cv.worker.kind import Made
 from automl_cv.worker.materials import BOTH, Materials
+from automl_cv.worker.worth import TINY
 
 # Images that the written network is tried on, and by how much a probability may differ from
 # what was trained: batches of other sizes round differently.
@@ -45,9 +46,8 @@ def fit(
     tried = rows[:: max(1, len(rows) // TRIED_IMAGES)][:TRIED_IMAGES]
     calibration, temperature = None, 1.0
     if order.calibrate:
-        validation = np.flatnonzero(images.splits == "validation")
-        logits = _made(order, validation, report, on_epoch, whole=False).logits
-        calibration = calibrate(images.labels[validation], logits)
+        labels, logits = _unknown(order, report, on_epoch)
+        calibration = calibrate(labels, logits)
         temperature = calibration.temperature
     made = _made(order, tried, report, on_epoch, whole=True)
     network = made.assemble()
@@ -61,6 +61,32 @@ def fit(
         versions=runtime.versions(),
         calibration=calibration,
     )
+
+
+def _unknown(
+    order: messages.Fit, report: OnProgress, on_epoch: Callable[[Epoch], None]
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return labels and logits of images that what gives the logits was not trained on.
+
+    Of a study over folds all images, by the search's own trainings, done again.
+    """
+    images, trial = order.given.images, order.trials[0]
+    if not trial.is_out_of_fold:
+        validation = np.flatnonzero(images.splits == "validation")
+        made = _made(order, validation, report, on_epoch, whole=False)
+        return images.labels[validation], list(made.logits)
+    materials = Materials(order.given, report, lambda space: None)
+    materials.prepare_trial(trial)
+
+    def stop_at_best(epoch: Epoch) -> StopReason | None:
+        on_epoch(epoch)
+        return "plateau" if epoch.epoch == len(order.replay) else None
+
+    said = materials.kind(trial.stage).train(trial, stop_at_best, None).probabilities
+    if said is None:
+        raise AutomlError(f"the winner, of stage {trial.stage.name!r}, diverged on the folds")
+    rows = np.flatnonzero(np.isin(images.splits, BOTH))
+    return images.labels[rows], [np.log(np.maximum(said, TINY))]
 
 
 def _made(

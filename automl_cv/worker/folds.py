@@ -9,23 +9,21 @@ from automl_cv.orders.images import Images
 
 
 def division(
-    images: Images, seed: int, folds: int | None, fold: int | None
+    images: Images, of_fold: np.ndarray | None, fold: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows that train and those that validate, int64.
 
     Args:
         images: all images.
-        seed: the study's; decides the folds.
-        folds: how many folds of train and validation images; None for the splits.
+        of_fold: the fold of each train and validation image, in their order; None for the splits.
         fold: which of them validates.
     """
-    if folds is None:
+    if of_fold is None:
         train, validation = (
             np.flatnonzero(images.splits == split) for split in ("train", "validation")
         )
         return train, validation
     both = np.flatnonzero(np.isin(images.splits, ("train", "validation")))
-    of_fold = fold_numbers(images, both, folds, seed)
     return both[of_fold != fold], both[of_fold == fold]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from automl_cv.catalog.metrics import ACCURACY
 from automl_cv.engine import saved_network
+from automl_cv.engine.fold_training import FoldTrainer
 from automl_cv.engine.refitting import fit_head, logits_of
 from automl_cv.engine.training import HeadTrainer, OnEpoch, TrainingResult
 from automl_cv.engine.views import CachedViews, OnlineViews, Views
@@ -31,6 +32,7 @@ class Heads:
 
     def __init__(self, materials: Materials) -> None:
         self._materials = materials
+        self._folds: dict[tuple[Backbone, int | None], FoldTrainer] = {}
         self._trainers: dict[tuple[Backbone, int | None, int | None], HeadTrainer] = {}
 
     def needs(self, inputs: Inputs) -> list[Need]:
@@ -48,6 +50,17 @@ class Heads:
             self._trainers[key] = HeadTrainer(data)
         return self._trainers[key]
 
+    def _prepare_folds(self, trial: Trial) -> FoldTrainer:
+        """Return the trainer for all folds of a trial's images."""
+        key = (trial.backbone, trial.folds)
+        if key not in self._folds:
+            features = self._materials.features.plain(trial.backbone)
+            divisions = map(self._materials.division, trial.of_each_fold())
+            self._folds[key] = FoldTrainer(
+                [self._materials.data(features, *division) for division in divisions]
+            )
+        return self._folds[key]
+
     def train(
         self,
         trial: Trial,
@@ -55,7 +68,7 @@ class Heads:
         checkpoint: Path | None = None,
         replay: tuple[Epoch, ...] = (),
     ) -> TrainingResult:
-        """Train one head; heads leave no checkpoint.
+        """Train one head, or one on each fold; heads leave no checkpoint.
 
         Args:
             trial: what is trained.
@@ -63,6 +76,9 @@ class Heads:
             checkpoint: not used.
             replay: see `engine.training.HeadTrainer.train`.
         """
+        if trial.is_out_of_fold and not self._materials.whole:
+            views = [self.views(one) for one in trial.of_each_fold()]
+            return self._prepare_folds(trial).train(trial.task, on_epoch, views)
         return self.prepare(trial).train(trial.task, on_epoch, self.views(trial), replay)
 
     def fit(self, order: Fit, rows: np.ndarray, on_epoch: Callable[[Epoch], None]) -> Made:
@@ -81,6 +97,7 @@ class Heads:
             tuple(one.history for one in fitted),
             [logits_of(head, features) for head in heads],
             lambda: saved_network.on_backbone(first.backbone, image_size, heads),
+            heads,
         )
 
     def views(self, trial: Trial) -> Views | None:

@@ -13,6 +13,7 @@ from automl_cv.engine.runtime import keras
 from automl_cv.engine.training import OnEpoch, TrainingResult
 from automl_cv.history import Epoch, History
 from automl_cv.orders.messages import Fit, Need
+from automl_cv.solving.linear import Linear
 from automl_cv.study.trial import Inputs, Trial
 
 
@@ -25,11 +26,13 @@ class Made:
         logits: of each training, of the rows that were asked for, by what was trained: float32,
             shape (rows, classes).
         assemble: returns one network of all, as `engine.saved_network.save` takes it.
+        heads: of each training, on features; none of a kind that trains more than heads.
     """
 
     histories: tuple[History, ...]
     logits: Sequence[np.ndarray]
     assemble: Callable[[], keras.Model]
+    heads: Sequence[Linear | keras.Model] = ()
 
 
 class Kind(Protocol):

@@ -17,7 +17,7 @@ from automl_cv.orders.messages import Need, Prepare, Prepared, PrepareFeatures, 
 from automl_cv.study.stage import Stage
 from automl_cv.study.trial import Inputs, Trial
 from automl_cv.worker.features import HeldFeatures
-from automl_cv.worker.folds import division
+from automl_cv.worker.folds import division, fold_numbers
 from automl_cv.worker.kind import Kind
 from automl_cv.worker.pixels import HeldPixels
 
@@ -50,6 +50,7 @@ class Materials:
         self.pixels = HeldPixels(given, report)
         self._told = report, tell
         self._kinds: dict[str, Kind] = {}
+        self._of_fold: dict[int, np.ndarray] = {}
 
     def kind(self, stage: Stage) -> Kind:
         """Return what trains the trials of a stage."""
@@ -101,7 +102,13 @@ class Materials:
         if self.whole:
             both = np.flatnonzero(np.isin(self.images.splits, BOTH))
             return both, both
-        return division(self.images, self.given.seed, trial.folds, trial.fold)
+        if trial.folds is None:
+            return division(self.images, None, None)
+        if trial.folds not in self._of_fold:
+            both = np.flatnonzero(np.isin(self.images.splits, BOTH))
+            numbers = fold_numbers(self.images, both, trial.folds, self.given.seed)
+            self._of_fold[trial.folds] = numbers
+        return division(self.images, self._of_fold[trial.folds], trial.fold)
 
     def files(self, rows: np.ndarray) -> tuple[list[Path], list[str]]:
         """Return the files of images and the hashes of their content."""

@@ -73,7 +73,7 @@ class _Worker:
 
         kind = self._materials.kind(order.trial.stage)
         result = kind.train(order.trial, ask, order.checkpoint)
-        return messages.Trained(result.history, result.optimizer_config)
+        return messages.Trained(result.history, result.optimizer_config, result.probabilities)
 
 
 def _failure(error: Exception, epochs: tuple[Epoch, ...]) -> messages.Failed:

@@ -24,7 +24,7 @@ def survey(materials: Materials) -> Surveyed:
         materials: features of the images.
     """
     given, images = materials.given, materials.images
-    train, validation = division(images, given.seed, None, None)
+    train, validation = division(images, None, None)
     features = materials.features.plain(given.backbone)
     reference = logistic_reference(
         features[train], images.labels[train], features[validation], images.labels[validation]

@@ -118,7 +118,7 @@ def test_the_head_of_a_plan_has_the_folds_of_what_it_is_for():
     assert (trial.folds, trial.fold, trial.head.folds, trial.head.fold) == (3, 1, 3, 1)
     assert trial.head.stage is coarse
     assert trial.inputs.heads == (trial.head.inputs,)
-    other = trial.of_seed(8).on_splits()
+    other = trial.of_seed(8).over(None)
     assert (other.task.seed, other.head.task.seed, other.folds, other.head.folds) == (
         8,
         8,

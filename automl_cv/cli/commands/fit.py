@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from automl_cv.cli import options
+
+if TYPE_CHECKING:
+    from automl_cv.saved.facts import Manifest
 
 
 def fit(
@@ -96,8 +99,7 @@ def fit(
     say(f"fitted {winner.trial} of {winner.run}: {winner.why}", quiet=quiet)
     say(
         f"validation {METRICS[chosen.name].about} in the search {chosen.value:.4f} (over "
-        f"{chosen.over}); trained on {manifest.fitting.images:,} images for "
-        f"{manifest.fitting.epochs} epochs",
+        f"{chosen.over}); trained on {manifest.fitting.images:,} images{_epochs(manifest)}",
         quiet=quiet,
     )
     if manifest.overconfidence is not None:
@@ -121,3 +123,10 @@ def _name(study: str) -> str:
 
         return library.load(study).name
     return study
+
+
+def _epochs(manifest: Manifest) -> str:
+    """Return how long it was trained, where it was trained in steps."""
+    from automl_cv.catalog.kinds import in_steps
+
+    return f" for {manifest.fitting.epochs} epochs" if in_steps(manifest.kind) else ""

@@ -77,6 +77,7 @@ def show(study: StudyArgument, debug: options.Debug = False) -> None:
     blocks = {"last": "the last block", "all": "all blocks"}[backbone.features]
     facts.add_row("backbone", escape(f"{backbone.name}, {size}, features of {blocks}"))
     facts.add_row("metric", METRICS[chosen.metric].about)
+    facts.add_row("validation", _validation(chosen))
     facts.add_row("seed", str(chosen.seed))
     show_table(facts)
     for stage in chosen.stages:
@@ -89,14 +90,7 @@ def show(study: StudyArgument, debug: options.Debug = False) -> None:
             views = f"{stage.views} views: " if on_pixels and is_cached else ""
             rule += f"; {views}{stage.alteration}"
         # No title of the table's: one of few columns would fold it into as few characters.
-        drawn = "" if stage.retrained_stages else f"sampler {_named(stage.sampler)}, "
-        show_table(
-            Text(
-                f"{stage.name}: {counted(stage.trials, 'trial')} of at most {stage.epochs} epochs, "
-                f"{drawn}pruner {_named(stage.pruner)}, {_trained(stage)}, "
-                f"schedule {_named(stage.schedule)}{_loss(stage)}{rule}"
-            )
-        )
+        show_table(Text(f"{stage.name}: {counted(stage.trials, 'trial')}{_how(stage)}{rule}"))
         for name, values, condition, is_open in _rows(chosen, stage):
             shown = f"within {values}" if is_open else str(values)
             table.add_row(escape(name), escape(shown), escape(condition))
@@ -146,6 +140,31 @@ def _rows(study: StudyFile, stage: Stage) -> Iterator[tuple[str, object, str, bo
                 yield name, values, condition, not isinstance(values, Constant)
     for name, parameter in own.items():
         yield name, parameter, condition_text(parameter), False
+
+
+def _validation(study: StudyFile) -> str:
+    """Return what says how good a trial is."""
+    from automl_cv.study.studyfile import MOST_FOLDED
+
+    folds = f"{study.folds} folds of train and validation images"
+    return {
+        "split": "the validation images",
+        "folds": folds,
+        "auto": f"{folds} up to {MOST_FOLDED:,} images, else the validation images",
+    }[study.validation]
+
+
+def _how(stage: Stage) -> str:
+    """Return how a stage's trials are drawn and trained."""
+    drawn = "" if stage.retrained_stages else f"sampler {_named(stage.sampler)}, "
+    if stage.combined_stages:
+        return ""
+    if not stage.training.in_steps:
+        return f", {drawn}{_trained(stage)}"
+    return (
+        f" of at most {stage.epochs} epochs, {drawn}pruner {_named(stage.pruner)}, "
+        f"{_trained(stage)}, schedule {_named(stage.schedule)}{_loss(stage)}"
+    )
 
 
 def _trained(stage: Stage) -> str:

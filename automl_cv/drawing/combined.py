@@ -1,0 +1,195 @@
+"""Trials of other stages, combined as they are: the best of those that are unlike.
+
+What each function does is said in `catalog.origins.OriginEntry`. Members that differ in numbers
+alone say nearly the same of an image; the best of them stands for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+from automl_cv.drawing.origins import StoredRun, Wanted
+from automl_cv.drawing.seeds import derived_seed
+from automl_cv.drawing.stage_memory import Drawn, StageMemory
+from automl_cv.errors import AutomlError
+from automl_cv.history import History
+from automl_cv.store.facts import StageFacts
+from automl_cv.store.records import MEMBERS, TrialRecord
+from automl_cv.store.runs import find_run
+from automl_cv.store.trials import StageTrials
+from automl_cv.study.space import Value
+from automl_cv.study.stage import Stage
+from automl_cv.study.studyfile import drawn_backbone
+from automl_cv.study.trial import Member, plan
+
+BETWEEN = " + "
+
+
+class CombinedMemory(StageMemory):
+    """The combinations of a stage: trial n is that of slot n. Slots never move.
+
+    Args:
+        name: name of the Optuna study.
+        stage: one that combines.
+        run: that it belongs to.
+        held: members of each combination that the stage ever had, in the order of their slots.
+        chosen: the one that counts.
+    """
+
+    def __init__(
+        self, name: str, stage: Stage, run: StoredRun, held: Sequence[str], chosen: str
+    ) -> None:
+        super().__init__(name, stage, run.study.seed)
+        self._run = run
+        self._held = held
+        self._chosen = chosen
+        self.distributions: dict[str, BaseDistribution] = {
+            MEMBERS: CategoricalDistribution(list(held))
+        }
+
+    @property
+    def slots(self) -> Sequence[int]:
+        """The one that counts."""
+        return [self._held.index(self._chosen)]
+
+    @property
+    def n_sets(self) -> int | None:
+        """None: nothing is drawn."""
+        return None
+
+    def restore(
+        self,
+        trial: int,
+        parameters: Mapping[str, Value],
+        history: History,
+        system_attributes: Mapping[str, Any],
+    ) -> None:
+        """Add a trial that an earlier run finished, if it still counts."""
+        if trial in self.slots:
+            self._add(parameters, history, system_attributes)
+
+    def draw(self, trial: int) -> Drawn:
+        """Return the members of a combination, and hold it as running."""
+        parameters = {MEMBERS: self._held[trial]}
+        self._study.enqueue_trial(parameters)
+        self._running[trial] = self._study.ask(fixed_distributions=self.distributions)
+        return Drawn(trial, parameters, self.distributions, {})
+
+    def combinations(self, names: Any) -> list[dict[str, Value]]:
+        """Return one set without any of them: nothing is drawn."""
+        return [{}]
+
+    def members(self, trial: int) -> tuple[Member, ...]:
+        """Return what a trial combines."""
+        return members(self._stage, self._run, {MEMBERS: self._held[trial]})
+
+    def distributions_of(self, parameters: Mapping[str, Value]) -> dict[str, BaseDistribution]:
+        """Return what Optuna is told that the members were drawn from: all there were."""
+        return dict(self.distributions)
+
+
+def derived_space(stage: Stage, run: StoredRun, begun: StageTrials | None) -> None:
+    """Return None: nothing is searched."""
+
+
+def memory_of(stage: Stage, run: StoredRun, trials: StageTrials) -> CombinedMemory:
+    """Return what hands out the combination, and store which it is.
+
+    Args:
+        stage: one that combines.
+        run: that it belongs to.
+        trials: the stage's own part of the database.
+
+    Raises:
+        AutomlError: there is nothing to combine.
+    """
+    chosen = _current(stage, run)
+    held = tuple(dict.fromkeys([*trials.stage_facts.finalists, chosen]))
+    memory = CombinedMemory(trials.name, stage, run, held, chosen)
+    if trials.stage_facts.finalists:
+        trials.widen(memory.distributions)
+    trials.update_facts(finalists=held, contenders=(chosen,))
+    return memory
+
+
+def wanted(stage: Stage, facts: StageFacts) -> Wanted:
+    """Return the slot of the combination that counts."""
+    return Wanted([facts.finalists.index(name) for name in facts.contenders])
+
+
+def is_current(stage: Stage, run: StoredRun, facts: StageFacts) -> bool:
+    """Tell whether its members are still those that it would have."""
+    return facts.contenders == (_current(stage, run),)
+
+
+def notes(stage: Stage) -> tuple[str, ...]:
+    """Return no lines."""
+    return ()
+
+
+def members(stage: Stage, run: StoredRun, parameters: Mapping[str, Value]) -> tuple[Member, ...]:
+    """Return what a trial combines, with what its members said of the images.
+
+    Raises:
+        AutomlError: the database does not hold what one of them said.
+    """
+    found = []
+    for name in str(parameters[MEMBERS]).split(BETWEEN):
+        source, _, number = name.rpartition("/")
+        trials, slot = run.open(source), int(number)
+        record = next(one for one in trials.records() if one.trial == slot)
+        said = trials.predictions().get(slot)
+        if said is None or record.best is None:
+            raise AutomlError(
+                f"{run.name}: the database does not hold what trial {name} said of each image, "
+                f"so that stage {stage.name!r} can't combine it; search again with --new"
+            )
+        trial = plan(
+            run.study,
+            run.study.stage(source),
+            slot,
+            record.parameters,
+            seed=derived_seed(run.study.seed, source, slot, "training"),
+        )
+        replay = record.history.epochs[: record.best.epoch]
+        found.append(Member(trial, replay, said.every, said.probabilities))
+    return tuple(found)
+
+
+def _current(stage: Stage, run: StoredRun) -> str:
+    """Return the members as things stand now, best first by log loss, as one text."""
+    begun = find_run(run.storage, run.name if "@" in run.name else f"{run.name}@1").stages
+    best: dict[tuple[object, ...], TrialRecord] = {}
+    for name in stage.combined_stages:
+        trials = run.open(name) if name in begun else None
+        if trials is None:
+            continue
+        kept = trials.predictions()
+        for record in trials.records():
+            backbone = drawn_backbone(run.study.backbone, record.parameters)
+            if not record.is_ranked or record.trial not in kept or backbone != run.study.backbone:
+                continue
+            family = (name, *_texts(record.parameters))
+            if family not in best or _loss(record) < _loss(best[family]):
+                best[family] = record
+    if not best:
+        raise AutomlError(
+            f"stage {stage.name!r} has nothing to combine: no trial of "
+            f"{', '.join(stage.combined_stages)} has a result on the study's own features; "
+            "`automl-cv report` says why"
+        )
+    ranked = sorted(best.values(), key=_loss)[: stage.combining.top]
+    return BETWEEN.join(f"{one.stage}/{one.trial}" for one in ranked)
+
+
+def _texts(parameters: Mapping[str, Value]) -> list[tuple[str, Value]]:
+    """Return what of a trial's parameters are no numbers."""
+    return [(name, value) for name, value in parameters.items() if isinstance(value, str | bool)]
+
+
+def _loss(record: TrialRecord) -> float:
+    assert record.best is not None, "only ranked trials come here"
+    return record.best.val_loss

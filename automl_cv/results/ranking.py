@@ -1,0 +1,59 @@
+"""In which order trials stand, and so which is the winner.
+
+On the split that one validation set is, the highest figure is first, and of equal ones the lower
+loss: the rule of the published experiment. Out of fold every image counts once, and what trials
+differ by is mostly chance still. So of those within one standard error of the highest share the
+lowest log loss is first (the one-standard-error rule of Breiman et al. 1984, "Classification and
+Regression Trees", section 3.4.3, with log loss in place of the size of a tree): it says of each
+image how sure, where accuracy says right or wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from automl_cv.history import Epoch
+from automl_cv.store.facts import StudyFacts
+from automl_cv.store.records import TrialRecord
+
+
+def in_order(records: Iterable[TrialRecord], facts: StudyFacts) -> list[TrialRecord]:
+    """Return trials with a result, the winner first.
+
+    Args:
+        records: of stages that search, in the order of stages and slots, which decides last.
+        facts: of the study: its metric, and what validates.
+    """
+    ranked = sorted(records, key=_merit)
+    least = least_share(ranked, facts)
+    if least is None:
+        return ranked
+    close = [one for one in ranked if best_of(one).merit >= least]
+    return sorted(close, key=lambda one: best_of(one).val_loss) + ranked[len(close) :]
+
+
+def least_share(ranked: list[TrialRecord], facts: StudyFacts) -> float | None:
+    """Return the share down to which trials stand by their loss; None where none do.
+
+    Args:
+        ranked: trials by merit.
+        facts: of the study.
+    """
+    if not ranked or not facts.is_over_folds or not facts.metric.is_share_of_images:
+        return None
+    highest, images = best_of(ranked[0]).merit, facts.n_known
+    # Of the estimate by Agresti and Coull 1998, which is not sure where all images are right.
+    share = (highest * images + 2) / (images + 4)
+    return highest - math.sqrt(share * (1 - share) / (images + 4))
+
+
+def best_of(record: TrialRecord) -> Epoch:
+    """Return the best epoch of a trial with a result."""
+    assert record.best is not None, "only ranked trials come here"
+    return record.best
+
+
+def _merit(record: TrialRecord) -> tuple[float, float]:
+    best = best_of(record)
+    return -best.merit, best.val_loss
