@@ -26,6 +26,7 @@ from automl_cv.orders.images import images_of
 from automl_cv.results.leaderboard import RunTrials
 from automl_cv.saved import card, folder
 from automl_cv.saved.facts import Data, Fitting, Manifest
+from automl_cv.scoring import wilson
 from automl_cv.store.database import open_storage
 from automl_cv.study import studyfile
 from automl_cv.study.stage import Stage, head_stage
@@ -110,6 +111,7 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
                     path=temporary.absolute() / folder.NETWORK,
                     calibrate=options.calibrate,
                     checkpoints=checkpoints if stage.training.is_long else None,
+                    promised=_promised(read, winner),
                 )
             )
             task = "decoding images" if backbone is None else "extracting features"
@@ -126,7 +128,9 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
                 fitting=Fitting(
                     images=len(images.images) - len(images.rows("test")),
                     epochs=len(winner.replay),
-                    seeds=seeds,
+                    seeds=fitted.seeds,
+                    accuracy=fitted.accuracy,
+                    note=fitted.note,
                     command=options.command(f"{read.run.study}@{read.run.number}", winner.slot),
                     seconds=time.perf_counter() - started,
                 ),
@@ -150,6 +154,12 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
     finally:
         worker.close()
     return manifest
+
+
+def _promised(read: RunTrials, winner: Winner) -> float:
+    """Return the low end of what the search lets one expect on other images, accuracy; or 0."""
+    images = read.facts.n_validation
+    return wilson(winner.facts.validation.accuracy, images)[0] if images else 0.0
 
 
 def _load(study: StudyFile, read: RunTrials, options: FitOptions, listen: Listener) -> Dataset:
@@ -201,7 +211,7 @@ def _await(worker: Worker, epochs: int, before: str, listen: Listener) -> messag
                 listen(before, images, total)
             case Epoch():
                 done += 1
-                listen("training", done, epochs)
+                listen("training", done, max(done, epochs))
             case messages.Fitted() as fitted:
                 return fitted
             case messages.Failed() as failed:

@@ -202,6 +202,8 @@ class Fit:
         calibrate: train on the training images alone first, and fit a temperature on the
             validation images.
         checkpoints: folder of the trainings' checkpoints; None where they are short.
+        promised: the lowest accuracy on other images that the search lets one expect; 0 for
+            nothing.
     """
 
     given: Prepare
@@ -210,6 +212,7 @@ class Fit:
     path: Path
     calibrate: bool = False
     checkpoints: Path | None = None
+    promised: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -224,6 +227,9 @@ class Fitted:
             on files, and of what was trained, on the same images.
         versions: of the packages that decide numbers.
         calibration: None where none was asked for.
+        accuracy: on images that it was trained on.
+        seeds: of the trainings whose logits are averaged.
+        note: what a reader must know of the training, one line; None for nothing.
     """
 
     histories: tuple[History, ...]
@@ -232,6 +238,9 @@ class Fitted:
     difference: float
     versions: Mapping[str, str]
     calibration: Calibration | None = None
+    accuracy: float = 1.0
+    seeds: tuple[int, ...] = ()
+    note: str | None = None
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,8 @@ def fit(
         f"{chosen.over}); trained on {manifest.fitting.images:,} images{_epochs(manifest)}",
         quiet=quiet,
     )
+    if manifest.fitting.note is not None:
+        say(manifest.fitting.note, quiet=quiet)
     if manifest.overconfidence is not None:
         say(f"its probabilities are {manifest.overconfidence}", quiet=quiet)
     if (found := manifest.calibration) is not None:
