@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from automl_cv.catalog.settings import SettableEntry, Setting
@@ -13,15 +14,20 @@ class ExactHeadEntry(SettableEntry):
     """An exact head; its target is a class of `solving` that holds what a solution needs.
 
     It is made with (features, labels, classes): float64 (images, features) as `scaling` has
-    them, class indices (images,), and the number of classes. Its method `solve` takes the
-    entry's own parameters and returns weights (features, classes) and bias (classes,).
-    Parameters of SCALING are left to who scales the features, the target does not get them.
+    them, class indices (images,), and the number of classes. `solve(strength)` returns weights
+    (features, classes) and bias (classes,) of one strength of regularisation; `path(strengths)`
+    yields them for many, the strongest first. Parameters of SCALING are left to who scales the
+    features, the target does not get them.
 
     Args:
+        strength: the parameter that says how strong it is regularised; 0 has it found.
+        strengths: what is tried then, the strongest first.
         gives_probabilities: whether softmax of its logits says how sure it is. Others are
             divided by a temperature, fitted on images that they were not trained on.
     """
 
+    strength: str
+    strengths: tuple[float, ...]
     gives_probabilities: bool = True
 
 
@@ -29,7 +35,17 @@ class ExactHeadEntry(SettableEntry):
 SCALING = {"scaling": Setting("standard", choices=("standard", "unit"))}
 
 # Squared weights weigh in the sum of losses with half of it: 1 is scikit-learn's C = 1.
-_PENALTY = {"penalty": Setting(1.0, lowest=0, open_ends=(True, False))}
+_PENALTY = {"penalty": Setting(0.0, lowest=0)}
+
+
+def _falling(highest: float, lowest: float, each: float) -> tuple[float, ...]:
+    """Return numbers that fall by a factor, to three figures."""
+    count = round(math.log(highest / lowest) / math.log(each)) + 1
+    return tuple(float(f"{highest / each**number:.3g}") for number in range(count))
+
+
+# Three for each power of ten.
+PENALTIES = _falling(1e4, 1e-2, 10 ** (1 / 3))
 
 EXACT_HEADS: Table[ExactHeadEntry] = Table(
     "exact head",
@@ -39,12 +55,16 @@ EXACT_HEADS: Table[ExactHeadEntry] = Table(
             about="multinomial logistic regression",
             target="automl_cv.solving.logistic:Logistic",
             parameters={**_PENALTY, **SCALING},
+            strength="penalty",
+            strengths=PENALTIES,
         ),
         ExactHeadEntry(
             name="lda",
             about="linear discriminant analysis, its covariance shrunk",
             target="automl_cv.solving.discriminant:Discriminant",
-            parameters={"shrinkage": Setting(0.1, lowest=0, highest=1), **SCALING},
+            parameters={"shrinkage": Setting(0.0, lowest=0, highest=1), **SCALING},
+            strength="shrinkage",
+            strengths=_falling(1.0, 1e-3, 10 ** (1 / 4)),
             gives_probabilities=False,
         ),
         ExactHeadEntry(
@@ -52,6 +72,8 @@ EXACT_HEADS: Table[ExactHeadEntry] = Table(
             about="ridge regression on the classes",
             target="automl_cv.solving.ridge:Ridge",
             parameters={**_PENALTY, **SCALING},
+            strength="penalty",
+            strengths=PENALTIES,
             gives_probabilities=False,
         ),
     ],

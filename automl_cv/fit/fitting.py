@@ -28,7 +28,7 @@ from automl_cv.saved import card, folder
 from automl_cv.saved.facts import Data, Fitting, Manifest
 from automl_cv.scoring import wilson
 from automl_cv.store.database import open_storage
-from automl_cv.study import studyfile
+from automl_cv.study import reference, studyfile
 from automl_cv.study.stage import Stage, head_stage
 from automl_cv.study.studyfile import Backbone, StudyFile
 from automl_cv.study.trial import Trial, plan
@@ -85,7 +85,8 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
     folder.check_target(options.out)
     read, winner = choose(options.storage, options.study, options.trial)
     study = studyfile.parse(read.facts.study, f"the stored study {read.run.name}")
-    stage = study.stage(winner.facts.stage)
+    named = winner.facts.stage
+    stage = reference.STAGE if named == reference.NAME else study.stage(named)
     worker = Worker(0)  # loads TensorFlow while this process reads the images
     try:
         images = _load(study, read, options, listen)
@@ -105,6 +106,7 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
                         cache_dir=options.cache_dir.absolute(),
                         seed=study.seed,
                         metric=study.metric,
+                        folds=study.validating_folds,
                     ),
                     trials=trials,
                     replay=winner.replay,

@@ -12,12 +12,13 @@ from automl_cv.errors import AutomlError, UserError
 from automl_cv.history import Epoch
 from automl_cv.results.comparison import REPEAT, SOURCE, Finalist, Retrained, compare
 from automl_cv.results.leaderboard import RunTrials, read_run
-from automl_cv.results.ranking import least_share
+from automl_cv.results.ranking import in_order, least_share, reference_record
 from automl_cv.results.repeats import Interval, in_own_units, interval
 from automl_cv.results.winning_stage import choice_text, choose_stage, repeats_text
 from automl_cv.saved.facts import Metric, Validation, WinnerFacts
 from automl_cv.scoring import wilson
 from automl_cv.store.records import TrialRecord
+from automl_cv.study import reference
 from automl_cv.words import counted
 
 
@@ -45,6 +46,8 @@ class Winner:
     @property
     def slot(self) -> str:
         """What `--trial` takes to choose it again."""
+        if self.facts.stage == reference.NAME:
+            return reference.NAME
         return f"{self.facts.stage}/{self.records[0].trial}"
 
 
@@ -57,7 +60,7 @@ def choose(storage: str, study: str, trial: str | None = None) -> tuple[RunTrial
     Args:
         storage: address of the database.
         study: see `automl_cv.store.runs.find_run`.
-        trial: "stage/number" for another trial.
+        trial: "stage/number" for another trial, "reference" for the reference.
 
     Raises:
         UserError: there is no such run or trial, or the trial has no result.
@@ -76,16 +79,27 @@ def choose(storage: str, study: str, trial: str | None = None) -> tuple[RunTrial
             "says why"
         )
     name = read.facts.metric.about
+    floor = reference_record(read.facts, read.run.name)
+    first, *_ = in_order([*read.ranked, *([floor] if floor else [])], read.facts)
     why = f"the first of {len(read.ranked)} trials by validation {name} at their best epochs"
     if least_share(list(read.ranked), read.facts) is not None:
+        among = "" if floor is None else " and the reference"
         why = (
-            f"of {len(read.ranked)} trials, of those within one standard error of the highest "
-            f"{name} the one of lowest log loss, out of folds"
+            f"of {len(read.ranked)} trials{among}, of those within one standard error of the "
+            f"highest {name} the one of lowest log loss, out of folds"
         )
-    return read, _single(read, read.ranked[0], why)
+    return read, _single(read, first, why)
 
 
 def _named(storage: str, read: RunTrials, trial: str) -> Winner:
+    if trial == reference.NAME:
+        floor = reference_record(read.facts, read.run.name)
+        if floor is None:
+            raise UserError(
+                f"--trial {trial}: it can be fitted where folds validate and trials are ranked by "
+                'accuracy or log loss; set validation = "folds" in the study and search again'
+            )
+        return _single(read, floor, "chosen by hand")
     stage, slash, number = trial.rpartition("/")
     if not slash or not number.isdecimal():
         raise UserError(f"--trial {trial}: expected STAGE/NUMBER, as `automl-cv report` shows it")

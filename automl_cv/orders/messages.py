@@ -27,6 +27,7 @@ class Prepare:
         cache_dir: where they are kept.
         seed: the study's; views and folds derive from it.
         metric: the study's, an entry of the table of metrics.
+        folds: how many folds of train and validation images validate; None for the split.
     """
 
     images: Images
@@ -34,6 +35,7 @@ class Prepare:
     cache_dir: Path
     seed: int
     metric: str
+    folds: int | None = None
 
 
 @dataclass(frozen=True)

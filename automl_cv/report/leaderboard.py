@@ -24,6 +24,7 @@ from automl_cv.report.document import (
 from automl_cv.report.finalists import finalist_lines
 from automl_cv.results.intervals import differs
 from automl_cv.results.leaderboard import RunTrials, ranked_frame, unranked_frame
+from automl_cv.results.ranking import in_order, reference_record
 from automl_cv.store.facts import Narrowed, StudyFacts
 from automl_cv.store.records import TrialRecord
 from automl_cv.study.space import condition_text
@@ -64,6 +65,7 @@ def compose(
             Section("narrowed stages", _narrowed(facts.narrowed)),
         ),
         notes=(
+            *_reference_lines(read),
             *_narrowing_lines(facts.narrowed),
             *map(printable, finalist_lines(read, whole=stage is None)),
             *map(printable, facts.notes),
@@ -80,6 +82,16 @@ def _best_accuracy(read: RunTrials) -> float | None:
     if not read.ranked or read.facts.metric.has_own_column:
         return None
     return read.ranked[0].value
+
+
+def _reference_lines(read: RunTrials) -> list[str]:
+    """Say where no trial is better than the reference, which `fit` then takes."""
+    floor = reference_record(read.facts, read.run.name)
+    if floor is None or not read.ranked:
+        return []
+    if in_order([*read.ranked, floor], read.facts)[0] is not floor:
+        return []
+    return ["no trial is better than the reference, so that `automl-cv fit` takes it"]
 
 
 def _metric_column(metric: MetricEntry) -> Column:

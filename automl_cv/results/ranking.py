@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 
-from automl_cv.history import Epoch
+from automl_cv.history import Epoch, History
 from automl_cv.store.facts import StudyFacts
 from automl_cv.store.records import TrialRecord
+from automl_cv.study import reference
 
 
 def in_order(records: Iterable[TrialRecord], facts: StudyFacts) -> list[TrialRecord]:
@@ -31,6 +33,33 @@ def in_order(records: Iterable[TrialRecord], facts: StudyFacts) -> list[TrialRec
         return ranked
     close = [one for one in ranked if best_of(one).merit >= least]
     return sorted(close, key=lambda one: best_of(one).val_loss) + ranked[len(close) :]
+
+
+def reference_record(facts: StudyFacts, run: str) -> TrialRecord | None:
+    """Return the reference as a trial; None where its figures are not of the same images.
+
+    Args:
+        facts: of the study.
+        run: name of the run.
+    """
+    found = facts.reference
+    if found is None or not facts.is_over_folds or facts.metric.of_epoch is None:
+        return None
+    epoch = Epoch(
+        epoch=1,
+        accuracy=float(found["accuracy"]),
+        val_accuracy=float(found["val_accuracy"]),
+        loss=float(found["loss"]),
+        val_loss=float(found["val_loss"]),
+        learning_rate=0.0,
+        seconds=float(found["seconds"]),
+    )
+    if facts.metric.has_own_column:
+        score = facts.metric.score(getattr(epoch, facts.metric.of_epoch))
+        epoch = replace(epoch, score=score)
+    parameters = {"exact": "logistic", "penalty": float(found["penalty"])}
+    history = History((epoch,), "epochs", seconds=epoch.seconds)
+    return TrialRecord(run, reference.NAME, 0, "complete", parameters, history)
 
 
 def least_share(ranked: list[TrialRecord], facts: StudyFacts) -> float | None:

@@ -167,6 +167,7 @@ def _prepare(
         images=images_of(images),
         backbone=study.backbone,
         metric=study.metric,
+        folds=study.validating_folds,
         cache_dir=options.cache_dir,
         seed=study.seed,
     )

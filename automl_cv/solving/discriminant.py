@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 
 from automl_cv.solving.linear import with_absent
@@ -45,6 +47,10 @@ class Discriminant:
         self._basis = within.T @ vectors if self._wide else vectors
         self._turned = self._basis.T @ self._means
 
+    def path(self, shrinkages: Iterable[float]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield what `solve` returns for each."""
+        return map(self.solve, shrinkages)
+
     def solve(self, shrinkage: float) -> tuple[np.ndarray, np.ndarray]:
         """Return weights (features, classes) and bias (classes,), float64.
 
@@ -67,6 +73,6 @@ class Discriminant:
     def _pseudo_inverse(self) -> np.ndarray:
         """Return what the turned means are multiplied by if nothing is shrunk."""
         kept = self._values > NOTHING * self._values.max()
-        inverse = np.zeros_like(self._values)
+        inverse: np.ndarray = np.zeros_like(self._values)
         inverse[kept] = 1 / np.square(self._values[kept]) if self._wide else 1 / self._values[kept]
         return inverse

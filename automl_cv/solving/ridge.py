@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 
 
@@ -33,6 +35,10 @@ class Ridge:
             self._basis, self._targets = centred.T @ vectors, vectors.T @ towards
         else:
             self._basis, self._targets = vectors, vectors.T @ (centred.T @ towards)
+
+    def path(self, penalties: Iterable[float]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield what `solve` returns for each."""
+        return map(self.solve, penalties)
 
     def solve(self, penalty: float) -> tuple[np.ndarray, np.ndarray]:
         """Return weights (features, classes) and bias (classes,), float64.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from automl_cv.catalog.exact_heads import EXACT_HEADS, SCALING
+from automl_cv.catalog.exact_heads import EXACT_HEADS, ExactHeadEntry
 from automl_cv.data.folds import OutOfFold
 from automl_cv.engine import saved_network
 from automl_cv.engine.added_heads import added
@@ -37,13 +37,34 @@ class Solved:
         head: gives logits; its temperature is not in it.
         train: rows that it was solved on.
         validation: rows that validate it.
-        logits: of the training images, then of the validating ones, float64 (images, classes).
+        logits: of the validating images, float64 (images, classes).
     """
 
     head: Linear
     train: np.ndarray
     validation: np.ndarray
-    logits: tuple[np.ndarray, np.ndarray]
+    logits: np.ndarray
+
+
+@dataclass(frozen=True)
+class Found:
+    """A trial's heads, one a division, at the strength of regularisation that it has.
+
+    Args:
+        strength: given, or found.
+        parts: the heads.
+        temperatures: what the logits of each are divided by.
+        loss: cross-entropy of the images that validate.
+    """
+
+    strength: float
+    parts: list[Solved]
+    temperatures: list[float]
+    loss: float
+
+
+# Strengths after the best one that are tried before it is believed.
+RISES = 2
 
 
 class ExactHeads:
@@ -94,28 +115,25 @@ class ExactHeads:
             checkpoint: not used.
         """
         started = time.perf_counter()
-        parts = self._solved(trial)
-        labels = self._materials.images.labels
-        temperatures = self._temperatures(trial, parts)
-        order = OutOfFold.of([part.validation for part in parts])
-        shares = [
-            [softmax(logits / temperature, axis=1) for logits in part.logits]
-            for part, temperature in zip(parts, temperatures, strict=True)
-        ]
-        said = order.joined([validated for _, validated in shares])
-        trained = np.concatenate([own for own, _ in shares])
-        own = worth(trained, labels[np.concatenate([part.train for part in parts])])
+        found, labels = self.found(trial), self._materials.images.labels
+        pairs = list(zip(found.parts, found.temperatures, strict=True))
+        order = OutOfFold.of([part.validation for part in found.parts])
+        said = order.joined([softmax(part.logits / t, axis=1) for part, t in pairs])
+        features = self._materials.features.plain(trial.backbone)
+        trained = np.concatenate(
+            [softmax(part.head.logits(features[part.train]) / t, axis=1) for part, t in pairs]
+        )
+        own = worth(trained, labels[np.concatenate([part.train for part in found.parts])])
         other = worth(said, labels[order.rows])
         epoch = Epoch(1, own[0], other[0], own[1], other[1], 0.0, time.perf_counter() - started)
         epoch = scored(epoch, trial.task.metric, labels[order.rows], lambda: said)
         stop = on_epoch(epoch) or "epochs"
         history = History((epoch,), stop, seconds=time.perf_counter() - started)
+        config = {"name": trial.task.head, _entry(trial).strength: found.strength}
         weights = tuple(
-            one
-            for part, t in zip(parts, temperatures, strict=True)
-            for one in (part.head.weights / t, part.head.bias / t)
+            one for part, t in pairs for one in (part.head.weights / t, part.head.bias / t)
         )
-        return TrainingResult(history, weights, {}, said.astype(np.float32))
+        return TrainingResult(history, weights, config, said.astype(np.float32))
 
     def fit(self, order: Fit, rows: np.ndarray, on_epoch: Callable[[Epoch], None]) -> Made:
         """Solve the head on all images; its temperature is that of the search's divisions."""
@@ -138,47 +156,77 @@ class ExactHeads:
             trial: as it was searched.
             on_epoch: is told what it is worth on its own images.
         """
-        temperature = 1.0
-        if not EXACT_HEADS[trial.task.head].gives_probabilities:
-            apart = self._materials.apart()
-            apart.prepare_trial(trial)
-            searched: ExactHeads = apart.kind_named(trial.stage.kind.name)
-            temperature = searched._temperature(searched._solved(trial))
-        (part,) = self._solved(replace(trial, folds=None, fold=None))
-        head = part.head.times(1 / temperature)
-        said = softmax(part.logits[0] / temperature, axis=1)
-        own = worth(said, self._materials.images.labels[part.train])
+        apart = self._materials.apart()
+        apart.prepare_trial(trial)
+        searched: ExactHeads = apart.kind_named(trial.stage.kind.name)
+        found = searched.found(trial)
+        temperature = searched._temperature(trial, found.parts)
+        on_all = replace(trial, folds=None, fold=None)
+        scaling, solver = self.prepare(on_all)
+        head = folded(scaling, *solver.solve(found.strength)).times(1 / temperature)
+        rows, _ = self._materials.division(on_all)
+        features = self._materials.features.plain(trial.backbone)[rows]
+        said = softmax(head.logits(features), axis=1)
+        own = worth(said, self._materials.images.labels[rows])
         # Nothing validates it, as with any head that is fitted.
         epoch = Epoch(1, own[0], own[0], own[1], own[1], 0.0, 0.0)
         on_epoch(epoch)
         return head, History((epoch,), "epochs")
 
-    def _solved(self, trial: Trial) -> list[Solved]:
-        """Solve a trial's head on each of its divisions."""
+    def found(self, trial: Trial) -> Found:
+        """Return a trial's heads; where its strength is 0, those of the lowest log loss.
+
+        Strengths fall until the loss has risen RISES times in a row.
+        """
+        entry = _entry(trial)
+        given = trial.task.head_parameters[entry.strength]
+        divisions = [(one, *self._materials.division(one)) for one in trial.of_each_fold()]
         features = self._materials.features.plain(trial.backbone)
-        own = {
-            name: value for name, value in trial.task.head_parameters.items() if name not in SCALING
-        }
-        found = []
-        for one in trial.of_each_fold():
-            train, validation = self._materials.division(one)
-            scaling, solver = self.prepare(one)
-            head = folded(scaling, *solver.solve(**own))
-            logits = (head.logits(features[train]), head.logits(features[validation]))
-            found.append(Solved(head, train, validation, logits))
-        return found
+        validating = [features[validation] for _, _, validation in divisions]
+        prepared = [self.prepare(one) for one, _, _ in divisions]
+        strengths = (given,) if given > 0 else entry.strengths
+        paths = [solver.path(strengths) for _, solver in prepared]
+        best: Found | None = None
+        rises = 0
+        for strength, *solutions in zip(strengths, *paths, strict=True):
+            parts = []
+            for place, (_, train, validation) in enumerate(divisions):
+                head = folded(prepared[place][0], *solutions[place])
+                parts.append(Solved(head, train, validation, head.logits(validating[place])))
+            found = self._judged(trial, strength, parts)
+            if best is None or found.loss < best.loss:
+                best, rises = found, 0
+            else:
+                rises += 1
+            if rises == RISES:
+                break
+        assert best is not None, "a path has strengths"
+        return best
+
+    def _judged(self, trial: Trial, strength: float, parts: list[Solved]) -> Found:
+        temperatures = self._temperatures(trial, parts)
+        labels = self._materials.images.labels
+        pairs = zip(parts, temperatures, strict=True)
+        said = np.concatenate([softmax(part.logits / t, axis=1) for part, t in pairs])
+        rows = np.concatenate([part.validation for part in parts])
+        return Found(strength, parts, temperatures, worth(said, labels[rows])[1])
 
     def _temperatures(self, trial: Trial, parts: Sequence[Solved]) -> list[float]:
         """Return what the logits of each division are divided by."""
-        if EXACT_HEADS[trial.task.head].gives_probabilities:
-            return [1.0] * len(parts)
         if len(parts) == 1:
-            return [self._temperature(parts)]
+            return [self._temperature(trial, parts)]
         return [
-            self._temperature([other for other in parts if other is not part]) for part in parts
+            self._temperature(trial, [other for other in parts if other is not part])
+            for part in parts
         ]
 
-    def _temperature(self, parts: Sequence[Solved]) -> float:
+    def _temperature(self, trial: Trial, parts: Sequence[Solved]) -> float:
         """Return the temperature of lowest log loss on the images that validate."""
+        if _entry(trial).gives_probabilities:
+            return 1.0
         labels = self._materials.images.labels[np.concatenate([one.validation for one in parts])]
-        return fitted(labels, np.concatenate([one.logits[1] for one in parts]))
+        return fitted(labels, np.concatenate([one.logits for one in parts]))
+
+
+def _entry(trial: Trial) -> ExactHeadEntry:
+    return EXACT_HEADS[trial.task.head]

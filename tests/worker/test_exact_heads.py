@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import softmax
@@ -9,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
+from automl_cv.catalog.exact_heads import EXACT_HEADS
 from automl_cv.orders.messages import Fit
 from automl_cv.study.studyfile import parse
 from automl_cv.study.trial import plan
@@ -77,18 +80,18 @@ def test_on_a_split_the_validation_images_judge():
 def test_a_folds_temperature_is_that_of_the_other_folds(head):
     materials = BlobMaterials()
     heads, one = ExactHeads(materials), trial(BlobMaterials(), exact=head)
-    parts = heads._solved(one)
+    parts = heads.found(one).parts
     temperatures = heads._temperatures(one, parts)
     assert len(set(temperatures)) == 5, "none is fitted on its own images"
     before = heads._temperatures(one, parts)
-    own = parts[0].logits[1].copy()
+    own = parts[0].logits.copy()
     own[:] = own[:, ::-1]  # another truth of the first fold's images changes the others' alone
-    changed = [parts[0].__class__(**{**vars(parts[0]), "logits": (parts[0].logits[0], own)})]
+    changed = [replace(parts[0], logits=own)]
     after = heads._temperatures(one, [*changed, *parts[1:]])
     assert after[0] == before[0]
     assert all(new != old for new, old in zip(after[1:], before[1:], strict=True))
     result = heads.train(one, go_on)
-    plain = np.concatenate([softmax(part.logits[1], axis=1) for part in parts])
+    plain = np.concatenate([softmax(part.logits, axis=1) for part in parts])
     labels = materials.images.labels[np.concatenate([part.validation for part in parts])]
     assert result.history.epochs[0].val_loss < log_loss(labels, plain)
 
@@ -141,3 +144,20 @@ def test_another_metric_is_measured_over_all_folds_at_once():
     labels = materials.images.labels[materials.known]
     expected = roc_auc_score(labels, result.probabilities, multi_class="ovr", average="macro")
     assert epoch.score == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("head", ["logistic", "lda", "ridge"])
+def test_a_strength_that_is_not_given_is_the_one_of_lowest_log_loss(head):
+    materials, strength = BlobMaterials(), EXACT_HEADS[head].strength
+    heads = ExactHeads(materials)
+    found = heads.train(trial(materials, exact=head), go_on)
+    chosen = found.optimizer_config[strength]
+    loss = found.history.epochs[0].val_loss
+    others = EXACT_HEADS[head].strengths[:: 3 if head == "lda" else 4]
+    for other in others:
+        given = heads.train(trial(materials, exact=head, **{strength: other}), go_on)
+        assert given.history.epochs[0].val_loss > loss - 1e-4, other
+        assert given.optimizer_config[strength] == other
+    assert min(others) < chosen < max(others)
+    again = heads.train(trial(materials, exact=head, **{strength: chosen}), go_on)
+    assert again.history.epochs[0].val_loss == pytest.approx(loss, abs=1e-4)

@@ -30,7 +30,9 @@ def fit(
     trial: Annotated[
         str | None,
         typer.Option(
-            metavar="STAGE/N", help="Fit this trial.", show_default="the winner of the search"
+            metavar="STAGE/N",
+            help="Fit this trial; `reference` for the reference.",
+            show_default="the winner of the search",
         ),
     ] = None,
     repeats: Annotated[
