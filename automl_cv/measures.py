@@ -25,8 +25,10 @@ Values = NDArray[np.float64]
 """One figure a resample, shape (resamples,)."""
 
 BLOCK = 2_000_000  # weights held as float64 at a time, 16 MB
-# A float32 softmax gives 0 to what it excludes; one wrong image would make the loss infinite.
-LEAST_PROBABILITY = float(np.finfo(np.float32).eps)
+LEAST_PROBABILITY = float(np.finfo(np.float32).tiny)
+"""What a probability counts as at least, 1.2e-38, where no loss is given: the smallest that
+float32 holds in full, 87.3 nats. A softmax in float32 gives 0 to what is less probable, and one
+wrong image would make the loss infinite."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,15 +52,33 @@ class Judged:
     Args:
         labels: number of each image's class, shape (images,).
         probabilities: shape (images, classes), rows of sum 1.
+        losses: each image's cross-entropy, in nats, see `cross_entropies`, shape (images,); None
+            where its logits are not known: then minus the logarithm of the probability, which
+            counts as at least LEAST_PROBABILITY.
     """
 
-    def __init__(self, labels: Labels, probabilities: Probabilities) -> None:
+    def __init__(
+        self,
+        labels: Labels,
+        probabilities: Probabilities,
+        losses: NDArray[np.float64] | None = None,
+    ) -> None:
         self.labels = labels
         self.probabilities = probabilities
+        self._losses = losses
         self.n_classes = probabilities.shape[1]
         self.predicted = probabilities.argmax(axis=1)
         self.correct = self.predicted == labels
         self._counted: tuple[Weights, Counts] | None = None
+
+    @cached_property
+    def losses(self) -> NDArray[np.float64]:
+        """Each image's cross-entropy, in nats, shape (images,)."""
+        if self._losses is not None:
+            return self._losses
+        own = self.probabilities[np.arange(len(self.labels)), self.labels].astype(np.float64)
+        losses: NDArray[np.float64] = -np.log(np.clip(own, LEAST_PROBABILITY, 1.0))
+        return losses
 
     @cached_property
     def present(self) -> NDArray[np.intp]:
@@ -116,6 +136,20 @@ def blocks(weights: Weights) -> Iterator[NDArray[np.float64]]:
         yield weights[start : start + step].astype(np.float64)
 
 
+def cross_entropies(labels: Labels, logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return minus the logarithm of each right class's softmax, exact however small that is.
+
+    Args:
+        labels: as in `Judged`.
+        logits: shape (images, classes).
+    """
+    exact = logits.astype(np.float64)
+    exact -= exact.max(axis=1, keepdims=True)
+    own = exact[np.arange(len(labels)), labels]
+    losses: NDArray[np.float64] = np.log(np.exp(exact).sum(axis=1)) - own
+    return losses
+
+
 def accuracy(judged: Judged, weights: Weights) -> Values:
     """Return the share of images classified right."""
     return _mean(judged.correct, weights)
@@ -123,9 +157,7 @@ def accuracy(judged: Judged, weights: Weights) -> Values:
 
 def log_loss(judged: Judged, weights: Weights) -> Values:
     """Return the mean of minus the logarithm of the right class's probability."""
-    images = np.arange(len(judged.labels))
-    own = judged.probabilities[images, judged.labels].astype(np.float64)
-    return _mean(-np.log(np.clip(own, LEAST_PROBABILITY, 1.0)), weights)
+    return _mean(judged.losses, weights)
 
 
 def balanced_accuracy(judged: Judged, weights: Weights) -> Values:

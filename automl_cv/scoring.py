@@ -105,6 +105,7 @@ def score(
     labels: Labels,
     probabilities: Probabilities,
     *,
+    losses: NDArray[np.float64] | None = None,
     seed: int = 0,
     resamples: int | None = None,
 ) -> Scores:
@@ -117,13 +118,14 @@ def score(
     Args:
         labels: number of each image's class, shape (images,), at least one.
         probabilities: shape (images, classes), rows of sum 1; two classes or more.
+        losses: each image's cross-entropy, as `measures.Judged` takes it.
         seed: of the resamples.
         resamples: how many; None takes RESAMPLES, fewer where that is WORK, but
             FEWEST_RESAMPLES.
     """
     if resamples is None:
         resamples = int(np.clip(WORK // probabilities.size, FEWEST_RESAMPLES, RESAMPLES))
-    judged = Judged(labels, probabilities)
+    judged = Judged(labels, probabilities, losses)
     once, resampled = _once(labels), _resample(labels, resamples, seed)
     metrics: dict[str, Measured | None] = {}
     for metric in METRICS:
@@ -154,15 +156,21 @@ def score(
     )
 
 
-def figure(name: str, labels: Labels, probabilities: Probabilities) -> float | None:
+def figure(
+    name: str,
+    labels: Labels,
+    probabilities: Probabilities,
+    losses: NDArray[np.float64] | None = None,
+) -> float | None:
     """Return one metric without an interval; None where the images do not determine it.
 
     Args:
         name: of an entry of the table of metrics.
         labels: as in `score`.
         probabilities: as in `score`.
+        losses: as in `score`.
     """
-    values = measured(METRICS[name], Judged(labels, probabilities), _once(labels))
+    values = measured(METRICS[name], Judged(labels, probabilities, losses), _once(labels))
     return None if values is None else float(values[0])
 
 

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import log_softmax, softmax
 from scipy.stats import binomtest
 from sklearn import metrics
 
 from automl_cv import measures, scoring
 from automl_cv.catalog.metrics import METRICS, MetricEntry
-from automl_cv.measures import Judged, measured
+from automl_cv.measures import Judged, cross_entropies, measured
 from automl_cv.scoring import calibration_error, figure, most_confidently_wrong, score, wilson
 
 
@@ -170,8 +171,27 @@ def test_what_is_sure_and_right_is_calibrated_and_finite_where_wrong():
     right, wrong = score(labels, sure), score(labels, sure[::-1])
     assert right.calibration_error == 0 and right.metrics["log_loss"].value == 0
     assert wrong.calibration_error == 1
-    assert wrong.metrics["log_loss"].value == pytest.approx(15.9, abs=0.1)
+    assert wrong.metrics["log_loss"].value == pytest.approx(87.3, abs=0.1)
     assert right.bins[-1].images == 2, "1 belongs to the last bin"
+
+
+def test_log_loss_is_exact_from_logits_and_from_probabilities_as_far_as_float32_holds_them():
+    labels = np.array([0, 1, 1])
+    logits = np.array([[0, 70], [80, 0], [0, 3]], np.float32)
+    exact = -log_softmax(logits.astype(np.float64), axis=1)[np.arange(3), labels]
+    np.testing.assert_allclose(cross_entropies(labels, logits), exact, rtol=1e-12)
+    shares = softmax(logits, axis=1)
+    value = score(labels, shares).metrics["log_loss"].value
+    assert value == pytest.approx(exact.mean(), rel=1e-6), "1e-35 is a probability still"
+    for factor in (1, 100, 1e30):
+        losses = cross_entropies(labels, factor * logits)
+        assert losses.tolist() == pytest.approx([70 * factor, 80 * factor, 0], 1e-6, abs=0.05)
+        shares = softmax(factor * logits, axis=1)
+        found = score(labels, shares, losses=losses, resamples=50).metrics
+        assert found["log_loss"].value == losses.mean()
+        assert figure("log_loss", labels, shares, losses) == losses.mean()
+        without = score(labels, shares, resamples=50).metrics
+        assert {**found, "log_loss": None} == {**without, "log_loss": None}
 
 
 def test_absent_classes_do_not_count_in_means():
