@@ -112,8 +112,9 @@ def score(
     """Measure how well probabilities fit true classes.
 
     Means over classes are over classes that have images. The interval of a share of the images
-    is Wilson's. Others are percentiles of resamples of the images with replacement, as many of
-    each class as there are: test splits are drawn by class as well.
+    is Wilson's, AUROC's its own (`measures.auroc_interval`). Others are percentiles of resamples
+    of the images with replacement, as many of each class as there are: test splits are drawn by
+    class as well.
 
     Args:
         labels: number of each image's class, shape (images,), at least one.
@@ -138,6 +139,8 @@ def score(
         if metric.is_share_of_images:
             low, high = wilson(value, len(labels))
             ends = min(low, value), max(high, value)  # but for a last bit
+        elif (interval := metric.load_interval()) is not None:
+            ends = interval(judged, value, NormalDist().inv_cdf((1 + CONFIDENCE) / 2))
         else:
             ends = _percentiles(measured(metric, judged, resampled), value)
         metrics[metric.name] = Measured(value, *ends)

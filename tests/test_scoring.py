@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 from sklearn import metrics
 
 from automl_cv import measures, scoring
@@ -120,9 +120,44 @@ def test_a_figure_that_no_resample_varies_has_no_interval():
     probabilities[np.arange(40), labels] += 9
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     found = score(labels, probabilities).metrics
-    for name in ("balanced_accuracy", "macro_f1", "auroc"):
+    for name in ("balanced_accuracy", "macro_f1"):
         assert (found[name].value, found[name].low, found[name].high) == (1, None, None), name
+    assert found["auroc"].low < found["auroc"].value == found["auroc"].high == 1
     assert found["accuracy"].low < 1 and found["log_loss"].low < found["log_loss"].value
+
+
+def test_aurocs_interval_is_newcombes_where_delongs_variance_is_his():
+    """Both agree at 240 images a class and an AUROC of 0.76, so that any mean of them is it."""
+    draw = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 240)
+    second = norm.cdf(draw.normal(labels * 1.0, 1))
+    one = score(labels, np.stack([1 - second, second], axis=1)).metrics["auroc"]
+    # R. G. Newcombe, Statistics in Medicine 25 (2006), 559-573: solved for the ends here.
+    assert abs(one.value - 0.76) < 0.03
+    for end in (one.low, one.high):
+        shares = (1 - end) / (2 - end) + end / (1 + end)
+        variance = end * (1 - end) * (1 + 239 * shares) / 240**2
+        assert abs(one.value - end) / np.sqrt(variance) == pytest.approx(1.96, rel=0.05)
+
+
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_aurocs_interval_covers_at_fifty_images(n_classes):
+    """The bootstrap's percentiles covered 81 % of such."""
+    draw = np.random.default_rng(0)
+
+    def judged(n_images):
+        labels = np.arange(n_images) % n_classes
+        logits = draw.normal(0, 1, (n_images, n_classes))
+        logits[np.arange(n_images), labels] += 2
+        return Judged(labels, softmax(logits, axis=1))
+
+    def value(of):
+        return measures.auroc(of, np.ones((1, len(of.labels)), np.uint16))[0]
+
+    true = value(judged(50_000))
+    ends = [measures.auroc_interval(one, value(one), 1.96) for one in map(judged, [50] * 400)]
+    share = np.mean([low <= true <= high for low, high in ends])
+    assert 0.93 <= share <= 0.985
 
 
 def test_a_bootstrap_interval_is_as_wide_as_theory_says():
