@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from automl_cv import scoring
 from automl_cv.catalog.datasets import DATASETS
@@ -19,7 +20,7 @@ from automl_cv.data.dataset import Dataset
 from automl_cv.data.inspection import OnProgress
 from automl_cv.data.ledger import Skipped
 from automl_cv.errors import UserError
-from automl_cv.measures import Labels, Probabilities
+from automl_cv.measures import Labels, Probabilities, cross_entropies
 from automl_cv.saved import looks
 from automl_cv.saved.evaluation import ALL, HELD_OUT, OWN_TEST, Evaluation
 from automl_cv.saved.folder import NETWORK, TRAINED_ON, SavedClassifier
@@ -134,7 +135,7 @@ def evaluate(
     """
     before = looks.read(saved.folder)
     paths = subject.images["path"].tolist()
-    probabilities, reasons = _predict(predictor, paths, listen)
+    probabilities, logits, reasons = _predict(predictor, paths, listen)
     kept = [row for row, reason in enumerate(reasons) if reason is None]
     names = _short(paths)
     damaged = [
@@ -150,7 +151,8 @@ def evaluate(
     images = subject.images.iloc[kept]
     numbers = {name: number for number, name in enumerate(saved.classes)}
     labels: Labels = np.array([numbers[label] for label in images["label"]], dtype=np.intp)
-    scores = scoring.score(labels, probabilities, seed=seed)
+    losses = cross_entropies(labels, logits)
+    scores = scoring.score(labels, probabilities, losses=losses, seed=seed)
     look = Look(
         time=datetime.now(UTC),
         fingerprint=dataset.fingerprint(images.assign(split="")),
@@ -283,15 +285,17 @@ def _note_images(
 
 def _predict(
     predictor: Predictor, paths: Sequence[str], listen: Listener
-) -> tuple[Probabilities, list[str | None]]:
-    """Return the probabilities of files that could be read, and why others could not."""
+) -> tuple[Probabilities, NDArray[np.float32], list[str | None]]:
+    """Return probabilities and logits of files that could be read, and why others could not."""
     found: list[Probabilities] = []
+    logits: list[NDArray[np.float32]] = []
     reasons: list[str | None] = []
     for predicted in predictor.predict(map(Path, paths)):
         found.append(predicted.probabilities)
+        logits.append(predicted.logits)
         reasons += predicted.reasons
         listen("classifying images", len(reasons), len(paths))
-    return np.concatenate(found), reasons
+    return np.concatenate(found), np.concatenate(logits), reasons
 
 
 def _short(paths: Sequence[str]) -> list[str]:

@@ -15,6 +15,12 @@ from typing import Any, Generic, TypeVar
 from automl_cv.errors import UserError, suggest
 
 
+def load(target: str) -> Any:
+    """Import and return what "package.module:attribute" names."""
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """One row of a table.
@@ -31,8 +37,7 @@ class Entry:
 
     def load(self) -> Any:
         """Import and return the target."""
-        module, _, attribute = self.target.partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        return load(self.target)
 
 
 E = TypeVar("E", bound=Entry)

@@ -105,25 +105,28 @@ def score(
     labels: Labels,
     probabilities: Probabilities,
     *,
+    losses: NDArray[np.float64] | None = None,
     seed: int = 0,
     resamples: int | None = None,
 ) -> Scores:
     """Measure how well probabilities fit true classes.
 
     Means over classes are over classes that have images. The interval of a share of the images
-    is Wilson's. Others are percentiles of resamples of the images with replacement, as many of
-    each class as there are: test splits are drawn by class as well.
+    is Wilson's, AUROC's its own (`measures.auroc_interval`). Others are percentiles of resamples
+    of the images with replacement, as many of each class as there are: test splits are drawn by
+    class as well.
 
     Args:
         labels: number of each image's class, shape (images,), at least one.
         probabilities: shape (images, classes), rows of sum 1; two classes or more.
+        losses: each image's cross-entropy, as `measures.Judged` takes it.
         seed: of the resamples.
         resamples: how many; None takes RESAMPLES, fewer where that is WORK, but
             FEWEST_RESAMPLES.
     """
     if resamples is None:
         resamples = int(np.clip(WORK // probabilities.size, FEWEST_RESAMPLES, RESAMPLES))
-    judged = Judged(labels, probabilities)
+    judged = Judged(labels, probabilities, losses)
     once, resampled = _once(labels), _resample(labels, resamples, seed)
     metrics: dict[str, Measured | None] = {}
     for metric in METRICS:
@@ -136,6 +139,8 @@ def score(
         if metric.is_share_of_images:
             low, high = wilson(value, len(labels))
             ends = min(low, value), max(high, value)  # but for a last bit
+        elif (interval := metric.load_interval()) is not None:
+            ends = interval(judged, value, NormalDist().inv_cdf((1 + CONFIDENCE) / 2))
         else:
             ends = _percentiles(measured(metric, judged, resampled), value)
         metrics[metric.name] = Measured(value, *ends)
@@ -154,15 +159,21 @@ def score(
     )
 
 
-def figure(name: str, labels: Labels, probabilities: Probabilities) -> float | None:
+def figure(
+    name: str,
+    labels: Labels,
+    probabilities: Probabilities,
+    losses: NDArray[np.float64] | None = None,
+) -> float | None:
     """Return one metric without an interval; None where the images do not determine it.
 
     Args:
         name: of an entry of the table of metrics.
         labels: as in `score`.
         probabilities: as in `score`.
+        losses: as in `score`.
     """
-    values = measured(METRICS[name], Judged(labels, probabilities), _once(labels))
+    values = measured(METRICS[name], Judged(labels, probabilities, losses), _once(labels))
     return None if values is None else float(values[0])
 
 

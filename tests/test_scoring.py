@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.special import log_softmax, softmax
+from scipy.stats import binomtest, norm
 from sklearn import metrics
 
 from automl_cv import measures, scoring
 from automl_cv.catalog.metrics import METRICS, MetricEntry
-from automl_cv.measures import Judged, measured
+from automl_cv.measures import Judged, cross_entropies, measured
 from automl_cv.scoring import calibration_error, figure, most_confidently_wrong, score, wilson
 
 
@@ -119,9 +120,44 @@ def test_a_figure_that_no_resample_varies_has_no_interval():
     probabilities[np.arange(40), labels] += 9
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     found = score(labels, probabilities).metrics
-    for name in ("balanced_accuracy", "macro_f1", "auroc"):
+    for name in ("balanced_accuracy", "macro_f1"):
         assert (found[name].value, found[name].low, found[name].high) == (1, None, None), name
+    assert found["auroc"].low < found["auroc"].value == found["auroc"].high == 1
     assert found["accuracy"].low < 1 and found["log_loss"].low < found["log_loss"].value
+
+
+def test_aurocs_interval_is_newcombes_where_delongs_variance_is_his():
+    """Both agree at 240 images a class and an AUROC of 0.76, so that any mean of them is it."""
+    draw = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 240)
+    second = norm.cdf(draw.normal(labels * 1.0, 1))
+    one = score(labels, np.stack([1 - second, second], axis=1)).metrics["auroc"]
+    # R. G. Newcombe, Statistics in Medicine 25 (2006), 559-573: solved for the ends here.
+    assert abs(one.value - 0.76) < 0.03
+    for end in (one.low, one.high):
+        shares = (1 - end) / (2 - end) + end / (1 + end)
+        variance = end * (1 - end) * (1 + 239 * shares) / 240**2
+        assert abs(one.value - end) / np.sqrt(variance) == pytest.approx(1.96, rel=0.05)
+
+
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_aurocs_interval_covers_at_fifty_images(n_classes):
+    """The bootstrap's percentiles covered 81 % of such."""
+    draw = np.random.default_rng(0)
+
+    def judged(n_images):
+        labels = np.arange(n_images) % n_classes
+        logits = draw.normal(0, 1, (n_images, n_classes))
+        logits[np.arange(n_images), labels] += 2
+        return Judged(labels, softmax(logits, axis=1))
+
+    def value(of):
+        return measures.auroc(of, np.ones((1, len(of.labels)), np.uint16))[0]
+
+    true = value(judged(50_000))
+    ends = [measures.auroc_interval(one, value(one), 1.96) for one in map(judged, [50] * 400)]
+    share = np.mean([low <= true <= high for low, high in ends])
+    assert 0.93 <= share <= 0.985
 
 
 def test_a_bootstrap_interval_is_as_wide_as_theory_says():
@@ -170,8 +206,27 @@ def test_what_is_sure_and_right_is_calibrated_and_finite_where_wrong():
     right, wrong = score(labels, sure), score(labels, sure[::-1])
     assert right.calibration_error == 0 and right.metrics["log_loss"].value == 0
     assert wrong.calibration_error == 1
-    assert wrong.metrics["log_loss"].value == pytest.approx(15.9, abs=0.1)
+    assert wrong.metrics["log_loss"].value == pytest.approx(87.3, abs=0.1)
     assert right.bins[-1].images == 2, "1 belongs to the last bin"
+
+
+def test_log_loss_is_exact_from_logits_and_from_probabilities_as_far_as_float32_holds_them():
+    labels = np.array([0, 1, 1])
+    logits = np.array([[0, 70], [80, 0], [0, 3]], np.float32)
+    exact = -log_softmax(logits.astype(np.float64), axis=1)[np.arange(3), labels]
+    np.testing.assert_allclose(cross_entropies(labels, logits), exact, rtol=1e-12)
+    shares = softmax(logits, axis=1)
+    value = score(labels, shares).metrics["log_loss"].value
+    assert value == pytest.approx(exact.mean(), rel=1e-6), "1e-35 is a probability still"
+    for factor in (1, 100, 1e30):
+        losses = cross_entropies(labels, factor * logits)
+        assert losses.tolist() == pytest.approx([70 * factor, 80 * factor, 0], 1e-6, abs=0.05)
+        shares = softmax(factor * logits, axis=1)
+        found = score(labels, shares, losses=losses, resamples=50).metrics
+        assert found["log_loss"].value == losses.mean()
+        assert figure("log_loss", labels, shares, losses) == losses.mean()
+        without = score(labels, shares, resamples=50).metrics
+        assert {**found, "log_loss": None} == {**without, "log_loss": None}
 
 
 def test_absent_classes_do_not_count_in_means():

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from automl_cv.registry import Entry, Table
+from automl_cv.registry import Entry, Table, load
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,9 @@ class MetricEntry(Entry):
             are needed.
         is_share_of_images: whether it is a number of images divided by that of all images, so
             that the intervals of shares hold: Wilson's, and Newcombe's of a difference. Others
-            have bootstrap intervals.
+            have bootstrap intervals, or `interval`.
+        interval: "package.module:attribute" of a function (`measures.Judged`, value, quantile of
+            the normal distribution) -> its ends, where the bootstrap's would be too narrow.
         measures_resamples: whether the target is a function (`measures.Judged`,
             `measures.Weights`) -> `measures.Values` or None in place of the above, which
             measures many resamples at once. Any other is called for each of them.
@@ -34,12 +36,17 @@ class MetricEntry(Entry):
     of_epoch: str | None = None
     is_share_of_images: bool = False
     measures_resamples: bool = False
+    interval: str | None = None
     needs: str = "other images"
 
     @property
     def has_own_column(self) -> bool:
         """Whether epochs and tables keep it apart from the validation accuracy, under its name."""
         return self.of_epoch != "val_accuracy"
+
+    def load_interval(self) -> Any:
+        """Import and return the function of `interval`; None where there is none."""
+        return None if self.interval is None else load(self.interval)
 
     def score(self, value: float) -> float:
         """Turn a value so that higher is better; turns a score back into the value, too."""
@@ -85,6 +92,7 @@ METRICS: Table[MetricEntry] = Table(
             direction="maximize",
             target="automl_cv.measures:auroc",
             measures_resamples=True,
+            interval="automl_cv.measures:auroc_interval",
             needs="images of two classes",
         ),
         MetricEntry(

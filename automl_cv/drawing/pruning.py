@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from optuna.pruners import BasePruner
 from optuna.study import Study
 from optuna.trial import FrozenTrial
@@ -34,7 +35,9 @@ def has_plateaued(values: Sequence[float], patience: int, min_delta: float) -> b
     """Tell whether Keras's EarlyStopping, mode "max", would stop after the last of `values`.
 
     A tie is no improvement, nor is NaN; after a NaN in the first epoch nothing is, as
-    in Keras. Nothing stops after the first epoch.
+    in Keras. Nothing stops after the first epoch. Keras takes `min_delta` off in float64 and
+    compares in float32: an accuracy that gains exactly one image of n does not pass by
+    `min_delta = 1 / n`, whereas in float64 rounding would decide.
 
     Args:
         values: one a epoch, from the first.
@@ -43,7 +46,7 @@ def has_plateaued(values: Sequence[float], patience: int, min_delta: float) -> b
     """
     best, best_at = None, 0
     for position, value in enumerate(values):
-        if best is None or value - min_delta > best:
-            best, best_at = value, position
+        if best is None or np.float32(value - min_delta) > best:
+            best, best_at = np.float32(value), position
     last = len(values) - 1
     return last > 0 and last > best_at and last - best_at >= patience

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 
 from automl_cv import scoring
 from automl_cv.engine.refitting import probabilities
+from automl_cv.measures import cross_entropies
 from automl_cv.saved.facts import Calibration, CalibrationFigures
 from automl_cv.words import counted
 
@@ -38,7 +38,8 @@ def calibrate(labels: np.ndarray, logits: Sequence[np.ndarray]) -> Calibration:
 
     def figures(divided_by: float) -> CalibrationFigures:
         shares = probabilities(logits, divided_by)
-        log_loss = scoring.figure("log_loss", labels, shares)
+        losses = cross_entropies(labels, mean / divided_by)
+        log_loss = scoring.figure("log_loss", labels, shares, losses)
         assert log_loss is not None
         error = scoring.calibration_error(labels, shares)
         return CalibrationFigures(log_loss=log_loss, calibration_error=error)
@@ -66,11 +67,9 @@ def temperature_of(labels: np.ndarray, logits: np.ndarray) -> float:
     if (logits.argmax(axis=1) == labels).all():
         return 1.0
     exact = logits.astype(np.float64)
-    rows = np.arange(len(labels))
 
     def log_loss(log_temperature: float) -> float:
-        shares = log_softmax(exact / np.exp(log_temperature), axis=1)
-        return -float(shares[rows, labels].mean())
+        return float(cross_entropies(labels, exact / np.exp(log_temperature)).mean())
 
     # The loss is convex in 1 / temperature, so it has one lowest place.
     found = minimize_scalar(log_loss, bounds=np.log([LOWEST, HIGHEST]), method="bounded")

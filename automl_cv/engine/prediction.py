@@ -35,10 +35,13 @@ class Predicted:
     Args:
         reasons: for each image, why it has no probabilities; None where it has.
         probabilities: of the others, in order, float32 (others, classes), rows of sum 1.
+        logits: whose softmax these are, float32 (others, classes): a probability below 1e-38 is
+            0, its logarithm is still known.
     """
 
     reasons: tuple[str | None, ...]
     probabilities: Matrix
+    logits: Matrix
 
 
 class Predictor:
@@ -51,11 +54,11 @@ class Predictor:
     """
 
     def __init__(self, model: keras.Model, batch_size: int | None = None) -> None:
-        network = saved_network.from_resized(model)
+        network = saved_network.with_logits(model)
         self._size = int(network.input_shape[1])
         self._batch_size = batch_size or suited_batch_size(self._size)
         self._call = compile_calls(network, self._batch_size)
-        self._classes = int(network.output_shape[-1])
+        self._classes = int(model.output_shape[-1])
 
     def predict(self, sources: Iterable[Source]) -> Iterator[Predicted]:
         """Classify images in their order; however many there are, few are in memory.
@@ -95,9 +98,10 @@ class Predictor:
     def _classify(self, loaded: tuple[tuple[str | None, ...], images.Batch]) -> Predicted:
         reasons, pixels = loaded
         if len(pixels) == 0:
-            return Predicted(reasons, np.empty((0, self._classes), np.float32))
-        (probabilities,) = self._call(pixels)
-        return Predicted(reasons, probabilities)
+            nothing = np.empty((0, self._classes), np.float32)
+            return Predicted(reasons, nothing, nothing)
+        probabilities, logits = self._call(pixels)
+        return Predicted(reasons, probabilities, logits)
 
 
 def suited_batch_size(image_size: int) -> int:

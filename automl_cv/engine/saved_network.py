@@ -24,7 +24,7 @@ from automl_cv.errors import UserError
 from automl_cv.saved.folder import SavedClassifier
 from automl_cv.study.studyfile import Backbone
 
-RESIZED = "resized"
+RESIZED, PROBABILITIES = "resized", "probabilities"
 
 
 def save(network: keras.Model, path: Path, temperature: float = 1.0) -> None:
@@ -47,7 +47,7 @@ def save(network: keras.Model, path: Path, temperature: float = 1.0) -> None:
     logits = network(resized, training=False)
     if temperature != 1.0:
         logits = layers.Rescaling(1 / temperature, dtype="float32", name="tempered")(logits)
-    probabilities = layers.Softmax(dtype="float32", name="probabilities")(logits)
+    probabilities = layers.Softmax(dtype="float32", name=PROBABILITIES)(logits)
     keras.Model(pixels, probabilities, name="classifier").save(path)
 
 
@@ -70,7 +70,10 @@ def load(saved: SavedClassifier) -> keras.Model:
             f"{saved.network}: can't be loaded: {first}; use the versions that wrote it ({written})"
         ) from None
     names = [layer.name for layer in model.layers]
-    if RESIZED not in names or tuple(model.output_shape) != (None, len(saved.classes)):
+    if not {RESIZED, PROBABILITIES} <= set(names) or tuple(model.output_shape) != (
+        None,
+        len(saved.classes),
+    ):
         raise UserError(
             f"{saved.network}: expected probabilities of {len(saved.classes)} classes from "
             f"images that a layer {RESIZED!r} has resized; fit the model again"
@@ -94,6 +97,17 @@ def from_resized(model: keras.Model) -> keras.Model:
         probabilities.
     """
     return keras.Model(model.get_layer(RESIZED).output, model.output, name="from_resized")
+
+
+def with_logits(model: keras.Model) -> keras.Model:
+    """Return what `from_resized` does, with the logits as a second output.
+
+    Returns:
+        A model from float32 pixels in [0, 255] to a list: probabilities, and the logits, divided
+        by the temperature where there is one, whose softmax they are.
+    """
+    logits = model.get_layer(PROBABILITIES).input
+    return keras.Model(model.get_layer(RESIZED).output, [model.output, logits], name="from_resized")
 
 
 def on_backbone(backbone: Backbone, image_size: int, heads: Sequence[keras.Model]) -> keras.Model:

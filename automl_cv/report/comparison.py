@@ -39,8 +39,13 @@ def trials(name: str, frame: pd.DataFrame, pairs: Sequence[Pair]) -> list[str]:
 
 
 def interval(name: str, frame: pd.DataFrame, pairs: Sequence[Pair]) -> list[str | None]:
-    """Return the interval of each difference as one text."""
-    return ends(frame["difference_low"], frame["difference_high"], signed, " to ")
+    """Return the interval of each difference as one text; over images where one repeat has none."""
+    over_repeats = ends(frame["difference_low"], frame["difference_high"], signed, " to ")
+    over_images = ends(frame["images_low"], frame["images_high"], signed, " to ")
+    return [
+        f"{images} over images" if repeats is None and images is not None else repeats
+        for repeats, images in zip(over_repeats, over_images, strict=True)
+    ]
 
 
 def repeats(name: str, frame: pd.DataFrame, pairs: Sequence[Pair]) -> list[str]:
@@ -127,7 +132,7 @@ PAIR_COLUMNS: Table[Column] = Table(
         ),
         Column(
             name="verdict",
-            about="better, worse, or neither at 95 % confidence",
+            about="better, worse, or neither at 95 % confidence; one repeat is not judged",
             heading="verdict",
             align="left",
             folds=True,
@@ -212,7 +217,13 @@ def _footnotes(pairs: Sequence[Pair], metric: MetricEntry) -> list[str]:
         )
     if "Welch" in methods:
         lines.append("unpaired: two trials have no seed in common, Welch's t (1947)")
-    if any(pair.over == "seeds" for pair in pairs):
+    if any(pair.over_images for pair in pairs):
+        lines.append(
+            "one repeat is not judged: another may lie anywhere; its interval over images, "
+            "Newcombe's (1998), is of these very trainings on other images, and if anything too "
+            "wide, as both saw the same"
+        )
+    if any(pair.over == "seeds" and pair.difference.n_repeats > 1 for pair in pairs):
         lines.append(
             "over seeds an interval speaks of training on this split; another split may decide "
             "otherwise"

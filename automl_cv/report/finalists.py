@@ -74,7 +74,7 @@ def _stage_lines(stage: Retrained, facts: StudyFacts) -> list[str]:
             f"{counted(mean.n_repeats, kind)}{images}{ends}"
         )
         if one.behind_first is not None:
-            line += f", {_verdict(one.behind_first, 'behind the first')}"
+            line += f", {_verdict(one.behind_first, 'behind the first', f'{kind}s')}"
         elif len(stage.finalists) > 1:
             line += ", the first"
         lines.append(line)
@@ -85,7 +85,7 @@ def _pair_line(pair: Pair, metric: MetricEntry) -> str:
     where = f"over {counted(pair.difference.n_repeats, f'common {pair.over[:-1]}')}"
     return (
         f"{pair.left.stage} against {pair.right.stage}, {pair.left.source}: "
-        f"{_verdict(in_own_units(pair.difference, metric), where, signed=True)}"
+        f"{_verdict(in_own_units(pair.difference, metric), where, pair.over, signed=True)}"
     )
 
 
@@ -101,15 +101,19 @@ def _single_lines(pairs: Sequence[Pair], metric: MetricEntry) -> list[str]:
     for (stage, source), pair in earliest.items():
         mean = columns.signed(in_own_units(pair.difference, metric).mean)
         text = f"{stage} {mean}" if len(sources) == 1 else f"{stage} {mean} ({source})"
+        if pair.over_images is not None:
+            text += f" (over images {' to '.join(map(columns.signed, pair.over_images))})"
         against.setdefault(pair.right.stage, []).append(text)
     units = " or ".join(sorted({pair.over.removesuffix("s") for pair in earliest.values()}))
     told = "; ".join(f"{', '.join(texts)} against {stage}" for stage, texts in against.items())
     return [f"over one {units}, so chance can't be judged: {told}; more repeats tell"]
 
 
-def _verdict(difference: Interval, where: str, *, signed: bool = False) -> str:
+def _verdict(difference: Interval, where: str, over: str, *, signed: bool = False) -> str:
     shown = columns.signed(difference.mean) if signed else f"{difference.mean:z.4f}"
     told = "can't be told apart" if difference.holds_zero else "a difference"
+    if difference.n_repeats < 2:
+        told = f"not judged over {over}"
     return f"{shown} {where}{_ends(difference, columns.signed)}: {told}"
 
 

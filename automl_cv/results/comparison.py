@@ -12,6 +12,7 @@ from itertools import combinations
 from statistics import mean
 from typing import Any, Literal
 
+from automl_cv.results.intervals import signed_difference
 from automl_cv.results.repeats import (
     Interval,
     interval,
@@ -27,7 +28,9 @@ REPEAT = "repeat"
 
 Kind = Literal["stages", "winners", "sources", "places"]
 Method = Literal["paired t", "paired t, Nadeau-Bengio", "Welch"]
-Verdict = Literal["better", "worse", "can't be told apart"]
+Verdict = Literal[
+    "better", "worse", "can't be told apart", "not judged over seeds", "not judged over folds"
+]
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,8 @@ class Pair:
         difference: left's merit less right's.
         over: what the repeats are.
         method: how the interval was made.
+        over_images: ends of the 95 % interval of the difference over images, where one repeat
+            has none over repeats, and both sides are shares of the same images; else None.
     """
 
     kind: Kind
@@ -129,10 +134,17 @@ class Pair:
     difference: Interval
     over: Literal["seeds", "folds"]
     method: Method
+    over_images: tuple[float, float] | None = None
 
     @property
     def verdict(self) -> Verdict:
-        """Whether left is better than right, worse, or neither at 95 % confidence."""
+        """Whether left is better than right, worse, or neither at 95 % confidence.
+
+        One repeat says nothing of how far another would lie from it, however far apart two
+        trainings are on these images.
+        """
+        if self.difference.n_repeats < 2:
+            return "not judged over folds" if self.over == "folds" else "not judged over seeds"
         if self.difference.holds_zero:
             return "can't be told apart"
         return "better" if self.difference.mean > 0 else "worse"
@@ -292,13 +304,18 @@ def _pair(
     is_paired = folds is not None or left.source == right.source
     repeats = set(left.values) & set(right.values) if is_paired else None
     method: Method = "paired t, Nadeau-Bengio" if folds else "paired t" if is_paired else "Welch"
+    sides = _side(left_stage, left, repeats), _side(right_stage, right, repeats)
+    over_images = None
+    if difference.n_repeats < 2 and n_images:
+        over_images = signed_difference(sides[0].merit, sides[1].merit, n_images)
     return Pair(
         kind=kind,
-        left=_side(left_stage, left, repeats),
-        right=_side(right_stage, right, repeats),
+        left=sides[0],
+        right=sides[1],
         difference=difference,
         over="folds" if folds else "seeds",
         method=method,
+        over_images=over_images,
     )
 
 

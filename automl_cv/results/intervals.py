@@ -31,6 +31,14 @@ def difference(
     return low, high
 
 
+def signed_difference(left: float, right: float, n_images: int) -> tuple[float, float]:
+    """Return Newcombe's 95 % interval of left - right, whichever is higher; see `difference`."""
+    if left >= right:
+        return difference(left, right, n_images)
+    low, high = difference(right, left, n_images)
+    return -high, -low
+
+
 def differs(better: float, worse: float, n_images: int, confidence: float = 0.95) -> bool:
     """Tell whether one accuracy is higher than another by more than chance explains.
 

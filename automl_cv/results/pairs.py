@@ -29,6 +29,8 @@ _TYPES = {
     "difference": "float64",
     "difference_low": "float64",
     "difference_high": "float64",
+    "images_low": "float64",
+    "images_high": "float64",
     "over": "str",
     "repeats": "Int64",
     "against_repeats": "Int64",
@@ -45,7 +47,7 @@ def comparison(
     Example:
         >>> import automl_cv
         >>> pairs = automl_cv.comparison("sqlite:///automl-cv.db", "with-finalists")
-        >>> told_apart = pairs[pairs["verdict"] != "can't be told apart"]
+        >>> told_apart = pairs[pairs["verdict"].isin(["better", "worse"])]
 
     Args:
         storage: the database, or its address.
@@ -59,8 +61,10 @@ def comparison(
         val_loss and the same of the other: means over the repeats, at their best epochs;
         difference of the accuracies, or of the study's metric, which then stands before the
         accuracy under its name, with its 95 % interval difference_low and _high, missing
-        for a single repeat; over: "seeds" or "folds"; repeats and against_repeats: their
-        numbers; method; verdict: "better", "worse" or "can't be told apart".
+        for a single repeat, which has images_low and _high in their place: the interval over
+        images, where the metric is a share of them; over: "seeds" or "folds"; repeats and
+        against_repeats: their numbers; method; verdict: "better", "worse", "can't be told
+        apart", or of a single repeat "not judged over seeds" or "… folds".
 
     Raises:
         UserError: no such database, study or stage.
@@ -107,6 +111,7 @@ def _metric_columns(pairs: Sequence[Pair], metric: MetricEntry) -> dict[str, pd.
 def _row(pair: Pair, metric: MetricEntry) -> dict[str, Any]:
     left, right = pair.left, pair.right
     difference = in_own_units(pair.difference, metric)
+    images_low, images_high = pair.over_images or (None, None)
     return {
         "kind": pair.kind,
         "stage": left.stage,
@@ -122,6 +127,8 @@ def _row(pair: Pair, metric: MetricEntry) -> dict[str, Any]:
         "difference": difference.mean,
         "difference_low": _finite(difference.low),
         "difference_high": _finite(difference.high),
+        "images_low": images_low,
+        "images_high": images_high,
         "over": pair.over,
         "repeats": left.n_repeats,
         "against_repeats": right.n_repeats,

@@ -10,6 +10,7 @@ import numpy as np
 
 from automl_cv.catalog.augmentations import Augmentation
 from automl_cv.data import overlap
+from automl_cv.measures import cross_entropies
 from automl_cv.orders.messages import Surveyed
 from automl_cv.study.reference import STAGE
 from automl_cv.study.trial import Inputs, Trial, task_of
@@ -87,7 +88,6 @@ def logistic_reference(
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import log_loss
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
@@ -101,10 +101,13 @@ def logistic_reference(
     figures: dict[str, Any] = {"label": LABEL}
     splits = (("", train, train_labels), ("val_", validation, validation_labels))
     for prefix, features, labels in splits:
-        probabilities = model.predict_proba(features)
-        right = model.classes_[probabilities.argmax(axis=1)] == labels
+        logits = model.decision_function(features)
+        if logits.ndim == 1:  # of two classes, the second's above the first's
+            logits = np.stack([np.zeros_like(logits), logits], axis=1)
+        right = model.classes_[logits.argmax(axis=1)] == labels
         figures[f"{prefix}accuracy"] = float(right.mean())
-        figures[f"{prefix}loss"] = float(log_loss(labels, probabilities, labels=model.classes_))
+        losses = cross_entropies(np.searchsorted(model.classes_, labels), logits)
+        figures[f"{prefix}loss"] = float(losses.mean())
     figures["seconds"] = time.perf_counter() - started
     figures["converged"] = not any(issubclass(w.category, ConvergenceWarning) for w in caught)
     return figures

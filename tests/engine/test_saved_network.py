@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from automl_cv import measures, scoring
 from automl_cv.classifier import Classifier
 from automl_cv.errors import UserError
 from automl_cv.features.weightfile import hash_of
@@ -27,6 +28,7 @@ with later():
     from automl_cv.engine import backbone as backbones
     from automl_cv.engine import images, saved_network
     from automl_cv.engine.head import HeadInput, linear
+    from automl_cv.engine.losses import cross_entropies
     from automl_cv.engine.prediction import Predicted, Predictor
     from automl_cv.engine.refitting import logits_of, probabilities
 
@@ -109,6 +111,39 @@ def test_a_temperature_divides_the_mean_logits(model, frozen, heads, pixels, exp
         for one in (saved_network.load(folder.read(model)), calibrated)
     )
     assert set(tempered) - set(plain) == {"tempered"}
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_a_loss_beyond_any_probability_is_the_one_that_training_measures(
+    frozen, heads, pixels, tmp_path, temperature
+):
+    """A head of wild weights is surely wrong by thousands of nats; the board says so, we too."""
+    kernel, bias = heads[0].layers[-1].get_weights()
+    wild = keras.models.clone_model(heads[0])
+    wild.set_weights([*heads[0].get_weights()[:-2], 3000 * kernel, bias])
+    saved_network.save(
+        saved_network.on_backbone(COMPACT, SIZE, [wild]), tmp_path / "wild.keras", temperature
+    )
+    predictor = Predictor(saved_network.load_network(tmp_path / "wild.keras"), batch_size=2)
+    found = list(predictor.predict(iter(pixels)))
+    shares, logits = (
+        np.concatenate([getattr(one, name) for one in found])
+        for name in ("probabilities", "logits")
+    )
+    labels = logits.argmin(axis=1)
+    features = np.concatenate(
+        backbones.compile_calls(frozen, 16)(images.resize_all(pixels, SIZE)), axis=1
+    )
+    trained = cross_entropies(
+        labels.astype(np.int32),
+        keras.ops.convert_to_tensor(logits_of(wild, features) / temperature),
+    )
+    losses = measures.cross_entropies(labels, logits)
+    assert losses.mean() > 500 and (shares[np.arange(len(labels)), labels] == 0).any()
+    np.testing.assert_allclose(losses, trained, rtol=1e-4)
+    measured = scoring.score(labels, shares, losses=losses).metrics["log_loss"]
+    assert measured.value == pytest.approx(float(np.mean(trained)), rel=1e-4)
+    np.testing.assert_allclose(keras.ops.softmax(logits), shares, atol=1e-6)
 
 
 @pytest.mark.slow
@@ -223,7 +258,7 @@ class TestClassifier:
 
         class Tied:
             def predict(self, sources):
-                yield Predicted(tuple(None if path.stem else "" for path in sources), rows)
+                yield Predicted(tuple(None if path.stem else "" for path in sources), rows, rows)
 
         ranked = list(Classifier(classifier._saved, Tied()).rank(["x", "", "z"], 2))
         assert [one.labels for one in ranked] == [("dog", "cat"), (), ("cat", "dog")]

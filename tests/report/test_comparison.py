@@ -157,11 +157,35 @@ def test_what_one_seed_says_stands_in_one_line(read):
     made = replace(read, ranked=(), repeated=tuple(records), facts=declared)
     *_, single, winner = finalist_lines(made)
     assert single == (
-        "over one seed, so chance can't be judged: tuned +0.0500, scratch −0.0500 against "
-        "finalists; more repeats tell"
+        "over one seed, so chance can't be judged: tuned +0.0500 (over images −0.0910 to "
+        "+0.1967), scratch −0.0500 (over images −0.2146 to +0.1143) against finalists; more "
+        "repeats tell"
     )
     assert winner.startswith("winner: a/1 as stage tuned trained it")
     assert len(finalist_lines(made)) == 5, "and one for each finalist"
+
+
+def test_one_seed_has_its_interval_over_images_and_no_verdict(read):
+    records = (*repeated("finalists", "a/1", [0.9139]), *repeated("tuned", "a/1", [0.9944]))
+    declared = facts(*map(retrains, ("finalists", "tuned")), images=360)
+    report = compose_comparison(replace(read, ranked=(), repeated=records, facts=declared))
+    by_name = {column.name: index for index, column in enumerate(report.table.columns)}
+    (row,) = report.table.rows
+    assert row[by_name["interval"]] == "+0.0518 to +0.1143 over images"
+    assert row[by_name["verdict"]] == "not judged over seeds"
+    shown = " ".join(as_text(report, 160).split())
+    assert "one repeat is not judged: another may lie anywhere" in shown
+    assert "told apart" not in shown
+    assert "over seeds an interval speaks" not in shown, "there is none"
+    (pair,) = json.loads(as_json(report))["comparisons"]
+    assert (pair["difference_low"], round(pair["images_low"], 3)) == (None, 0.052)
+
+
+def test_a_second_place_of_one_seed_is_not_judged(read):
+    records = (*repeated("finalists", "a/1", [0.9]), *repeated("finalists", "a/2", [0.8]))
+    declared = facts(retrains("finalists"), images=360)
+    lines = finalist_lines(replace(read, ranked=(), repeated=records, facts=declared))
+    assert lines[1].endswith("0.1000 behind the first: not judged over seeds")
 
 
 @pytest.mark.parametrize(("loss", "is_told"), [(30.17, True), (1.5, True), (1.09, False)])

@@ -10,6 +10,7 @@ from scipy import stats
 
 from automl_cv.history import Epoch, History
 from automl_cv.results.comparison import compare, finalists
+from automl_cv.results.intervals import signed_difference
 from automl_cv.results.repeats import paired_difference, unpaired_difference
 from automl_cv.store.facts import RunFacts
 from automl_cv.store.records import TrialRecord
@@ -163,11 +164,30 @@ def test_the_step_of_an_accuracy_counts():
     assert pair.verdict == "can't be told apart"
 
 
-def test_a_single_repeat_can_not_be_told_apart():
-    records = [*repeated("finalists", "a/0", [0.5]), *repeated("augmented", "a/0", [0.9])]
-    (pair,) = compare(records, facts(retrains("finalists"), retrains("augmented"))).pairs
-    assert pair.verdict == "can't be told apart"
+def test_a_single_repeat_is_not_judged_over_seeds_but_over_images():
+    """What is far apart on 360 images is so whatever another seed would say of it."""
+    records = [*repeated("finalists", "a/0", [0.9139]), *repeated("tuned", "a/0", [0.9944])]
+    declared = (retrains("finalists"), retrains("tuned"))
+    (pair,) = compare(records, facts(*declared, images=360)).pairs
+    assert pair.verdict == "not judged over seeds"
     assert pair.difference.low == -math.inf
+    assert pair.over_images == pytest.approx((0.0518, 0.1143), abs=5e-5), "Newcombe's"
+    (turned,) = compare(records[::-1], facts(*declared[::-1], images=360)).pairs
+    assert turned.over_images == (-pair.over_images[1], -pair.over_images[0])
+    (unknown,) = compare(records, facts(*declared)).pairs
+    assert unknown.over_images is None, "of how many images is not known"
+
+
+def test_one_fold_is_not_judged_over_folds_and_several_repeats_have_no_interval_over_images():
+    records = [*repeated("a", "x/0", [0.9]), *repeated("b", "x/0", [0.8])]
+    declared = (retrains("a", folds=5), retrains("b", folds=5))
+    (pair,) = compare(records, facts(*declared, images=360)).pairs
+    assert pair.verdict == "not judged over folds"
+    # A fifth of 1,078 + 360 images validates a fold.
+    assert pair.over_images == pytest.approx(signed_difference(0.8, 0.9, 287))
+    records = [*repeated("a", "x/0", FIRST), *repeated("b", "x/0", SECOND)]
+    (pair,) = compare(records, facts(retrains("a"), retrains("b"), images=360)).pairs
+    assert pair.over_images is None and pair.verdict == "worse"
 
 
 def test_nothing_to_compare():
