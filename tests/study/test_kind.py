@@ -83,7 +83,7 @@ def test_a_kind_of_its_own_is_stored_with_its_settings_and_passed_on():
         (
             [("epochs = 3", 'epochs = 3\nkind = "hed"')],
             "stage.coarse.kind: unknown kind of training 'hed': did you mean 'head'? known: "
-            "head, fine_tuned, network",
+            "head, exact, combined, fine_tuned, network",
         ),
         (
             [("epochs = 3", 'epochs = 3\nkind = "network"')],
