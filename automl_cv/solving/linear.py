@@ -1,0 +1,86 @@
+"""A solved head as it is kept and asked: one matrix and one bias, on features as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from automl_cv.solving.scaling import Scaling, unit_length
+
+FAR_BELOW = 1000.0
+"""How far the logit of a class that training lacked lies below the mean of the others."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Logits that are linear in the features.
+
+    Args:
+        on: "plain" takes features as they are, "unit" those of Euclidean length 1.
+        weights: float64 (features, classes).
+        bias: float64 (classes,).
+    """
+
+    on: Literal["plain", "unit"]
+    weights: np.ndarray
+    bias: np.ndarray
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """Return logits of features as a backbone gives them, float64 (images, classes)."""
+        exact = unit_length(features) if self.on == "unit" else features.astype(np.float64)
+        logits: np.ndarray = exact @ self.weights + self.bias
+        return logits
+
+    def times(self, factor: float) -> Linear:
+        """Return the head whose logits are these times a factor."""
+        return Linear(self.on, factor * self.weights, factor * self.bias)
+
+
+def folded(scaling: Scaling, weights: np.ndarray, bias: np.ndarray) -> Linear:
+    """Return a head on features as they come, of one on scaled features.
+
+    Args:
+        scaling: of the features that the weights are for.
+        weights: (features, classes).
+        bias: (classes,).
+    """
+    unscaled = weights / scaling.scale[:, None]
+    on: Literal["plain", "unit"] = "unit" if scaling.name == "unit" else "plain"
+    return Linear(on, unscaled, bias - scaling.mean @ unscaled)
+
+
+def summed(heads: Iterable[Linear]) -> tuple[Linear, ...]:
+    """Return heads whose logits add up to the sum of all: one for each `on`, in their order."""
+    sums: dict[str, Linear] = {}
+    for head in heads:
+        one = sums.get(head.on)
+        sums[head.on] = (
+            Linear(head.on, one.weights + head.weights, one.bias + head.bias) if one else head
+        )
+    return tuple(sums.values())
+
+
+def with_absent(
+    weights: np.ndarray, bias: np.ndarray, present: np.ndarray, classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return weights and bias of all classes, of those that training had.
+
+    The logit of a class that it lacked is the mean of the others less FAR_BELOW, whatever the
+    image: never the highest, and finite, so that logits can be averaged.
+
+    Args:
+        weights: (features, classes that training had).
+        bias: of these.
+        present: their indices, rising.
+        classes: number of all classes.
+    """
+    if len(present) == classes:
+        return weights, bias
+    all_weights = np.repeat(weights.mean(axis=1, keepdims=True), classes, axis=1)
+    all_bias = np.full(classes, bias.mean() - FAR_BELOW)
+    all_weights[:, present] = weights
+    all_bias[present] = bias
+    return all_weights, all_bias
