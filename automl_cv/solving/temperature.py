@@ -1,0 +1,100 @@
+"""What logits are divided by, or log-probabilities weighed with, for the lowest log loss.
+
+Temperature scaling: Guo et al. 2017, "On Calibration of Modern Neural Networks",
+https://arxiv.org/abs/1706.04599, section 4.2. Weighed log-probabilities: a logarithmic opinion
+pool, Genest and Zidek 1986, https://doi.org/10.1214/ss/1177013825.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import log_softmax
+
+LOWEST, HIGHEST = 0.05, 20.0
+"""Between which a temperature is looked for."""
+
+SMALLEST_SHARE = 1e-3
+"""A weight below this share of all becomes 0."""
+
+
+def fitted(labels: np.ndarray, logits: np.ndarray) -> float:
+    """Return what logits are divided by to give the lowest log loss, from LOWEST to HIGHEST.
+
+    Where all images are classified right it is 1: the lower the temperature the lower the loss,
+    so these images do not say how unsure to be.
+
+    Args:
+        labels: class indices, int32 (images,).
+        logits: (images, classes).
+    """
+    if (logits.argmax(axis=1) == labels).all():
+        return 1.0
+    exact = logits.astype(np.float64)
+    rows = np.arange(len(labels))
+
+    def log_loss(log_temperature: float) -> float:
+        shares = log_softmax(exact / np.exp(log_temperature), axis=1)
+        return -float(shares[rows, labels].mean())
+
+    # The loss is convex in 1 / temperature, so it has one lowest place.
+    found = minimize_scalar(log_loss, bounds=np.log([LOWEST, HIGHEST]), method="bounded")
+    return float(np.exp(found.x))
+
+
+def combined(labels: np.ndarray, log_probabilities: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the weights whose sum of log-probabilities, as logits, has the lowest log loss.
+
+    Their sum is free: it is 1 / temperature. Where the mean of all members classifies every
+    image right the weights are equal and their sum is 1, for the reason that `fitted` has.
+
+    Args:
+        labels: class indices of images that no member was trained on, (images,).
+        log_probabilities: of each member, finite, (images, classes).
+
+    Returns:
+        float64 (members,), none negative nor above 1 / LOWEST; all 0 if no member says more
+        than that classes are alike.
+    """
+    stacked = np.stack([one.astype(np.float64) for one in log_probabilities])
+    members = len(stacked)
+    weights = np.full(members, 1 / members)
+    if (stacked.mean(axis=0).argmax(axis=1) == labels).all():
+        return weights
+    kept = np.arange(members)
+    while True:
+        weights = np.zeros(members)
+        weights[kept] = _lowest(labels, stacked[kept])
+        heavy = np.flatnonzero(weights > SMALLEST_SHARE * weights.sum())
+        if len(heavy) == len(kept) or len(heavy) == 0:
+            return weights
+        kept = heavy
+
+
+def _lowest(labels: np.ndarray, stacked: np.ndarray) -> np.ndarray:
+    """Return the weights of lowest mean log loss: convex, so the start decides nothing.
+
+    Args:
+        labels: class indices (images,).
+        stacked: log-probabilities (members, images, classes).
+    """
+    rows = np.arange(len(labels))
+    said = stacked[:, rows, labels].mean(axis=1)
+
+    def loss_and_gradient(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        logs = log_softmax(np.tensordot(weights, stacked, axes=1), axis=1)
+        expected = np.einsum("mic,ic->m", stacked, np.exp(logs)) / len(labels)
+        return -float(logs[rows, labels].mean()), expected - said
+
+    found = minimize(
+        loss_and_gradient,
+        np.full(len(stacked), 1 / len(stacked)),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(0, 1 / LOWEST)] * len(stacked),
+        options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-8},
+    )
+    weights: np.ndarray = found.x
+    return weights
