@@ -76,8 +76,7 @@ def out_of_fold(
     """Yield for each penalty the logits of images by a head that did not learn from their fold.
 
     All folds are solved side by side, with one Gram matrix, a half of them in each of two
-    threads. Ask for as many as are wanted:
-    a penalty is solved when its logits are asked for.
+    threads. A penalty is solved when its logits are asked for: ask for as many as are wanted.
 
     Args:
         features: float64 (images, features), as `scaling` has them: one scaling for all folds.

@@ -18,8 +18,8 @@ def one_thread() -> AbstractContextManager[object]:
     """Return a context in which BLAS has one thread.
 
     Its threads wait for each other by spinning. Where others used the cores too, a path of 24
-    penalties took 168 s with two threads, and some minutes before 12 s with one. And results do not depend on how
-    many cores there are.
+    penalties took 168 s with two threads, and some minutes before 12 s with one. And results
+    do not depend on how many cores there are.
     """
     limited: AbstractContextManager[object] = _controller().limit(limits=1, user_api="blas")
     return limited
