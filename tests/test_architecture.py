@@ -23,6 +23,7 @@ ROOMS = [
     "catalog",
     "measures",
     "scoring",
+    "solving",
     "study",
     "data",
     "features",

@@ -1,24 +1,17 @@
-"""One temperature for all logits, so that probabilities say how often they are right.
-
-Temperature scaling: Guo et al. 2017, "On Calibration of Modern Neural Networks",
-https://arxiv.org/abs/1706.04599, section 4.2.
-"""
+"""One temperature for all logits, so that probabilities say how often they are right."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from automl_cv import scoring
 from automl_cv.engine.refitting import probabilities
 from automl_cv.measures import cross_entropies
 from automl_cv.saved.facts import Calibration, CalibrationFigures
+from automl_cv.solving.temperature import HIGHEST, LOWEST, fitted
 from automl_cv.words import counted
-
-LOWEST, HIGHEST = 0.05, 20.0
-"""Between which a temperature is looked for."""
 
 FEW_IMAGES = 100
 """A fitted number costs 1 / (2 images) of log loss on other images, where there was nothing to
@@ -33,7 +26,7 @@ def calibrate(labels: np.ndarray, logits: Sequence[np.ndarray]) -> Calibration:
         logits: of each training, float32 (images, classes); their mean is divided.
     """
     mean = np.mean(logits, axis=0)
-    temperature = temperature_of(labels, mean)
+    temperature = fitted(labels, mean)
     accuracy = float((mean.argmax(axis=1) == labels).mean())
 
     def figures(divided_by: float) -> CalibrationFigures:
@@ -52,28 +45,6 @@ def calibrate(labels: np.ndarray, logits: Sequence[np.ndarray]) -> Calibration:
         after=figures(temperature),
         note=_note(temperature, len(labels), accuracy),
     )
-
-
-def temperature_of(labels: np.ndarray, logits: np.ndarray) -> float:
-    """Return what logits are divided by to give the lowest log loss, from LOWEST to HIGHEST.
-
-    Where all images are classified right it is 1: the lower the temperature the lower the loss,
-    so these images do not say how unsure to be.
-
-    Args:
-        labels: class indices, int32 (images,).
-        logits: (images, classes).
-    """
-    if (logits.argmax(axis=1) == labels).all():
-        return 1.0
-    exact = logits.astype(np.float64)
-
-    def log_loss(log_temperature: float) -> float:
-        return float(cross_entropies(labels, exact / np.exp(log_temperature)).mean())
-
-    # The loss is convex in 1 / temperature, so it has one lowest place.
-    found = minimize_scalar(log_loss, bounds=np.log([LOWEST, HIGHEST]), method="bounded")
-    return float(np.exp(found.x))
 
 
 def _note(temperature: float, images: int, accuracy: float) -> str | None:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-# Least variance of a feature that standardising divides by, as a share of the mean variance.
-SMALLEST_VARIANCE = 0.01
+from automl_cv.solving.scaling import IMAGES_AT_ONCE, moments
 
 
 @dataclass(frozen=True)
@@ -90,17 +89,8 @@ def describe(features: np.ndarray, rows: np.ndarray, classes: int) -> HeadInput:
         rows: the training images, shape (n,).
         classes: number of classes.
     """
-    total = np.zeros(features.shape[1])
-    squares = np.zeros(features.shape[1])
-    for block in np.array_split(rows, max(1, len(rows) // 4096)):
-        values = features[block].astype(np.float64)
-        total += values.sum(axis=0)
-        squares += np.square(values).sum(axis=0)
-    mean = total / len(rows)
-    variance = np.maximum(squares / len(rows) - np.square(mean), 0.0)
-    # A feature that hardly varies in training (a unit that is almost always 0) would be blown
-    # up without bound on an image that wakes it: one image gave a validation loss of 314.
-    variance = np.maximum(variance, SMALLEST_VARIANCE * max(float(variance.mean()), 1e-12))
+    blocks = np.array_split(rows, max(1, len(rows) // IMAGES_AT_ONCE))
+    mean, variance = moments(features[block].astype(np.float64) for block in blocks)
     return HeadInput(
         features.shape[1], classes, mean.astype(np.float32), variance.astype(np.float32)
     )

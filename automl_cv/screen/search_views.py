@@ -366,6 +366,8 @@ def outcome_text(history: History, metric: MetricEntry) -> str:
         return f"{history.stop_reason}: {history.error}"
     if best is None:
         return "no epoch"
+    if len(history.epochs) == 1:  # solved, or of one epoch
+        return f"val {metric.about} {figure(best.merit, metric)} ({history.seconds:.2f} s)"
     return (
         f"val {metric.about} {figure(best.merit, metric)} at epoch {best.epoch} of "
         f"{len(history.epochs)} "

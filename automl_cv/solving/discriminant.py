@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from automl_cv.solving.linear import with_absent
+from automl_cv.solving.threads import one_thread
 
 NOTHING = 1e-12
 """A variance below this share of the largest is 0, where nothing is shrunk."""
@@ -42,7 +43,9 @@ class Discriminant:
         images, dimensions = within.shape
         self._mean_variance = float(np.einsum("if,if->", within, within)) / dimensions
         self._wide = images < dimensions
-        values, vectors = np.linalg.eigh(within @ within.T if self._wide else within.T @ within)
+        with one_thread():
+            side = within @ within.T if self._wide else within.T @ within
+            values, vectors = np.linalg.eigh(side)
         self._values = np.maximum(values, 0.0)
         self._basis = within.T @ vectors if self._wide else vectors
         self._turned = self._basis.T @ self._means

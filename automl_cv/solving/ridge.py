@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from automl_cv.solving.threads import one_thread
+
 
 class Ridge:
     """What ridge regression of any penalty is solved from: one decomposition.
@@ -27,8 +29,9 @@ class Ridge:
         self._mean, self._shares = features.mean(axis=0), targets.mean(axis=0)
         centred = features - self._mean
         self._wide = centred.shape[0] < centred.shape[1]
-        side = centred @ centred.T if self._wide else centred.T @ centred
-        self._values, vectors = np.linalg.eigh(side)
+        with one_thread():
+            side = centred @ centred.T if self._wide else centred.T @ centred
+            self._values, vectors = np.linalg.eigh(side)
         towards = targets - self._shares
         if self._wide:
             # weights = X' U 1 / (values + penalty) U' Y

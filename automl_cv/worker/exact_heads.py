@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,23 @@ from automl_cv.study.trial import Inputs, Trial
 from automl_cv.worker.kind import Made
 from automl_cv.worker.materials import Materials
 from automl_cv.worker.worth import worth
+
+
+@dataclass(frozen=True)
+class Divided:
+    """A division of the images, and what solves heads on it.
+
+    Args:
+        train: rows that heads are solved on.
+        validation: rows that validate them.
+        scaling: of the features, by the rows that train.
+        solver: an exact head's class, made with them.
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+    scaling: Scaling
+    solver: Any
 
 
 @dataclass(frozen=True)
@@ -174,36 +192,50 @@ class ExactHeads:
         return head, History((epoch,), "epochs")
 
     def found(self, trial: Trial) -> Found:
-        """Return a trial's heads; where its strength is 0, those of the lowest log loss.
+        """Return a trial's heads; where its strength is 0, those of the lowest log loss."""
+        entry = _entry(trial)
+        divided = [
+            Divided(*self._materials.division(one), *self.prepare(one))
+            for one in trial.of_each_fold()
+        ]
+        strength = trial.task.head_parameters[entry.strength]
+        if strength == 0:
+            strength = self._lowest(trial, divided)
+        return self._judged(
+            trial, strength, divided, [one.solver.solve(strength) for one in divided]
+        )
+
+    def _lowest(self, trial: Trial, divided: Sequence[Divided]) -> float:
+        """Return the strength of lowest log loss on the images that validate.
 
         Strengths fall until the loss has risen RISES times in a row.
         """
-        entry = _entry(trial)
-        given = trial.task.head_parameters[entry.strength]
-        divisions = [(one, *self._materials.division(one)) for one in trial.of_each_fold()]
-        features = self._materials.features.plain(trial.backbone)
-        validating = [features[validation] for _, _, validation in divisions]
-        prepared = [self.prepare(one) for one, _, _ in divisions]
-        strengths = (given,) if given > 0 else entry.strengths
-        paths = [solver.path(strengths) for _, solver in prepared]
-        best: Found | None = None
-        rises = 0
+        strengths = _entry(trial).strengths
+        paths = [one.solver.path(strengths) for one in divided]
+        best, lowest, rises = strengths[0], math.inf, 0
         for strength, *solutions in zip(strengths, *paths, strict=True):
-            parts = []
-            for place, (_, train, validation) in enumerate(divisions):
-                head = folded(prepared[place][0], *solutions[place])
-                parts.append(Solved(head, train, validation, head.logits(validating[place])))
-            found = self._judged(trial, strength, parts)
-            if best is None or found.loss < best.loss:
-                best, rises = found, 0
-            else:
-                rises += 1
+            loss = self._judged(trial, strength, divided, solutions).loss
+            best, lowest, rises = (
+                (strength, loss, 0) if loss < lowest else (best, lowest, rises + 1)
+            )
             if rises == RISES:
                 break
-        assert best is not None, "a path has strengths"
         return best
 
-    def _judged(self, trial: Trial, strength: float, parts: list[Solved]) -> Found:
+    def _judged(
+        self,
+        trial: Trial,
+        strength: float,
+        divided: Sequence[Divided],
+        solutions: Sequence[tuple[np.ndarray, np.ndarray]],
+    ) -> Found:
+        """Return the heads of one strength, and what they are worth."""
+        features = self._materials.features.plain(trial.backbone)
+        parts = []
+        for one, solution in zip(divided, solutions, strict=True):
+            head = folded(one.scaling, *solution)
+            logits = head.logits(features[one.validation])
+            parts.append(Solved(head, one.train, one.validation, logits))
         temperatures = self._temperatures(trial, parts)
         labels = self._materials.images.labels
         pairs = zip(parts, temperatures, strict=True)

@@ -37,7 +37,7 @@ def study(over: str) -> str:
         for schedule in SCHEDULES
         for number, table in enumerate(AUGMENTATIONS.values())
     ]
-    return "\n".join([f'extends = "quickstart"\nname = "{over}"', *stages])
+    return "\n".join([f'extends = "optimizers"\nname = "{over}"', *stages])
 
 
 def text(found: Interval | None) -> str:

@@ -23,7 +23,7 @@ def test_every_study_is_a_row_with_its_number_of_stages():
 
 def test_show_gives_metric_stages_and_spaces(tmp_path):
     path = tmp_path / "mine.toml"
-    path.write_text('extends = "quickstart"\nname = "mine"\nmetric = "macro_f1"\n')
+    path.write_text('extends = "optimizers"\nname = "mine"\nmetric = "macro_f1"\n')
     lines = shown("show", str(path)).splitlines()
     assert ["metric", "macro", "F1"] in [line.split() for line in lines]
     (narrowed,) = (line for line in lines if line.startswith("narrowed: "))

@@ -15,7 +15,7 @@ from tests.conftest import run_script
 from tests.end_to_end.test_search import EXACT, Search, at, leaderboard
 
 STUDY = """
-extends = "quickstart"
+extends = "optimizers"
 name = "aug"
 [data]
 split = { train = 0.2, validation = 0.1, test = 0.7 }

@@ -15,7 +15,7 @@ from automl_cv.search.session import SearchOptions, SearchOutcome
 from automl_cv.study import library, studyfile
 
 STUDY = """
-extends = "quickstart"
+extends = "optimizers"
 name = "cut"
 [[stage]]
 name = "coarse"

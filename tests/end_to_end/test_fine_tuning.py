@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 STUDY = """
-extends = "quickstart"
+extends = "optimizers"
 name = "tuning"
 
 [[stage]]

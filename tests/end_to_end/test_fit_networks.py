@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 # Below 16 channels oneDNN of TensorFlow damages memory in `maps` (it does not with
 # TF_ENABLE_ONEDNN_OPTS=0), so the network is not narrower than that.
 STUDY = """
-extends = "quickstart"
+extends = "optimizers"
 name = "kinds"
 [data]
 split = { train = 0.2, validation = 0.1, test = 0.7 }

@@ -11,7 +11,7 @@ import pytest
 from automl_cv.study.space import Space, can_be
 
 STUDY = """
-extends = "quickstart"
+extends = "optimizers"
 name = "small"
 [[stage]]
 name = "coarse"

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 STUDY = """
-extends = "quickstart"
+extends = "optimizers"
 name = "net"
 [data]
 split = { train = 0.2, validation = 0.1, test = 0.7 }

@@ -17,7 +17,7 @@ from automl_cv.store.runs import claim, find_run, release
 from tests.conftest import run_script
 
 STUDY = """
-extends = "quickstart"
+extends = "optimizers"
 name = "mine"
 [data]
 source = "photos"

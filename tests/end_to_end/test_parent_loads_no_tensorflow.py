@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 
 STUDY = """
-extends = "quickstart"
+extends = "optimizers"
 name = "few"
 [data]
 source = "photos"

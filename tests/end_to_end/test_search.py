@@ -17,7 +17,7 @@ import pytest
 from tests.conftest import CONSOLE_SCRIPT, environment, run_script
 
 STUDY = """
-extends = "quickstart"
+extends = "optimizers"
 name = "small"
 [[stage]]
 name = "coarse"
@@ -32,7 +32,7 @@ epochs = 4
 # Long trials, for kills in the middle of one: a second is about 300 epochs. Two are enough, and
 # go on for as long as a report or a kill may take.
 LONG_STUDY = """
-extends = "quickstart"
+extends = "optimizers"
 name = "long"
 [[stage]]
 name = "coarse"
@@ -310,7 +310,7 @@ def test_a_traceback_comes_with_debug_only(run):
 @pytest.mark.slow
 def test_a_space_that_ends_ends_the_search(call, tmp_path):
     (tmp_path / "grid.toml").write_text("""
-        extends = "quickstart"
+        extends = "optimizers"
         name = "grid"
         [[stage]]
         name = "coarse"
@@ -339,7 +339,7 @@ def test_a_space_that_ends_ends_the_search(call, tmp_path):
 
 
 ALL_STAGES = """
-extends = "quickstart"
+extends = "optimizers"
 name = "stages"
 [[stage]]
 name = "coarse"

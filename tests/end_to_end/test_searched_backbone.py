@@ -10,7 +10,7 @@ pytestmark = pytest.mark.slow
 
 
 STUDY = """
-extends = "quickstart"
+extends = "optimizers"
 name = "sizes"
 [[stage]]
 name = "coarse"

@@ -7,10 +7,11 @@ import pytest
 from scipy.special import log_softmax
 from sklearn.metrics import log_loss
 
+from automl_cv.solving.temperature import HIGHEST, LOWEST
 from tests.later import later
 
 with later():
-    from automl_cv.engine.calibration import HIGHEST, LOWEST, calibrate, temperature_of
+    from automl_cv.engine.calibration import calibrate
     from automl_cv.engine.refitting import probabilities
 
 
@@ -20,12 +21,6 @@ def drawn(n_images: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     logits = draw.normal(0, 2, (n_images, 5)).astype(np.float32)
     ends = probabilities([logits]).cumsum(axis=1)
     return (ends < draw.random((n_images, 1))).sum(axis=1).clip(0, 4).astype(np.int32), logits
-
-
-@pytest.mark.parametrize("factor", [0.1, 0.4, 1.0, 2.5, 8.0])
-def test_the_factor_that_logits_were_scaled_by_comes_back(factor):
-    labels, logits = drawn(20_000)
-    assert temperature_of(labels, factor * logits) == pytest.approx(factor, rel=0.03)
 
 
 def test_figures_before_and_after():

@@ -395,7 +395,7 @@ class TestLibrary:
 
     def test_a_mark_of_windows_is_no_text(self, tmp_path):
         path = tmp_path / "x.toml"
-        path.write_text('extends = "quickstart"\nname = "x"\n', encoding="utf-8-sig")
+        path.write_text('extends = "optimizers"\nname = "x"\n', encoding="utf-8-sig")
         study = library.load(str(path))
         assert study.name == "x"
         assert study.about == "", "what is said of quickstart's digits need not hold for x"

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import run_script
 
 STUDY = """
-extends = "quickstart"
+extends = "optimizers"
 name = "small"
 [[stage]]
 name = "coarse"
