@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from automl_cv.orders.messages import Fit, Need, PrepareFeatures
 from automl_cv.solving.linear import Linear, folded
 from automl_cv.solving.scaling import Scaling, measured
 from automl_cv.solving.temperature import fitted
+from automl_cv.solving.threads import one_thread
 from automl_cv.study.trial import Inputs, Trial
 from automl_cv.worker.kind import Made
 from automl_cv.worker.materials import Materials
@@ -81,6 +82,9 @@ class Found:
     loss: float
 
 
+# Divisions that are solved at a time.
+THREADS = 2
+
 # Strengths after the best one that are tried before it is believed.
 RISES = 2
 
@@ -98,6 +102,7 @@ class ExactHeads:
     def __init__(self, materials: Materials) -> None:
         self._materials = materials
         self._prepared: dict[object, tuple[Scaling, Any]] = {}
+        self._found: dict[object, Found] = {}
 
     def needs(self, inputs: Inputs) -> list[Need]:
         """Return the order for the features of images as they are."""
@@ -192,7 +197,17 @@ class ExactHeads:
         return head, History((epoch,), "epochs")
 
     def found(self, trial: Trial) -> Found:
-        """Return a trial's heads; where its strength is 0, those of the lowest log loss."""
+        """Return a trial's heads; where its strength is 0, those of the lowest log loss.
+
+        They are kept: the reference is what the first of many studies' trials is.
+        """
+        own = tuple(sorted(trial.task.head_parameters.items()))
+        key = (trial.backbone, trial.folds, trial.fold, trial.task.head, own)
+        if key not in self._found:
+            self._found[key] = self._solved(trial)
+        return self._found[key]
+
+    def _solved(self, trial: Trial) -> Found:
         entry = _entry(trial)
         divided = [
             Divided(*self._materials.division(one), *self.prepare(one))
@@ -200,26 +215,28 @@ class ExactHeads:
         ]
         strength = trial.task.head_parameters[entry.strength]
         if strength == 0:
-            strength = self._lowest(trial, divided)
+            return self._lowest(trial, divided)
         return self._judged(
             trial, strength, divided, [one.solver.solve(strength) for one in divided]
         )
 
-    def _lowest(self, trial: Trial, divided: Sequence[Divided]) -> float:
-        """Return the strength of lowest log loss on the images that validate.
+    def _lowest(self, trial: Trial, divided: Sequence[Divided]) -> Found:
+        """Return the heads of lowest log loss on the images that validate.
 
-        Strengths fall until the loss has risen RISES times in a row.
+        Strengths fall until the loss has risen RISES times in a row. Divisions take a step each
+        side by side: products of one thread leave a core free.
         """
         strengths = _entry(trial).strengths
-        paths = [one.solver.path(strengths) for one in divided]
-        best, lowest, rises = strengths[0], math.inf, 0
-        for strength, *solutions in zip(strengths, *paths, strict=True):
-            loss = self._judged(trial, strength, divided, solutions).loss
-            best, lowest, rises = (
-                (strength, loss, 0) if loss < lowest else (best, lowest, rises + 1)
-            )
-            if rises == RISES:
-                break
+        best, rises = None, 0
+        with one_thread(), ThreadPoolExecutor(THREADS) as threads:
+            paths = [one.solver.path(strengths) for one in divided]
+            for strength in strengths:
+                found = self._judged(trial, strength, divided, list(threads.map(next, paths)))
+                if best is None or found.loss < best.loss:
+                    best, rises = found, 0
+                elif (rises := rises + 1) == RISES:
+                    break
+        assert best is not None, "a path has strengths"
         return best
 
     def _judged(

@@ -158,8 +158,8 @@ def test_a_strength_that_is_not_given_is_the_one_of_lowest_log_loss(head):
     others = EXACT_HEADS[head].strengths[:: 3 if head == "lda" else 4]
     for other in others:
         given = heads.train(trial(materials, exact=head, **{strength: other}), go_on)
-        assert given.history.epochs[0].val_loss > loss - 1e-4, other
+        assert given.history.epochs[0].val_loss > loss - 1e-3, other
         assert given.optimizer_config[strength] == other
     assert min(others) < chosen < max(others)
     again = heads.train(trial(materials, exact=head, **{strength: chosen}), go_on)
-    assert again.history.epochs[0].val_loss == pytest.approx(loss, abs=1e-4)
+    assert again.history.epochs[0].val_loss == pytest.approx(loss, abs=1e-3)
