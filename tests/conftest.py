@@ -16,6 +16,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from automl_cv.cli.app import main
 from tests import later, side_by_side
+from tests.forked import workers_as_forks
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -48,6 +49,13 @@ def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     later.import_for(item)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_workers() -> Iterator[None]:
+    """Let no worker load TensorFlow anew, that a search in this process starts."""
+    with workers_as_forks():
+        yield
 
 
 @pytest.fixture(scope="session")
