@@ -42,7 +42,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
-    later.load_tensorflow(session.items)
+    if not session.config.option.collectonly:
+        later.load_tensorflow(session.items)
     return (yield)
 
 

@@ -52,9 +52,7 @@ def workers_as_threads() -> Iterator[None]:
         yield
 
 
-def run_here(
-    folder: Path, cache_dir: Path, *words: object
-) -> subprocess.CompletedProcess[str]:
+def run_here(folder: Path, cache_dir: Path, *words: object) -> subprocess.CompletedProcess[str]:
     """Run a command in a folder, as `conftest.run_script` does in a process of its own.
 
     Raises:

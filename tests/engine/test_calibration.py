@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.metrics import log_loss
 
 from tests.later import later
 
 with later():
+    from sklearn.metrics import log_loss
+
     from automl_cv.engine.calibration import HIGHEST, LOWEST, calibrate, temperature_of
     from automl_cv.engine.refitting import probabilities
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 
 from automl_cv.study.studyfile import Backbone
 from automl_cv.study.trial import TrainingTask
@@ -18,6 +17,7 @@ from tests.later import later
 
 with later():
     import keras
+    from sklearn.datasets import load_digits
 
     from automl_cv.engine import backbone as backbones
     from automl_cv.engine import saved_network

@@ -15,13 +15,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from automl_cv.data.images import content_hash, decode
 from automl_cv.features import FeatureCache, recipe
 from automl_cv.saved import folder
 from automl_cv.study.studyfile import Backbone
 from tests.conftest import CONSOLE_SCRIPT, environment, run_script
+from tests.later import later
+
+with later():
+    from sklearn.datasets import load_digits
 
 pytestmark = pytest.mark.slow
 
