@@ -82,7 +82,7 @@ def weights_of(out: Path) -> list[np.ndarray]:
     return saved_network.load(folder.read(out)).get_weights()
 
 
-def test_what_the_folder_says_of_itself_and_its_command_repeats_it(run, tmp_path):
+def test_what_the_folder_says_of_itself_and_its_command_repeats_it(run, call, searched, tmp_path):
     out = tmp_path / "model"
     words = ["fit", "small", "--trial", "coarse/1", "--repeats", "2", "--calibrate", "--out", out]
     said = run(*words).stderr
@@ -112,7 +112,7 @@ def test_what_the_folder_says_of_itself_and_its_command_repeats_it(run, tmp_path
         assert wanted in card
 
     before, weights = json.loads((out / "bundle.json").read_text()), weights_of(out)
-    run(*manifest.fitting.command.split()[1:])
+    call(*manifest.fitting.command.split()[1:], folder=searched)
     after = json.loads((out / "bundle.json").read_text())
     for left, right in zip(weights_of(out), weights, strict=True):
         np.testing.assert_array_equal(left, right)
