@@ -161,6 +161,7 @@ def test_before_its_first_step_the_network_is_backbone_and_head(features, n_bloc
     assert epoch.val_accuracy == best.val_accuracy
 
 
+@pytest.mark.slow
 def test_it_learns_more_and_changes_nothing_frozen(case):
     def values(weights, moving):
         return [one.numpy() for one in weights if ("moving" in one.name) == moving]

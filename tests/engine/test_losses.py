@@ -88,6 +88,7 @@ def head_of(data: TrainingData) -> keras.Model:
     return linear(describe(data.features, data.train, data.classes), normalization=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_class_weights_train_as_keras_does(smoothing):
     data = imbalanced()
