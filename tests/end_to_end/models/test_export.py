@@ -19,7 +19,7 @@ from automl_cv.catalog.exports import EXPORTS
 from automl_cv.data import dataset
 from automl_cv.saved import folder
 from automl_cv.study import studyfile
-from tests.conftest import checked
+from tests.conftest import checked, run_script
 from tests.in_process import run_here
 from tests.test_docs import ROOT, blocks
 
@@ -106,9 +106,12 @@ def predicted(made, cache_dir) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def exported(made, cache_dir):
-    """Return a function that exports the classifier once a form, and what the command said."""
+    """Return a function that exports the classifier once a form, and what the command said.
+
+    In a process of its own: converters warn of what is old, and in tests a warning is an error.
+    """
     return functools.cache(
-        lambda form: run_here(made, cache_dir, "export", "model", "--format", form).stderr
+        lambda form: run_script(made, cache_dir, "export", "model", "--format", form).stderr
     )
 
 
