@@ -16,6 +16,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from automl_cv.cli.app import main
 from tests import later, side_by_side
+from tests.forked import workers_as_forks
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -41,13 +42,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
-    later.load_tensorflow(session.items)
+    if not session.config.option.collectonly:
+        later.load_tensorflow(session.items)
     return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     later.import_for(item)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_workers() -> Iterator[None]:
+    """Let no worker load TensorFlow anew, that a search in this process starts."""
+    with workers_as_forks():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ import pytest
 
 from automl_cv.cli.app import main
 from automl_cv.orders.crew import Worker
-from tests.conftest import environment
+from tests.conftest import checked, environment
 
 
 def _serve(connection: Connection) -> None:
@@ -51,8 +52,8 @@ def workers_as_threads() -> Iterator[None]:
         yield
 
 
-def command(folder: Path, cache_dir: Path, *words: object) -> str:
-    """Run a command in a folder; return its stdout.
+def run_here(folder: Path, cache_dir: Path, *words: object) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder, as `conftest.run_script` does in a process of its own.
 
     Raises:
         AssertionError: it ended with another exit code than 0.
@@ -71,5 +72,9 @@ def command(folder: Path, cache_dir: Path, *words: object) -> str:
                 code: object = 0
             except SystemExit as ended:
                 code = ended.code or 0
-    assert code == 0, f"exit {code}\n{said.getvalue()}\n{told.getvalue()}"
-    return said.getvalue()
+    return checked(subprocess.CompletedProcess(words, code, said.getvalue(), told.getvalue()))
+
+
+def command(folder: Path, cache_dir: Path, *words: object) -> str:
+    """Run a command in a folder; return its stdout."""
+    return run_here(folder, cache_dir, *words).stdout

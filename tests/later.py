@@ -1,7 +1,7 @@
 """Imports that take seconds, made when the first test begins that needs them.
 
-TensorFlow loads in three seconds, which `pytest tests/store` and a look at the list of tests do
-not have to wait for:
+TensorFlow loads in three seconds, scikit-learn and SciPy's statistics in one, which
+`pytest tests/store` and a look at the list of tests do not have to wait for:
 
     with later():
         from automl_cv.engine.training import HeadTrainer
@@ -37,6 +37,10 @@ class Later:
             raise AttributeError(name)
         return Later(*self.__path, name)
 
+    @property
+    def needs_engine(self) -> bool:
+        return self.__path[0].split(".")[0] not in ("scipy", "sklearn")
+
     def __call__(self, *given: object, **named: object) -> None:
         raise AssertionError(f"{'.'.join(self.__path)} is imported when tests begin, not before")
 
@@ -65,13 +69,14 @@ def later() -> Iterator[None]:
 
 
 def load_tensorflow(tests: Sequence[pytest.Item]) -> None:
-    """Load the engine before all tests, if any of them waits for something.
+    """Load the engine before all tests, if any of them waits for what may use it.
 
     So TensorFlow has in this process what it has in workers and commands, oneDNN on AMD
     processors among that, whichever test comes first: tests compare numbers of both.
     """
     modules = {test.module for test in tests if isinstance(test, pytest.Function)}
-    if any(isinstance(value, Later) for module in modules for value in vars(module).values()):
+    waiting = (value for module in modules for value in vars(module).values())
+    if any(isinstance(value, Later) and value.needs_engine for value in waiting):
         import_module("automl_cv.engine")
 
 

@@ -17,6 +17,7 @@ from automl_cv.history import Epoch, History
 from automl_cv.store.database import open_storage
 from automl_cv.store.facts import StageFacts, StudyFacts
 from automl_cv.store.trials import StageTrials
+from tests.stored import put
 
 # batch size, optimizer, learning rate, momentum, epochs, accuracy, val accuracy, loss, val loss
 COARSE = [
@@ -122,11 +123,13 @@ def fail(trials: StageTrials, trial: int, row: tuple, error: str) -> None:
 
 def build(folder: Path, file: str = "trials.db") -> tuple[str, RDBStorage]:
     """Make a database of both published stages; return its address and the open storage."""
-    url = f"sqlite:///{folder}/{file}"
-    storage = open_storage(url, create=True)
+    url = put(folder / file, store)
+    return url, open_storage(url, create=False)
+
+
+def store(storage: RDBStorage) -> None:
     for stage, rows in (("coarse", COARSE), ("narrowed", NARROWED)):
         own = replace(STAGE_FACTS, started=STAGE_FACTS.started.replace(hour=len(stage)))
         trials = StageTrials.create(storage, "slides", stage, FACTS, own)
         for trial, row in enumerate(rows):
             finish(trials, trial, row)
-    return url, storage

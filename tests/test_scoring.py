@@ -6,14 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.special import log_softmax, softmax
-from scipy.stats import binomtest, norm
-from sklearn import metrics
 
 from automl_cv import measures, scoring
 from automl_cv.catalog.metrics import METRICS, MetricEntry
 from automl_cv.measures import Judged, cross_entropies, measured
 from automl_cv.scoring import calibration_error, figure, most_confidently_wrong, score, wilson
+from tests.later import later
+
+with later():
+    from scipy.special import log_softmax, softmax
+    from scipy.stats import binomtest, norm
+    from sklearn import metrics
 
 
 def drawn(n_images: int, n_classes: int, seed: int = 0, digits: int | None = None):

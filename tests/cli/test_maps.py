@@ -63,6 +63,7 @@ def test_a_backbone(run, picture, tmp_path):
             assert image.format == "PNG" and min(image.size) > 200
 
 
+@pytest.mark.slow
 def test_a_saved_classifier(picture, tmp_path):
     saved, out = tmp_path / "saved", tmp_path / "maps"
     write_classifier(saved)

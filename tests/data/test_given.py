@@ -8,11 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from scipy.sparse import csr_matrix
 
 from automl_cv.data.given import pictures, write
 from automl_cv.data.images import decode
 from automl_cv.data.manifest import list_manifest
+from tests.later import later
+
+with later():
+    from scipy.sparse import csr_matrix
 
 GREY = np.arange(2 * 4 * 5, dtype=np.uint8).reshape(2, 4, 5)
 COLOUR = np.arange(2 * 4 * 5 * 3, dtype=np.uint8).reshape(2, 4, 5, 3)
@@ -50,7 +53,6 @@ def test_sizes_may_differ_and_paths_be_among_them(tmp_path):
     [
         (GREY.reshape(2, 20), r"numpy.ndarray of shape \(2, 20\); rows of pixels"),
         (pd.DataFrame({"path": ["a.png"]}), r"DataFrame of shape \(1, 1\)"),
-        (csr_matrix(GREY[0]), "sparse"),
         ("a.png", "got one str"),
         (Image.new("L", (2, 2)), "got one Image"),
         (7, "got one int"),
@@ -66,6 +68,12 @@ def test_sizes_may_differ_and_paths_be_among_them(tmp_path):
 def test_what_is_no_image_is_one_line(images, message):
     with pytest.raises(ValueError, match=message) as refused:
         list(pictures(images))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_sparse_table_is_no_image():
+    with pytest.raises(ValueError, match="sparse") as refused:
+        list(pictures(csr_matrix(GREY[0])))
     assert "\n" not in str(refused.value)
 
 

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from automl_cv.catalog.augmentations import AUGMENTATIONS
-from tests.conftest import run_script
 from tests.end_to_end.test_search import EXACT, Search, at, leaderboard
+from tests.in_process import run_here
 
 STUDY = """
 extends = "optimizers"
@@ -68,7 +68,7 @@ def undisturbed(tmp_path_factory, cache_dir) -> Path:
     """Search the study once, in one go; return the folder of its database, which stays as it is."""
     made = tmp_path_factory.mktemp("undisturbed")
     (made / "aug.toml").write_text(STUDY)
-    run_script(made, cache_dir, "search", "./aug.toml", "--quiet")
+    run_here(made, cache_dir, "search", "./aug.toml", "--quiet")
     return made
 
 
@@ -132,5 +132,5 @@ def test_two_workers_extract_each_view_once_and_never_again(call, tmp_path):
 def test_a_trial_is_fitted_with_the_augmentation_it_drew(cache_dir, tmp_path, undisturbed):
     for trial in ("coarse/1", "online/0"):
         words = ("fit", "aug", "--trial", trial, "--out", tmp_path / "model")
-        done = run_script(undisturbed, cache_dir, *words)
+        done = run_here(undisturbed, cache_dir, *words)
         assert f"fitted {trial} of aug" in done.stderr

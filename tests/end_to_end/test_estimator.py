@@ -11,16 +11,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from sklearn.base import clone
-from sklearn.datasets import load_digits
-from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import ShuffleSplit, cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
-from sklearn.utils import estimator_checks
 
-from automl_cv import AutoClassifier, Classifier
 from automl_cv.errors import UserError
+from tests.later import later
+
+with later():
+    from sklearn.base import clone
+    from sklearn.datasets import load_digits
+    from sklearn.exceptions import NotFittedError
+    from sklearn.model_selection import ShuffleSplit, cross_val_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
+    from sklearn.utils import estimator_checks
+
+    from automl_cv import AutoClassifier, Classifier
 
 # Keras's `save` copies variables in a way that NumPy 2 deprecates (keras/backend/tensorflow).
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -91,16 +95,15 @@ OTHER_WORDS = {
 }
 
 
-class OfTables(AutoClassifier):
-    """Says that it takes tables: scikit-learn lists no checks of images."""
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = True
-        return tags
-
-
 def test_every_check_is_passed_or_has_a_reason():
+    class OfTables(AutoClassifier):
+        """Says that it takes tables: scikit-learn lists no checks of images."""
+
+        def __sklearn_tags__(self):
+            tags = super().__sklearn_tags__()
+            tags.input_tags.two_d_array = True
+            return tags
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         listed = estimator_checks.estimator_checks_generator(OfTables())

@@ -64,7 +64,7 @@ learning_rate = 0.005
 """
 
 
-def test_networks_from_scratch_and_fine_tuned_ones_are_fitted(run, call, tmp_path, cache_dir):
+def test_networks_from_scratch_and_fine_tuned_ones_are_fitted(call, tmp_path, cache_dir):
     (tmp_path / "kinds.toml").write_text(STUDY)
     call("search", "./kinds.toml", "--quiet")
     assert "in stage tuned" in call("fit", "kinds", "--calibrate", "--out", "tuned").stderr
@@ -88,7 +88,7 @@ def test_networks_from_scratch_and_fine_tuned_ones_are_fitted(run, call, tmp_pat
     assert len(set(labels)) > 2
     order = messages.Prepare(given, study.backbone, cache_dir, study.seed, study.metric)
     check_from_scratch(tmp_path, study, order, tested, labels)
-    run("maps", "scratch", files[0], "--out", "maps")
+    call("maps", "scratch", files[0], "--out", "maps")
     assert list((tmp_path / "maps").rglob("*.png"))
     assert "accuracy" in call("evaluate", "scratch").stdout
 

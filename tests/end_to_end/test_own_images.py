@@ -14,7 +14,7 @@ from PIL import Image
 
 from automl_cv.store.database import open_storage
 from automl_cv.store.runs import claim, find_run, release
-from tests.conftest import run_script
+from tests.in_process import run_here
 
 STUDY = """
 extends = "optimizers"
@@ -59,7 +59,7 @@ def made(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def searched(made, cache_dir) -> CompletedProcess[str]:
     """Search the photos once; return what the search wrote."""
-    return run_script(made, cache_dir, "search", "./mine.toml", "--stage", "coarse")
+    return run_here(made, cache_dir, "search", "./mine.toml", "--stage", "coarse")
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.conftest import CONSOLE_SCRIPT, environment, run_script
+from tests.conftest import CONSOLE_SCRIPT, environment
+from tests.in_process import run_here
 
 STUDY = """
 extends = "optimizers"
@@ -63,7 +64,7 @@ def undisturbed(tmp_path_factory, cache_dir) -> Path:
     """Search the small study once, in one go; return its database, which stays as it is."""
     made = tmp_path_factory.mktemp("undisturbed")
     (made / "small.toml").write_text(STUDY)
-    run_script(made, cache_dir, "search", "./small.toml", "--quiet")
+    run_here(made, cache_dir, "search", "./small.toml", "--quiet")
     return made / "automl-cv.db"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import scipy.ndimage
 
 from automl_cv.catalog.augmentations import AUGMENTATIONS, Augmentation, augmentation
 from automl_cv.features import view_name
@@ -12,6 +11,7 @@ from tests.later import later
 
 with later():
     import tensorflow as tf
+    from scipy import ndimage
 
     from automl_cv.engine import augment
 
@@ -194,7 +194,7 @@ def test_zooming_keeps_the_centre():
     np.testing.assert_allclose(smaller[3:9, 3:9], halved, atol=1e-2)
     np.testing.assert_allclose(
         one_by(augment.zoom, "zoom", 1.0, smaller)[1:-1, 1:-1],
-        scipy.ndimage.zoom(smaller[3:9, 3:9], (2, 2, 1), order=1, grid_mode=True, mode="nearest")[
+        ndimage.zoom(smaller[3:9, 3:9], (2, 2, 1), order=1, grid_mode=True, mode="nearest")[
             1:-1, 1:-1
         ],
         atol=1e-2,
@@ -211,7 +211,7 @@ def test_moves_of_many_operations_are_one_warp():
     ):
         a, b, x, c, d, y = transform[:6]
         for channel in range(3):
-            wanted = scipy.ndimage.affine_transform(
+            wanted = ndimage.affine_transform(
                 image[..., channel], [[d, c], [b, a]], offset=(y, x), order=1, mode="nearest"
             )
             np.testing.assert_allclose(result[..., channel], wanted, atol=0.05)

@@ -121,7 +121,7 @@ def test_only_what_is_behind_the_cut_is_trained(parts, whole):
     assert together == whole(name).parameters
 
 
-def test_more_blocks_than_there_are_is_told(weights):
+def test_more_blocks_than_there_are_is_told():
     with pytest.raises(UserError, match="compact has 4 blocks, can't train the last 5"):
         cut(Backbone(), SIZE, 5)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.special import log_softmax
-from sklearn.metrics import log_loss
 
 from automl_cv.solving.temperature import HIGHEST, LOWEST
 from tests.later import later
 
 with later():
+    from scipy.special import log_softmax
+    from sklearn.metrics import log_loss
+
     from automl_cv.engine.calibration import calibrate
     from automl_cv.engine.refitting import probabilities
 

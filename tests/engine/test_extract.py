@@ -220,6 +220,7 @@ def online(
     return np.concatenate(features), np.concatenate([targets for _, targets in found])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny", "compact"])
 def test_a_cached_view_is_the_online_one(paths, tmp_path, name):
     """To the bit, though online the images come in another order."""

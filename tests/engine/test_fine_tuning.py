@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 
 from automl_cv.study.studyfile import Backbone
 from automl_cv.study.trial import TrainingTask
@@ -18,6 +17,7 @@ from tests.later import later
 
 with later():
     import keras
+    from sklearn.datasets import load_digits
 
     from automl_cv.engine import backbone as backbones
     from automl_cv.engine import saved_network
@@ -161,6 +161,7 @@ def test_before_its_first_step_the_network_is_backbone_and_head(features, n_bloc
     assert epoch.val_accuracy == best.val_accuracy
 
 
+@pytest.mark.slow
 def test_it_learns_more_and_changes_nothing_frozen(case):
     def values(weights, moving):
         return [one.numpy() for one in weights if ("moving" in one.name) == moving]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.utils.class_weight import compute_class_weight
 
 from tests.engine.test_network import network_data
 from tests.engine.test_training import blobs, figures, go_on, task
@@ -13,6 +12,7 @@ from tests.later import later
 with later():
     import keras
     import tensorflow as tf
+    from sklearn.utils.class_weight import compute_class_weight
 
     from automl_cv.engine.head import describe, linear
     from automl_cv.engine.losses import balanced_weights, cross_entropies, focal, weighted
@@ -88,6 +88,7 @@ def head_of(data: TrainingData) -> keras.Model:
     return linear(describe(data.features, data.train, data.classes), normalization=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_class_weights_train_as_keras_does(smoothing):
     data = imbalanced()

@@ -60,6 +60,7 @@ def test_one_layer_a_stage_shallow_to_deep(compact):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

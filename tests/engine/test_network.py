@@ -110,6 +110,7 @@ def test_shares_of_classes_are_labels_too():
     assert figures(soft) == figures(small_network.train())
 
 
+@pytest.mark.slow
 def test_batches_come_in_the_order_of_the_epoch_and_know_epoch_and_seed():
     seen, plain = [], small_network.data()
 
@@ -134,6 +135,7 @@ def test_a_loss_that_is_not_finite_ends_it():
     assert result.history.error == f"the loss is not finite in epoch {len(result.history.epochs)}"
 
 
+@pytest.mark.slow
 def test_who_asks_to_stop_is_heard():
     result = small_network.train(on_epoch=lambda epoch: "plateau" if epoch.epoch == 2 else None)
     assert (len(result.history.epochs), result.history.stop_reason) == (2, "plateau")
@@ -205,6 +207,7 @@ def test_a_training_goes_on_with_the_same_numbers(optimizer, tmp_path):
     assert len(rates) == 3, "the schedule goes on too"
 
 
+@pytest.mark.slow
 def test_a_finished_training_is_told_again_from_its_last_checkpoint(tmp_path):
     whole = small_network.train(tmp_path / "own")
     last = (tmp_path / "own" / checkpoints.FILE_NAME).stat().st_mtime_ns
@@ -213,6 +216,7 @@ def test_a_finished_training_is_told_again_from_its_last_checkpoint(tmp_path):
     assert (tmp_path / "own" / checkpoints.FILE_NAME).stat().st_mtime_ns == last
 
 
+@pytest.mark.slow
 def test_only_the_last_answer_counts_when_epochs_are_told_again(tmp_path):
     with pytest.raises(Killed):
         small_network.train(tmp_path / "own", killed_after(3))

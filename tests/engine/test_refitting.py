@@ -59,6 +59,7 @@ def test_a_schedule_that_goes_by_validation_goes_by_that_of_the_search():
     assert [epoch.learning_rate for epoch in fitted.history.epochs] == rates
 
 
+@pytest.mark.slow
 def test_dropout_and_smoothing_are_no_part_of_the_head():
     data = blobs()
     own = {"normalization": True, "dropout": 0.5, "width": 8, "label_smoothing": 0.1}
@@ -69,6 +70,7 @@ def test_dropout_and_smoothing_are_no_part_of_the_head():
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.slow
 def test_the_logits_of_several_heads_are_averaged():
     data, todo = blobs(), task()
     searched = HeadTrainer(data).train(todo, go_on).history

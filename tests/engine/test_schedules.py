@@ -86,6 +86,7 @@ losses = st.lists(
 
 
 # Keras reads the optimizer's rate by `np.array(variable)`, whose `__array__` NumPy 2 warns of.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy")
 @settings(deadline=None)
 @given(

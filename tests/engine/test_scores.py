@@ -41,6 +41,7 @@ def test_the_best_epoch_is_that_of_the_metric(metric):
     assert all(epoch.score is None for epoch in plain.history.epochs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["auroc", "log_loss"])
 @pytest.mark.parametrize("shards", [1, 2])
 def test_a_network_is_measured_as_a_head_is(metric, shards):

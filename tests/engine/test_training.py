@@ -248,6 +248,7 @@ def test_every_optimizer_of_the_table_is_covered():
     assert list(SETTINGS) == OPTIMIZERS.names
 
 
+@pytest.mark.slow
 def test_the_same_task_gives_the_same_numbers_whatever_ran_before():
     data = blobs()
     fresh = HeadTrainer(data).train(task(), go_on)
@@ -356,6 +357,7 @@ MAXIMA = OptimizerEntry(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("entry", "rate", "number", "switch"),
     [

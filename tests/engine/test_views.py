@@ -98,6 +98,7 @@ class ByNumber:
         return Shown(self.views[:, epoch], order)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mixing", [Augmentation(), MIXUP], ids=str)
 def test_online_training_equals_training_on_the_cached_views(pictures, mixing):
     """To the bit, with the same seed; view 1 is shown in epoch 1, and so on."""
@@ -126,6 +127,7 @@ def test_an_online_epoch_passes_each_image_once_and_holds_features_alone(picture
     np.testing.assert_array_equal(few.features, shown.features[:, 4:])
 
 
+@pytest.mark.slow
 def test_cutmix_gives_shares_of_classes_to_the_loss(pictures):
     views = pictures.online(augmentation({"cutmix": 1.0}))
     assert views.mixes
@@ -189,6 +191,7 @@ def keras_run(data: TrainingData, todo: TrainingTask, smoothing: float) -> tuple
     return [np.asarray(weight) for weight in model.trainable_variables], losses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_mixup_trains_as_keras_does_on_mixed_batches(smoothing):
     data = named(blobs())
@@ -207,6 +210,7 @@ def test_mixup_trains_as_keras_does_on_mixed_batches(smoothing):
         assert epoch.accuracy == pytest.approx(accuracy)
 
 
+@pytest.mark.slow
 def test_a_trial_without_mixing_keeps_its_loop_and_its_figures():
     data = named(blobs())
     plain = HeadTrainer(data).train(task(), go_on)

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import RDBStorage
 
 from automl_cv.history import Epoch, History
-from automl_cv.store.database import open_storage
 from automl_cv.store.facts import StudyFacts
 from automl_cv.store.trials import StageTrials
+from tests.stored import put
 
 OPTIMIZERS = ("SGD", "RMSprop", "Adam")
 N_VALIDATION = 360
@@ -58,8 +59,10 @@ def drawn(
     folder: Path, n_trials: int, *, accuracy: float | None = None, sampler: str = "random"
 ) -> str:
     """Make a database of one searched stage, all of one accuracy if given; return its address."""
-    url = f"sqlite:///{folder}/automl-cv.db"
-    storage = open_storage(url, create=True)
+    return put(folder / "automl-cv.db", store, n_trials, accuracy, sampler)
+
+
+def store(storage: RDBStorage, n_trials: int, accuracy: float | None, sampler: str) -> None:
     declared = {
         "name": "coarse",
         "space": {"parameters": SPACE},
@@ -75,4 +78,3 @@ def drawn(
         epoch = Epoch(1, 1.0, value, 0.1, 0.3, parameters["learning_rate"], 0.01)
         distributions = {name: DISTRIBUTIONS[name] for name in parameters}
         trials.finish(number, parameters, distributions, History((epoch,), "epochs", seconds=0.01))
-    return url

@@ -6,19 +6,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from optuna.distributions import CategoricalDistribution, IntDistribution
+from optuna.storages import RDBStorage
 
-from automl_cv.store.database import open_storage
 from automl_cv.store.trials import StageTrials
+from tests import published
 from tests.published import (
     COARSE,
     FACTS,
     NARROWED,
     STAGE_FACTS,
-    build,
     distributions_of,
     history_of,
     parameters_of,
 )
+from tests.stored import put
 
 ROWS = {"coarse/5": COARSE[5], "narrowed/3": NARROWED[3]}
 CHOSEN = CategoricalDistribution(list(ROWS))
@@ -51,8 +52,11 @@ SHIFTS = {
 
 def retrained(folder: Path, file: str = "automl-cv.db") -> str:
     """Make the database; return its address."""
-    url, _ = build(folder, file)
-    storage = open_storage(url, create=False)
+    return put(folder / file, store)
+
+
+def store(storage: RDBStorage) -> None:
+    published.store(storage)
     for hour, (stage, by_source) in enumerate(SHIFTS.items(), start=10):
         own = replace(STAGE_FACTS, started=STAGE_FACTS.started.replace(hour=hour))
         facts = replace(FACTS, study=STUDY)
@@ -71,4 +75,3 @@ def retrained(folder: Path, file: str = "automl-cv.db") -> str:
                     history_of(shifted),
                 )
                 trial += 1
-    return url

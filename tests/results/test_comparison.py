@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from automl_cv.history import Epoch, History
 from automl_cv.results.comparison import compare, finalists
@@ -14,6 +13,10 @@ from automl_cv.results.intervals import signed_difference
 from automl_cv.results.repeats import paired_difference, unpaired_difference
 from automl_cv.store.facts import RunFacts
 from automl_cv.store.records import TrialRecord
+from tests.later import later
+
+with later():
+    from scipy import stats
 
 
 def record(

@@ -48,6 +48,7 @@ def test_optimizer_and_learning_rate_matter(table, evaluator):
     assert over_all[evaluator].sum() == pytest.approx(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("evaluator", ["fanova", "ped_anova"])
 def test_a_momentum_without_effect_has_next_to_none(table, evaluator):
     momentum = of(table, "momentum")
@@ -57,6 +58,7 @@ def test_a_momentum_without_effect_has_next_to_none(table, evaluator):
     assert momentum[f"{evaluator}_low"] < 0.02
 
 
+@pytest.mark.slow
 def test_shares_lie_within_their_intervals(table):
     for evaluator in ("fanova", "ped_anova"):
         low, high = table[f"{evaluator}_low"], table[f"{evaluator}_high"]
@@ -64,6 +66,7 @@ def test_shares_lie_within_their_intervals(table):
         assert (low >= 0).all() and (high <= 1).all()
 
 
+@pytest.mark.slow
 def test_constants_are_no_parameters(table):
     assert set(table["parameter"]) == {"optimizer", "batch_size", "learning_rate", "momentum"}
 

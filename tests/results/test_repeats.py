@@ -6,9 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from automl_cv.results.repeats import interval, paired_difference, rounding, unpaired_difference
+from tests.later import later
+
+with later():
+    from scipy import stats
 
 
 def test_interval_is_students():

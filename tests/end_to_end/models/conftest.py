@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.conftest import run_script
+from tests.in_process import run_here
 
 STUDY = """
 extends = "optimizers"
@@ -44,7 +44,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Path:
     """Search a small study once; return the folder of study and database, which stays as it is."""
     made = tmp_path_factory.mktemp("searched")
     (made / "small.toml").write_text(STUDY)
-    run_script(made, cache_dir, "search", "./small.toml", "--quiet")
+    run_here(made, cache_dir, "search", "./small.toml", "--quiet")
     return made
 
 
@@ -53,7 +53,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory, searched: Path, cache_dir: 
     """Fit the best trial of the small study, as its last stage trained it again, once."""
     folder = tmp_path_factory.mktemp("fitted") / "model"
     words = ("fit", "./small.toml", "--trial", "augmented/0", "--out", folder)
-    done = run_script(searched, cache_dir, *words)
+    done = run_here(searched, cache_dir, *words)
     assert done.stdout == ""
     return Fitted(folder, done.stderr)
 
@@ -63,5 +63,5 @@ def calibrated(tmp_path_factory: pytest.TempPathFactory, searched: Path, cache_d
     """Fit a searched trial of the small study once, and calibrate it; return its folder."""
     folder = tmp_path_factory.mktemp("calibrated") / "model"
     words = ("fit", "small", "--trial", "coarse/1", "--calibrate", "--out", folder)
-    run_script(searched, cache_dir, *words)
+    run_here(searched, cache_dir, *words)
     return folder

@@ -12,11 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from sklearn import metrics
 
 from automl_cv.data import dataset
 from automl_cv.saved import folder, looks
 from automl_cv.study import studyfile
+from tests.later import later
+
+with later():
+    from sklearn import metrics
 
 pytestmark = pytest.mark.slow
 

@@ -20,6 +20,7 @@ from automl_cv.data import dataset
 from automl_cv.saved import folder
 from automl_cv.study import studyfile
 from tests.conftest import checked, run_script
+from tests.in_process import run_here
 from tests.test_docs import ROOT, blocks
 
 pytestmark = pytest.mark.slow
@@ -97,7 +98,7 @@ def made(tmp_path_factory, calibrated, cache_dir) -> Path:
 @pytest.fixture(scope="module")
 def predicted(made, cache_dir) -> pd.DataFrame:
     """Return what `predict` says of the unseen pictures, in Keras."""
-    run_script(made, cache_dir, "predict", "model", "photos", "--out", "photos.csv")
+    run_here(made, cache_dir, "predict", "model", "photos", "--out", "photos.csv")
     table = pd.read_csv(made / "photos.csv", dtype={"label": str})
     assert len(table) == 40 and table["label"].nunique() == 10
     return table
@@ -105,7 +106,10 @@ def predicted(made, cache_dir) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def exported(made, cache_dir):
-    """Return a function that exports the classifier once a form, and what the command said."""
+    """Return a function that exports the classifier once a form, and what the command said.
+
+    In a process of its own: converters warn of what is old, and in tests a warning is an error.
+    """
     return functools.cache(
         lambda form: run_script(made, cache_dir, "export", "model", "--format", form).stderr
     )

@@ -15,13 +15,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from automl_cv.data.images import content_hash, decode
 from automl_cv.features import FeatureCache, recipe
 from automl_cv.saved import folder
 from automl_cv.study.studyfile import Backbone
 from tests.conftest import CONSOLE_SCRIPT, environment, run_script
+from tests.later import later
+
+with later():
+    from sklearn.datasets import load_digits
 
 pytestmark = pytest.mark.slow
 
@@ -79,7 +82,7 @@ def weights_of(out: Path) -> list[np.ndarray]:
     return saved_network.load(folder.read(out)).get_weights()
 
 
-def test_what_the_folder_says_of_itself_and_its_command_repeats_it(run, tmp_path):
+def test_what_the_folder_says_of_itself_and_its_command_repeats_it(run, call, searched, tmp_path):
     out = tmp_path / "model"
     words = ["fit", "small", "--trial", "coarse/1", "--repeats", "2", "--calibrate", "--out", out]
     said = run(*words).stderr
@@ -109,7 +112,7 @@ def test_what_the_folder_says_of_itself_and_its_command_repeats_it(run, tmp_path
         assert wanted in card
 
     before, weights = json.loads((out / "bundle.json").read_text()), weights_of(out)
-    run(*manifest.fitting.command.split()[1:])
+    call(*manifest.fitting.command.split()[1:], folder=searched)
     after = json.loads((out / "bundle.json").read_text())
     for left, right in zip(weights_of(out), weights, strict=True):
         np.testing.assert_array_equal(left, right)
