@@ -46,9 +46,7 @@ class CombinedMemory(StageMemory):
         self._run = run
         self._held = held
         self._chosen = chosen
-        self.distributions: dict[str, BaseDistribution] = {
-            MEMBERS: CategoricalDistribution(list(held))
-        }
+        self.distributions = distribution(held)
 
     @property
     def slots(self) -> Sequence[int]:
@@ -89,6 +87,11 @@ class CombinedMemory(StageMemory):
     def distributions_of(self, parameters: Mapping[str, Value]) -> dict[str, BaseDistribution]:
         """Return what Optuna is told that the members were drawn from: all there were."""
         return dict(self.distributions)
+
+
+def distribution(held: Sequence[str]) -> dict[str, BaseDistribution]:
+    """Return what Optuna is told that members were drawn from: new combinations come last."""
+    return {MEMBERS: CategoricalDistribution(list(held))}
 
 
 def derived_space(stage: Stage, run: StoredRun, begun: StageTrials | None) -> None:
