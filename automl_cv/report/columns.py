@@ -108,10 +108,8 @@ class Column(Entry):
 
 def of_parameter(name: str) -> Column:
     """Return the column of a searched parameter that has no entry of its own."""
-    if name == "members":  # many names, the longest cell of any row
-        return Column(
-            name=name, about="trials combined", heading=name, align="left", drop=2, folds=True
-        )
+    if name == "members":  # a line below says it, with the weights: it would be the widest cell
+        return Column(name=name, about="trials combined", heading=name, align="left", drop=None)
     return Column(name=name, about="searched parameter", heading=name.replace("_", " "), drop=2)
 
 

@@ -26,7 +26,7 @@ from automl_cv.results.intervals import differs
 from automl_cv.results.leaderboard import RunTrials, ranked_frame, unranked_frame
 from automl_cv.results.ranking import in_order, reference_record
 from automl_cv.store.facts import Narrowed, StudyFacts
-from automl_cv.store.records import TrialRecord
+from automl_cv.store.records import MEMBERS, TrialRecord
 from automl_cv.study.space import condition_text
 from automl_cv.words import counted, listed, printable, trials_text
 
@@ -66,6 +66,7 @@ def compose(
         ),
         notes=(
             *_reference_lines(read),
+            *_combined_lines(read.ranked),
             *_narrowing_lines(facts.narrowed),
             *map(printable, finalist_lines(read, whole=stage is None)),
             *map(printable, facts.notes),
@@ -92,6 +93,18 @@ def _reference_lines(read: RunTrials) -> list[str]:
     if in_order([*read.ranked, floor], read.facts)[0] is not floor:
         return []
     return ["no trial is better than the reference, so that `automl-cv fit` takes it"]
+
+
+def _combined_lines(records: Sequence[TrialRecord]) -> list[str]:
+    """Say what each combination adds, and with which weights."""
+    lines = []
+    for record in records:
+        if MEMBERS in record.parameters:
+            weights = sorted(record.optimizer_config.items(), key=lambda one: -one[1])
+            shown = [f"{name} × {weight:.2g}" for name, weight in weights if weight > 0]
+            own = f"{record.stage}/{record.trial}"
+            lines.append(f"{own}: logits of {', '.join(shown)} added" if shown else own)
+    return lines
 
 
 def _metric_column(metric: MetricEntry) -> Column:
@@ -139,7 +152,8 @@ def _shown_columns(board: pd.DataFrame, metric: MetricEntry) -> list[Column]:
     if own not in shown:
         shown.insert(shown.index(COLUMNS["val_accuracy"]), own)
     known = {*COLUMNS.names, own.name}
-    further = [of_parameter(name) for name in board.columns if name not in known]
+    others = [of_parameter(name) for name in board.columns if name not in known]
+    further = [column for column in others if column.drop is not None]
     place = next(i for i, column in enumerate(shown) if column.name == "momentum") + 1
     return [*shown[:place], *further, *shown[place:]]
 

@@ -293,13 +293,14 @@ def _model(read: RunTrials, record: TrialRecord) -> str:
 
 
 def _parameters(records: Sequence[TrialRecord]) -> dict[str, pd.Series[Any]]:
-    """Return a typed column for each parameter that any of the trials has."""
-    names = dict.fromkeys([*_PARAMETERS, *(name for r in records for name in r.parameters)])
+    """Return a typed column for each parameter that any of the trials has, or found."""
+    values_of = [{**record.parameters, **record.found} for record in records]
+    names = dict.fromkeys([*_PARAMETERS, *(name for own in values_of for name in own)])
     for name in ("backbone", "network"):
         names.pop(name, None)  # stands as the model
     columns = {}
     for name in names:
-        values = [record.parameters.get(name) for record in records]
+        values = [own.get(name) for own in values_of]
         dtype = _PARAMETERS.get(name) or _dtype(values)
         as_text: Callable[[Any], Any] = str if dtype == "str" else lambda value: value
         columns[name] = _series(

@@ -64,6 +64,12 @@ class TrialRecord:
         return self.history.best
 
     @property
+    def found(self) -> dict[str, float]:
+        """What training found of an exact head, where no parameter says it: its penalty."""
+        own = (name for name in ("penalty", "shrinkage") if not self.parameters.get(name))
+        return {name: self.optimizer_config[name] for name in own if name in self.optimizer_config}
+
+    @property
     def value(self) -> float | None:
         """Merit of the best epoch; None where no epoch has finite losses."""
         return None if self.best is None else self.best.merit
