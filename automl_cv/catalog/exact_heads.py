@@ -13,26 +13,32 @@ from automl_cv.registry import Table
 class ExactHeadEntry(SettableEntry):
     """An exact head; its target is a class of `solving` that holds what a solution needs.
 
-    It is made with (features, labels, classes): float64 (images, features) as `scaling` has
-    them, class indices (images,), and the number of classes. `solve(strength)` returns weights
-    (features, classes) and bias (classes,) of one strength of regularisation; `path(strengths)`
-    yields them for many, the strongest first. Parameters of SCALING are left to who scales the
-    features, the target does not get them.
+    It is made with (features, labels, classes, **parameters): float64 (images, features) as
+    `scaling` has them, class indices (images,), and the number of classes; parameters but for
+    its strength and its scaling. `solve(strength)` returns weights (features, classes) and bias
+    (classes,) of one strength of regularisation; `path(strengths)` yields them for many, the
+    strongest first.
 
     Args:
+        is_linear: whether it is linear in the features. One that is not gets them in their form
+            alone (`scaling.formed`), and has a method `head(form, weights, bias)`.
         strength: the parameter that says how strong it is regularised; 0 has it found.
         strengths: what is tried then, the strongest first.
         gives_probabilities: whether softmax of its logits says how sure it is. Others are
             divided by a temperature, fitted on images that they were not trained on.
     """
 
+    is_linear: bool = True
     strength: str
     strengths: tuple[float, ...]
     gives_probabilities: bool = True
 
 
-# What is done to the features first, whatever the head.
-SCALING = {"scaling": Setting("standard", choices=("standard", "unit"))}
+# What is done to the features first.
+SCALING = {"scaling": Setting("standard", choices=("standard", "unit", "root"))}
+
+# The same where each feature keeps its own scale: vectors of length 1.
+FORM = {"form": Setting("root", choices=("unit", "root"))}
 
 # Squared weights weigh in the sum of losses with half of it: 1 is scikit-learn's C = 1.
 _PENALTY = {"penalty": Setting(0.0, lowest=0)}
@@ -74,6 +80,20 @@ EXACT_HEADS: Table[ExactHeadEntry] = Table(
             parameters={**_PENALTY, **SCALING},
             strength="penalty",
             strengths=PENALTIES,
+            gives_probabilities=False,
+        ),
+        ExactHeadEntry(
+            name="kernel",
+            about="ridge regression on the likeness to each training image; not linear",
+            target="automl_cv.solving.kernel:Kernel",
+            parameters={
+                **_PENALTY,
+                "reach": Setting(0.3, lowest=0, open_ends=(True, False)),
+                **FORM,
+            },
+            is_linear=False,
+            strength="penalty",
+            strengths=_falling(10.0, 1e-4, 10 ** (1 / 2)),
             gives_probabilities=False,
         ),
     ],

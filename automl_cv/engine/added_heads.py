@@ -8,39 +8,76 @@ import keras
 import numpy as np
 from keras import layers
 
+from automl_cv.solving.kernel import KernelHead
 from automl_cv.solving.linear import Linear, summed
+from automl_cv.solving.scaling import Form
+
+Solved = Linear | KernelHead
 
 
-def added(heads: Sequence[Linear | keras.Model], features: int) -> keras.Model:
+def added(heads: Sequence[Solved | keras.Model], features: int) -> keras.Model:
     """Return a model that gives the sum of the logits of heads.
 
     Args:
-        heads: at least one. Those that are linear in features of one form, plain or of length
-            1, become one dense layer; others are run beside it.
+        heads: at least one. Those that are linear in features of one form become one dense
+            layer; others are run beside it.
         features: length of a feature vector.
     """
     inputs = keras.Input((features,), name="features")
-    linear = [head for head in heads if isinstance(head, Linear)]
+    forms: dict[Form, keras.KerasTensor] = {}
+
+    def in_form(form: Form) -> keras.KerasTensor:
+        if form not in forms:
+            forms[form] = _formed(inputs, form)
+        return forms[form]
+
+    outputs = [
+        _dense(in_form(head.on), head.weights, head.bias, f"logits_{head.on}")
+        for head in summed(head for head in heads if isinstance(head, Linear))
+    ]
     others = [head for head in heads if not isinstance(head, Linear)]
-    outputs = []
-    for head in summed(linear):
-        x = layers.UnitNormalization(name="unit")(inputs) if head.on == "unit" else inputs
-        layer = layers.Dense(len(head.bias), name=f"logits_{head.on}")
-        outputs.append(layer(x))
-        layer.set_weights([head.weights.astype(np.float32), head.bias.astype(np.float32)])
     for number, other in enumerate(others, start=1):
-        named = keras.Model(other.input, other.output, name=f"member{number}")
-        outputs.append(named(inputs))
+        if isinstance(other, KernelHead):
+            # exp(f (x . a - 1)): how alike an image is to each anchor.
+            scaled, start = other.factor * other.anchors.T, np.full(len(other.anchors), 1.0)
+            near = _dense(
+                *(in_form(other.on), scaled, -other.factor * start),
+                f"likeness{number}",
+                activation="exponential",
+            )
+            outputs.append(_dense(near, other.weights, other.bias, f"logits_likeness{number}"))
+        else:
+            named = keras.Model(other.input, other.output, name=f"member{number}")
+            outputs.append(named(inputs))
     logits = layers.Add(name="logits")(outputs) if len(outputs) > 1 else outputs[0]
     return keras.Model(inputs, logits, name="added_heads")
 
 
-def weighed(head: Linear | keras.Model, weight: float) -> Linear | keras.Model:
+def _formed(inputs: keras.KerasTensor, form: Form) -> keras.KerasTensor:
+    """Return features in a form, by Keras's own operations; see `solving.scaling.formed`."""
+    if form == "plain":
+        return inputs
+    if form == "root":
+        inputs = keras.ops.sign(inputs) * keras.ops.sqrt(keras.ops.abs(inputs))
+    return layers.UnitNormalization(name=form)(inputs)
+
+
+def _dense(
+    inputs: keras.KerasTensor, weights: np.ndarray, bias: np.ndarray, name: str, **own: str
+) -> keras.KerasTensor:
+    layer = layers.Dense(len(bias), name=name, **own)
+    outputs = layer(inputs)
+    layer.set_weights([weights.astype(np.float32), bias.astype(np.float32)])
+    return outputs
+
+
+def weighed(head: Solved | keras.Model, weight: float) -> Solved | keras.Model:
     """Return a head whose logits are those of another times a weight; linear if it can be."""
-    linear = head if isinstance(head, Linear) else as_linear(head)
+    if isinstance(head, Linear | KernelHead):
+        return head.times(weight)
+    linear = as_linear(head)
     if linear is not None:
         return linear.times(weight)
-    assert isinstance(head, keras.Model)
     scaled = layers.Rescaling(weight, name="weight")(head.output)
     return keras.Model(head.input, scaled, name="weighed")
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from automl_cv.solving.scaling import Scaling, unit_length
+from automl_cv.solving.scaling import Form, Scaling, formed
 
 FAR_BELOW = 1000.0
 """How far the logit of a class that training lacked lies below the mean of the others."""
@@ -19,19 +18,18 @@ class Linear:
     """Logits that are linear in the features.
 
     Args:
-        on: "plain" takes features as they are, "unit" those of Euclidean length 1.
+        on: the form of the features that it takes, see `scaling.formed`.
         weights: float64 (features, classes).
         bias: float64 (classes,).
     """
 
-    on: Literal["plain", "unit"]
+    on: Form
     weights: np.ndarray
     bias: np.ndarray
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """Return logits of features as a backbone gives them, float64 (images, classes)."""
-        exact = unit_length(features) if self.on == "unit" else features.astype(np.float64)
-        logits: np.ndarray = exact @ self.weights + self.bias
+        logits: np.ndarray = formed(self.on, features) @ self.weights + self.bias
         return logits
 
     def times(self, factor: float) -> Linear:
@@ -48,8 +46,7 @@ def folded(scaling: Scaling, weights: np.ndarray, bias: np.ndarray) -> Linear:
         bias: (classes,).
     """
     unscaled = weights / scaling.scale[:, None]
-    on: Literal["plain", "unit"] = "unit" if scaling.name == "unit" else "plain"
-    return Linear(on, unscaled, bias - scaling.mean @ unscaled)
+    return Linear(scaling.form, unscaled, bias - scaling.mean @ unscaled)
 
 
 def summed(heads: Iterable[Linear]) -> tuple[Linear, ...]:

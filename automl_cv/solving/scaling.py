@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-Name = Literal["standard", "unit"]
+Name = Literal["standard", "unit", "root"]
+Form = Literal["plain", "unit", "root"]
 
 SMALLEST_VARIANCE = 0.01
 """Least variance of a feature that standardising divides by, as a share of the mean variance."""
@@ -25,19 +26,26 @@ class Scaling:
     """What features are scaled by.
 
     Args:
-        name: "standard" brings each feature to mean 0 and variance 1; "unit" divides each
-            image's features by their Euclidean length first, and does the same then.
-        mean: of each feature, of the unit-length ones with "unit", float64 (features,).
-        scale: standard deviation likewise, never 0.
+        name: "standard" brings each feature to mean 0 and variance 1. "unit" divides each image's
+            features by their Euclidean length, "root" takes their square roots first, their
+            signs kept; both then bring each feature to mean 0 and all together to a mean
+            variance of 1, so that a feature that says little stays small.
+        mean: of each feature in that form, float64 (features,).
+        scale: what each is divided by, never 0.
     """
 
     name: Name
     mean: np.ndarray
     scale: np.ndarray
 
+    @property
+    def form(self) -> Form:
+        """What is done to an image's features by itself."""
+        return "plain" if self.name == "standard" else self.name
+
     def scaled(self, features: np.ndarray) -> np.ndarray:
         """Return scaled features, float64 (images, features)."""
-        exact = unit_length(features) if self.name == "unit" else features.astype(np.float64)
+        exact = formed(self.form, features)
         exact -= self.mean
         exact /= self.scale
         return exact
@@ -50,11 +58,11 @@ def measured(name: Name, features: np.ndarray) -> Scaling:
         name: see `Scaling`.
         features: (images, features) of the images to measure, at least one.
     """
+    form: Form = "plain" if name == "standard" else name
     blocks = np.array_split(features, max(1, len(features) // IMAGES_AT_ONCE))
-    if name == "unit":
-        mean, variance = moments(unit_length(block) for block in blocks)
-    else:
-        mean, variance = moments(block.astype(np.float64) for block in blocks)
+    mean, variance = moments(formed(form, block) for block in blocks)
+    if name != "standard":
+        variance = np.full_like(variance, variance.mean())
     return Scaling(name, mean, np.sqrt(variance))
 
 
@@ -74,6 +82,21 @@ def moments(blocks: Iterator[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     # A feature that hardly varies in training (a unit that is almost always 0) would be blown
     # up without bound on an image that wakes it: one image gave a validation loss of 314.
     return mean, np.maximum(variance, SMALLEST_VARIANCE * max(float(variance.mean()), 1e-12))
+
+
+def formed(form: Form, features: np.ndarray) -> np.ndarray:
+    """Return features in a form that each image has by itself, float64 (images, features).
+
+    Args:
+        form: "plain" as they are; "unit" of Euclidean length 1; "root" square roots, their signs
+            kept, of length 1: activations above 0 spread less (Perronnin et al. 2010, "Improving
+            the Fisher Kernel for Large-Scale Image Classification", section 3.3).
+        features: (images, features).
+    """
+    exact = features.astype(np.float64)
+    if form == "root":
+        exact = np.sign(exact) * np.sqrt(np.abs(exact))
+    return exact if form == "plain" else unit_length(exact)
 
 
 def unit_length(features: np.ndarray) -> np.ndarray:

@@ -44,6 +44,34 @@ def fitted(labels: np.ndarray, logits: np.ndarray) -> float:
     return float(np.exp(found.x))
 
 
+def fitted_to_scores(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Return what scores are divided by to be logits, of heads that never tried to give such.
+
+    Ridge's lie about 0 and 1, so that 1 would say nothing of how sure they are; and where all
+    images are classified right these can't say. So each image is taken for (images + 1) in
+    (images + 2) of its class only, as Platt 1999 does ("Probabilistic Outputs for Support Vector
+    Machines", section 2.2): the lowest loss is then at a temperature above 0.
+
+    Args:
+        labels: class indices (images,).
+        scores: (images, classes).
+    """
+    exact = scores.astype(np.float64)
+    images, classes = exact.shape
+    rows = np.arange(images)
+    doubt = 1 / (images + 2)
+    targets = np.full((images, classes), doubt / max(classes - 1, 1))
+    targets[rows, labels] = 1 - doubt
+    spread = max(float(exact.std()), 1e-12)
+
+    def log_loss(log_temperature: float) -> float:
+        shares = log_softmax(exact / (spread * np.exp(log_temperature)), axis=1)
+        return -float((targets * shares).sum(axis=1).mean())
+
+    found = minimize_scalar(log_loss, bounds=np.log([1e-3, 1e3]), method="bounded")
+    return spread * float(np.exp(found.x))
+
+
 def combined(labels: np.ndarray, log_probabilities: Sequence[np.ndarray]) -> np.ndarray:
     """Return the weights whose sum of log-probabilities, as logits, has the lowest log loss.
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from automl_cv.catalog.exact_heads import EXACT_HEADS, ExactHeadEntry
+from automl_cv.catalog.exact_heads import EXACT_HEADS, FORM, SCALING, ExactHeadEntry
 from automl_cv.data.folds import OutOfFold
 from automl_cv.engine import saved_network
 from automl_cv.engine.added_heads import added
@@ -21,9 +21,10 @@ from automl_cv.engine.training import OnEpoch, TrainingResult
 from automl_cv.features import recipe
 from automl_cv.history import Epoch, History
 from automl_cv.orders.messages import Fit, Need, PrepareFeatures
+from automl_cv.solving.kernel import Kernel, KernelHead
 from automl_cv.solving.linear import Linear, folded
-from automl_cv.solving.scaling import Scaling, measured
-from automl_cv.solving.temperature import fitted
+from automl_cv.solving.scaling import Scaling, formed, measured
+from automl_cv.solving.temperature import fitted_to_scores
 from automl_cv.solving.threads import one_thread
 from automl_cv.study.trial import Inputs, Trial
 from automl_cv.worker.kind import Made
@@ -59,7 +60,7 @@ class Solved:
         logits: of the validating images, float64 (images, classes).
     """
 
-    head: Linear
+    head: Linear | KernelHead
     train: np.ndarray
     validation: np.ndarray
     logits: np.ndarray
@@ -110,17 +111,30 @@ class ExactHeads:
 
     def prepare(self, trial: Trial) -> tuple[Scaling, Any]:
         """Return the scaling of a division's features, and what solves a trial's head on them."""
-        scaling = trial.task.head_parameters["scaling"]
-        key = (trial.backbone, trial.folds, trial.fold, trial.task.head, scaling)
+        own = trial.task.head_parameters
+        scaling = own["scaling"] if "scaling" in own else own["form"]
+        strength = _entry(trial).strength
+        others = tuple((name, value) for name, value in own.items() if name != strength)
+        key = (trial.backbone, trial.folds, trial.fold, trial.task.head, others)
         if key not in self._prepared:
             train, _ = self._materials.division(trial)
             features = self._materials.features.plain(trial.backbone)[train]
-            own = measured(scaling, features)
-            images = self._materials.images
-            solver = EXACT_HEADS[trial.task.head].load()(
-                own.scaled(features), images.labels[train], len(images.classes)
+            scaled, entry, images = (
+                measured(scaling, features),
+                _entry(trial),
+                self._materials.images,
             )
-            self._prepared[key] = own, solver
+            given = scaled.scaled(features) if entry.is_linear else formed(scaled.form, features)
+            parameters = {
+                name: value
+                for name, value in own.items()
+                if name not in (entry.strength, *SCALING, *FORM)
+            }
+            with one_thread():
+                solver = entry.load()(
+                    given, images.labels[train], len(images.classes), **parameters
+                )
+            self._prepared[key] = scaled, solver
         return self._prepared[key]
 
     def train(
@@ -172,7 +186,9 @@ class ExactHeads:
             [head],
         )
 
-    def whole(self, trial: Trial, on_epoch: Callable[[Epoch], None]) -> tuple[Linear, History]:
+    def whole(
+        self, trial: Trial, on_epoch: Callable[[Epoch], None]
+    ) -> tuple[Linear | KernelHead, History]:
         """Return a trial's head as it is fitted, its temperature in it, and its history.
 
         Args:
@@ -186,7 +202,7 @@ class ExactHeads:
         temperature = searched._temperature(trial, found.parts)
         on_all = replace(trial, folds=None, fold=None)
         scaling, solver = self.prepare(on_all)
-        head = folded(scaling, *solver.solve(found.strength)).times(1 / temperature)
+        head = _head(scaling, solver, solver.solve(found.strength)).times(1 / temperature)
         rows, _ = self._materials.division(on_all)
         features = self._materials.features.plain(trial.backbone)[rows]
         said = softmax(head.logits(features), axis=1)
@@ -208,10 +224,12 @@ class ExactHeads:
         return self._found[key]
 
     def _solved(self, trial: Trial) -> Found:
-        entry = _entry(trial)
+        entry, each = _entry(trial), trial.of_each_fold()
+        with one_thread(), ThreadPoolExecutor(THREADS) as threads:
+            prepared = list(threads.map(self.prepare, each))
         divided = [
-            Divided(*self._materials.division(one), *self.prepare(one))
-            for one in trial.of_each_fold()
+            Divided(*self._materials.division(one), *own)
+            for one, own in zip(each, prepared, strict=True)
         ]
         strength = trial.task.head_parameters[entry.strength]
         if strength == 0:
@@ -250,7 +268,7 @@ class ExactHeads:
         features = self._materials.features.plain(trial.backbone)
         parts = []
         for one, solution in zip(divided, solutions, strict=True):
-            head = folded(one.scaling, *solution)
+            head = _head(one.scaling, one.solver, solution)
             logits = head.logits(features[one.validation])
             parts.append(Solved(head, one.train, one.validation, logits))
         temperatures = self._temperatures(trial, parts)
@@ -274,7 +292,16 @@ class ExactHeads:
         if _entry(trial).gives_probabilities:
             return 1.0
         labels = self._materials.images.labels[np.concatenate([one.validation for one in parts])]
-        return fitted(labels, np.concatenate([one.logits for one in parts]))
+        return fitted_to_scores(labels, np.concatenate([one.logits for one in parts]))
+
+
+def _head(
+    scaling: Scaling, solver: Any, solution: tuple[np.ndarray, np.ndarray]
+) -> Linear | KernelHead:
+    """Return a solution as a head on features as they come."""
+    if isinstance(solver, Kernel):
+        return solver.head(scaling.form, *solution)
+    return folded(scaling, *solution)
 
 
 def _entry(trial: Trial) -> ExactHeadEntry:

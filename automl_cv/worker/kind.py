@@ -13,6 +13,7 @@ from automl_cv.engine.runtime import keras
 from automl_cv.engine.training import OnEpoch, TrainingResult
 from automl_cv.history import Epoch, History
 from automl_cv.orders.messages import Fit, Need
+from automl_cv.solving.kernel import KernelHead
 from automl_cv.solving.linear import Linear
 from automl_cv.study.trial import Inputs, Trial
 
@@ -32,7 +33,7 @@ class Made:
     histories: tuple[History, ...]
     logits: Sequence[np.ndarray]
     assemble: Callable[[], keras.Model]
-    heads: Sequence[Linear | keras.Model] = ()
+    heads: Sequence[Linear | KernelHead | keras.Model] = ()
 
 
 class Kind(Protocol):

@@ -76,7 +76,7 @@ def test_on_a_split_the_validation_images_judge():
     assert epoch.loss == pytest.approx(log_loss(labels[train], own), abs=1e-4)
 
 
-@pytest.mark.parametrize("head", ["lda", "ridge"])
+@pytest.mark.parametrize("head", ["lda", "ridge", "kernel"])
 def test_a_folds_temperature_is_that_of_the_other_folds(head):
     materials = BlobMaterials()
     heads, one = ExactHeads(materials), trial(BlobMaterials(), exact=head)
@@ -101,7 +101,7 @@ def test_a_folds_temperature_is_that_of_the_other_folds(head):
 def test_the_unit_scaling_forgets_how_long_a_vector_is():
     materials, longer = BlobMaterials(), BlobMaterials()
     longer.array = longer.array * np.linspace(1, 9, 120, dtype=np.float32)[:, None]
-    for scaling, is_same in (("unit", True), ("standard", False)):
+    for scaling, is_same in (("unit", True), ("root", True), ("standard", False)):
         said = [
             ExactHeads(one).train(trial(one, penalty=1.0, scaling=scaling), go_on).probabilities
             for one in (materials, longer)
@@ -115,6 +115,7 @@ def test_the_unit_scaling_forgets_how_long_a_vector_is():
         {"exact": "logistic", "penalty": 3.0, "scaling": "standard"},
         {"exact": "lda", "shrinkage": 0.3, "scaling": "unit"},
         {"exact": "ridge", "penalty": 5.0, "scaling": "standard"},
+        {"exact": "kernel", "penalty": 0.1, "reach": 1.0, "form": "root"},
     ],
 )
 def test_what_is_fitted_is_solved_on_all_and_is_as_sure_as_out_of_fold(parameters, tmp_path):
@@ -148,7 +149,7 @@ def test_another_metric_is_measured_over_all_folds_at_once():
     assert epoch.score == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("head", ["logistic", "lda", "ridge"])
+@pytest.mark.parametrize("head", EXACT_HEADS.names)
 def test_a_strength_that_is_not_given_is_the_one_of_lowest_log_loss(head):
     materials, strength = BlobMaterials(), EXACT_HEADS[head].strength
     heads = ExactHeads(materials)

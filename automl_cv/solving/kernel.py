@@ -1,0 +1,101 @@
+"""Ridge regression on the likeness of an image to each of those that it was solved on.
+
+The likeness is Gaussian, exp(-|x - a|^2 / (2 w^2)), of features of length 1: there it is
+exp(f (x . a - 1)) with f = 1 / w^2, one dense layer with an exponential and another one behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from automl_cv.solving.ridge import Ridge
+from automl_cv.solving.scaling import Form, formed
+
+
+@dataclass(frozen=True)
+class KernelHead:
+    """Logits that are linear in likenesses.
+
+    Args:
+        on: the form of the features that it takes, of length 1.
+        anchors: features of the images that likenesses are to, in that form, float64
+            (anchors, features).
+        factor: how fast the likeness falls.
+        weights: float64 (anchors, classes).
+        bias: float64 (classes,).
+    """
+
+    on: Form
+    anchors: np.ndarray
+    factor: float
+    weights: np.ndarray
+    bias: np.ndarray
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """Return logits of features as a backbone gives them, float64 (images, classes)."""
+        near = likeness(formed(self.on, features), self.anchors, self.factor)
+        logits: np.ndarray = near @ self.weights + self.bias
+        return logits
+
+    def times(self, factor: float) -> KernelHead:
+        """Return the head whose logits are these times a factor."""
+        return replace(self, weights=factor * self.weights, bias=factor * self.bias)
+
+
+class Kernel:
+    """What kernel ridge regression of any penalty is solved from: one decomposition.
+
+    Args:
+        features: float64 (images, features), each image's of length 1.
+        labels: class indices (images,).
+        classes: number of classes.
+        reach: the likeness of two images of median distance is exp(-`reach`); the median is over
+            pairs of the images.
+    """
+
+    def __init__(
+        self, features: np.ndarray, labels: np.ndarray, classes: int, *, reach: float
+    ) -> None:
+        self.anchors = features
+        # Half the squared distance of two vectors of length 1 is 1 less their product.
+        products = features @ features.T
+        median = 1 - float(np.median(products[np.triu_indices(len(features), 1)]))
+        self.factor = reach / max(median, 1e-12)
+        self._ridge = _OfKernel(likeness_of(products, self.factor), labels, classes)
+
+    def solve(self, penalty: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return weights (images, classes) and bias (classes,), float64; penalty above 0."""
+        return self._ridge.solve(penalty)
+
+    def path(self, penalties: Iterable[float]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield what `solve` returns for each."""
+        return map(self.solve, penalties)
+
+    def head(self, on: Form, weights: np.ndarray, bias: np.ndarray) -> KernelHead:
+        """Return a solution as it is kept and asked."""
+        return KernelHead(on, self.anchors, self.factor, weights, bias)
+
+
+class _OfKernel(Ridge):
+    """Ridge whose likenesses are products of what is regressed on: weights of the images."""
+
+    def __init__(self, likenesses: np.ndarray, labels: np.ndarray, classes: int) -> None:
+        targets = np.eye(classes)[labels]
+        self._shares = targets.mean(axis=0)
+        self._mean = np.zeros(len(labels))  # the kernel is not centred: the bias is the shares
+        self._values, self._basis = np.linalg.eigh(likenesses)
+        self._targets = self._basis.T @ (targets - self._shares)
+
+
+def likeness(features: np.ndarray, anchors: np.ndarray, factor: float) -> np.ndarray:
+    """Return how alike images are to anchors, float64 (images, anchors), at most 1."""
+    return likeness_of(features @ anchors.T, factor)
+
+
+def likeness_of(products: np.ndarray, factor: float) -> np.ndarray:
+    """Return likenesses of products of features of length 1."""
+    near: np.ndarray = np.exp(factor * (products - 1))
+    return near
