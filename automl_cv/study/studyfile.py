@@ -248,7 +248,7 @@ def overridden(
         raw["seed"] = seed
     scaled = None if preset is None else PRESETS[preset].load()
     for stage in raw["stage"]:
-        if stage["retrain"] is not None:
+        if stage["retrain"] is not None or stage.get("combine") is not None:
             continue  # A stage that trains again has a trial for each finalist and repeat.
         if scaled is not None:
             stage["trials"] = scaled(stage["trials"])

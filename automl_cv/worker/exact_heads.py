@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy.special import softmax
@@ -30,6 +30,8 @@ from automl_cv.study.trial import Inputs, Trial
 from automl_cv.worker.kind import Made
 from automl_cv.worker.materials import Materials
 from automl_cv.worker.worth import worth
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,21 @@ class Found:
     loss: float
 
 
+class Held(dict[object, T]):
+    """What was made last; the oldest goes where there is more than `most`."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
+    def __setitem__(self, key: object, value: T) -> None:
+        super().__setitem__(key, value)
+        while len(self) > self._most:
+            self.pop(next(iter(self)), None)  # two threads may come to the same one
+
+
+HELD_DIVISIONS, HELD_TRIALS = 10, 2
+
 # Divisions that are solved at a time.
 THREADS = 2
 
@@ -93,8 +110,8 @@ RISES = 2
 class ExactHeads:
     """Solves heads; see `worker.kind.Kind`.
 
-    What a solution rests on (scaled features, their decomposition) is held for the images of
-    one division at a time, and serves all penalties.
+    What a solution rests on (scaled features, their decomposition) serves all strengths; it is
+    held for the last trials alone, since of many images it is much.
 
     Args:
         materials: features of the images.
@@ -102,8 +119,8 @@ class ExactHeads:
 
     def __init__(self, materials: Materials) -> None:
         self._materials = materials
-        self._prepared: dict[object, tuple[Scaling, Any]] = {}
-        self._found: dict[object, Found] = {}
+        self._prepared: Held[tuple[Scaling, Any]] = Held(HELD_DIVISIONS)
+        self._found: Held[Found] = Held(HELD_TRIALS)
 
     def needs(self, inputs: Inputs) -> list[Need]:
         """Return the order for the features of images as they are."""
@@ -111,30 +128,20 @@ class ExactHeads:
 
     def prepare(self, trial: Trial) -> tuple[Scaling, Any]:
         """Return the scaling of a division's features, and what solves a trial's head on them."""
-        own = trial.task.head_parameters
-        scaling = own["scaling"] if "scaling" in own else own["form"]
-        strength = _entry(trial).strength
-        others = tuple((name, value) for name, value in own.items() if name != strength)
-        key = (trial.backbone, trial.folds, trial.fold, trial.task.head, others)
+        entry, own = _entry(trial), trial.task.head_parameters
+        others = {name: value for name, value in own.items() if name != entry.strength}
+        key = (trial.backbone, trial.folds, trial.fold, entry.name, *sorted(others.items()))
         if key not in self._prepared:
             train, _ = self._materials.division(trial)
             features = self._materials.features.plain(trial.backbone)[train]
-            scaled, entry, images = (
-                measured(scaling, features),
-                _entry(trial),
-                self._materials.images,
-            )
-            given = scaled.scaled(features) if entry.is_linear else formed(scaled.form, features)
-            parameters = {
-                name: value
-                for name, value in own.items()
-                if name not in (entry.strength, *SCALING, *FORM)
-            }
+            scaling = measured(own["scaling"] if "scaling" in own else own["form"], features)
+            given = scaling.scaled(features) if entry.is_linear else formed(scaling.form, features)
+            for name in (*SCALING, *FORM):
+                others.pop(name, None)
+            labels, classes = self._materials.images.labels[train], self._materials.images.classes
             with one_thread():
-                solver = entry.load()(
-                    given, images.labels[train], len(images.classes), **parameters
-                )
-            self._prepared[key] = scaled, solver
+                solver = entry.load()(given, labels, len(classes), **others)
+            self._prepared[key] = scaling, solver
         return self._prepared[key]
 
     def train(
@@ -213,10 +220,7 @@ class ExactHeads:
         return head, History((epoch,), "epochs")
 
     def found(self, trial: Trial) -> Found:
-        """Return a trial's heads; where its strength is 0, those of the lowest log loss.
-
-        They are kept: the reference is what the first of many studies' trials is.
-        """
+        """Return a trial's heads; where its strength is 0, those of the lowest log loss."""
         own = tuple(sorted(trial.task.head_parameters.items()))
         key = (trial.backbone, trial.folds, trial.fold, trial.task.head, own)
         if key not in self._found:

@@ -151,7 +151,7 @@ def measure_heads() -> float:
 
 def compare_accuracies(folder: Path) -> tuple[list[float], list[float], float, float]:
     """Return ours and the naive accuracies on digits, and the seconds of each."""
-    study = library.load("quickstart")
+    study = library.load("optimizers")
     digits = dataset.load("digits", split=study.data.split, seed=0, cache_dir=folder)
     table = digits.images
     wanted = recipe(study.backbone)

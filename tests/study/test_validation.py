@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from automl_cv.errors import UserError
-from automl_cv.study.studyfile import MOST_FOLDED, StudyFile, difference, parse
+from automl_cv.study.studyfile import MOST_FOLDED, StudyFile, difference, overridden, parse
 from automl_cv.study.trial import plan
 
 SPACE = {"optimizer": "SGD", "batch_size": 16, "learning_rate": 0.1}
@@ -122,3 +122,8 @@ def test_exact_heads_are_trained_again_as_what_they_are():
     own = study(EXACT, {"name": "again", "retrain": {"stages": "exact", "folds": 3}})
     assert own.stage("again").exact == own.stage("exact").exact
     assert own.stage("again").kind.name == "exact"
+
+
+def test_more_trials_are_not_more_combinations():
+    more = overridden(study(HEADS, EXACT, COMBINED), trials=7)
+    assert [stage.trials for stage in more.stages] == [7, 7, 1]
