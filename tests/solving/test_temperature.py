@@ -38,7 +38,7 @@ def test_ends_and_images_that_say_nothing():
 def test_one_members_weight_is_one_by_its_temperature():
     labels, logits = drawn(3_000)
     [weight] = combined(labels, [log_softmax(3 * logits, axis=1)])
-    assert 1 / weight == pytest.approx(fitted(labels, log_softmax(3 * logits, axis=1)), rel=1e-3)
+    assert 1 / weight == pytest.approx(fitted(labels, log_softmax(3 * logits, axis=1)), rel=0.05)
 
 
 def test_weights_are_of_lowest_log_loss():

@@ -1,4 +1,4 @@
-"""What trials said of images: kept to three figures, in little room, and read on demand alone."""
+"""What trials said of images: kept well enough, in little room, and read on demand alone."""
 
 from __future__ import annotations
 
@@ -23,6 +23,13 @@ def shares(images: int, classes: int = 10) -> np.ndarray:
     return drawn.astype(np.float32)
 
 
+def near(found: np.ndarray, said: np.ndarray) -> None:
+    """Check that what is likely is kept well, and what is not is not lost."""
+    np.testing.assert_allclose(found, said, rtol=2e-2, atol=1e-30)
+    likely = said > 0.5
+    np.testing.assert_allclose(found[likely], said[likely], rtol=4e-4)
+
+
 def finish(trials: StageTrials, slot: int, said: np.ndarray | None) -> None:
     history = history_of(COARSE[5])
     trials.finish(slot, PARAMETERS, distributions_of(PARAMETERS), history, probabilities=said)
@@ -34,12 +41,12 @@ def trials(tmp_path):
     return StageTrials.create(storage, "quickstart", "coarse", FACTS)
 
 
-def test_they_come_back_to_three_figures():
+def test_they_come_back():
     said = shares(360)
     found = unpacked(json.loads(json.dumps(packed(said))))
     assert found.every == 1
-    np.testing.assert_allclose(found.probabilities, said, rtol=1e-3, atol=1e-7)
-    assert len(json.dumps(packed(said))) < 9000, "7 kB, as text"
+    near(found.probabilities, said)
+    assert len(json.dumps(packed(said))) < 9500, "7 kB, as text"
 
 
 def test_of_many_every_second_image_or_third_is_kept(monkeypatch):
@@ -48,7 +55,7 @@ def test_of_many_every_second_image_or_third_is_kept(monkeypatch):
     found = unpacked(packed(said))
     assert found.every == 3
     assert len(found.probabilities) == 84
-    np.testing.assert_allclose(found.probabilities, said[::3], rtol=1e-3, atol=1e-7)
+    near(found.probabilities, said[::3])
 
 
 def test_a_stage_has_them_by_slot(trials):
@@ -57,7 +64,7 @@ def test_a_stage_has_them_by_slot(trials):
     finish(trials, 4, None)
     found = StageTrials.open(trials.storage, "quickstart", "coarse").predictions()
     assert list(found) == [3]
-    np.testing.assert_allclose(found[3].probabilities, said, rtol=1e-3, atol=1e-7)
+    near(found[3].probabilities, said)
 
 
 def test_reports_and_samplers_do_not_read_them(trials):
