@@ -1,0 +1,226 @@
+"""The sets of images that `worth.py` measures on, each with its splits into three parts.
+
+Digits and clothes come with automl-cv and Debian's `dataset-fashion-mnist` (the 10,000 test
+images: the embedded backbone learned from the others). Two sets of photographs are taken from
+Debian packages and written as RGB pictures:
+
+cut-outs
+    `tuxpaint-stamps-default`: the eight largest folders of stamps, drawings and letters among
+    them, on white. 713 pictures.
+surfaces
+    `ufoai-textures`: opaque pictures whose file names begin with one of eleven kinds of
+    surface ("bricks_r_1", "wood017", "roof004"), one of each number, so that variants of a
+    picture are left out. 526 pictures.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from sklearn.model_selection import train_test_split
+
+from automl_cv.catalog import datasets
+
+STAMPS = Path("usr/share/tuxpaint/stamps")
+TEXTURES = Path("usr/share/games/ufoai/base/0textures.pk3")
+CLOTHES = Path("usr/share/datasets/fashion-mnist")
+
+CUT_OUTS = "symbols animals town food seasonal plants vehicles household".split()
+SURFACES = {
+    "brick": r"bricks?|wall_bricks?|trak\d_brick|streetbricks",
+    "carpet": "carpet|wallpaper",
+    "concrete": r"concrete|conc|e8crete|trak\d_concrete|cement|cementwall|con_block",
+    "door": r"door|japdoor|metaldoor|trak\d_door",
+    "floor": "floor|tiles?|lab_floor|sfloor|paving|pavement|ab_floor",
+    "ground": "dirt|sand|soil|desert|grass|ground|drymud|pebbles|snow|ice|leaves",
+    "metal": "metal|metall|met_panel|rust|mtl",
+    "rock": "rock|rocks|pjrock|stone|rockyground",
+    "roof": "roof",
+    "window": "window",
+    "wood": "wood|s_wood|wizwood|woodceiling|woodb",
+}
+_OTHER_MAPS = re.compile(r"_(nm|sm|gm|rm|pls|glow)$")  # normals, shine, glow: no photographs
+_LONG_SIDE = 256  # of a texture's shorter side at most; the backbone sees 224 pixels
+_TRANSPARENT = 0.05  # a texture with more of that is an overlay
+
+# Kind, file name and picture.
+Picture = tuple[str, str, Image.Image]
+
+
+class Absent(Exception):
+    """What a set is made from is not there; the text says what to install."""
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """A set and how it is divided.
+
+    Args:
+        pool: name of the images, a key of POOLS; two sets may share one.
+        sizes: images of train, validation and test.
+        needs_backbone: photographs need an ImageNet backbone, the others take the study's own.
+    """
+
+    pool: str
+    sizes: tuple[int, int, int]
+    needs_backbone: bool = False
+
+
+SETS = {
+    "few-digits": ImageSet("digits", (120, 40, 1637)),
+    "few-clothes": ImageSet("clothes", (120, 40, 4840)),
+    "cut-outs": ImageSet("cut-outs", (427, 143, 143), needs_backbone=True),
+    "surfaces": ImageSet("surfaces", (162, 54, 310), needs_backbone=True),
+    "digits": ImageSet("digits", (1078, 360, 359)),
+    "clothes": ImageSet("clothes", (1000, 400, 3600)),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Images of a set: files, and their class names."""
+
+    paths: tuple[Path, ...]
+    labels: np.ndarray
+
+
+def build(name: str, folder: Path, root: Path) -> Pool:
+    """Return the images of a pool, written first where they are not there yet.
+
+    Args:
+        name: a key of POOLS.
+        folder: where pictures are written.
+        root: where Debian packages were unpacked, "/" if they are installed.
+
+    Raises:
+        Absent: the package is not there.
+    """
+    paths = POOLS[name](folder, root)
+    return Pool(tuple(paths), np.array([path.parent.name for path in paths]))
+
+
+def split(pool: Pool, sizes: tuple[int, int, int], number: int) -> np.ndarray:
+    """Divide a pool at random, stratified by class.
+
+    Args:
+        pool: the images.
+        sizes: of train, validation and test.
+        number: of the split, from 0; it is the seed.
+
+    Returns:
+        "train", "validation", "test" or "" for each image of the pool.
+    """
+    train, validation, test = sizes
+    seed = 1000 + number
+    fitted, tested = train_test_split(
+        np.arange(len(pool.paths)),
+        train_size=train + validation,
+        test_size=test,
+        stratify=pool.labels,
+        random_state=seed,
+    )
+    trained, validated = train_test_split(
+        fitted, train_size=train, stratify=pool.labels[fitted], random_state=seed
+    )
+    parts = np.full(len(pool.paths), "", dtype="<U10")
+    for part, rows in (("train", trained), ("validation", validated), ("test", tested)):
+        parts[rows] = part
+    return parts
+
+
+def _digits(folder: Path, root: Path) -> list[Path]:
+    return sorted(datasets.materialise("digits", folder).rglob("*.png"))
+
+
+def _clothes(folder: Path, root: Path) -> list[Path]:
+    if not (root / CLOTHES).is_dir():
+        raise Absent(f"{root / CLOTHES}: not there; install Debian's dataset-fashion-mnist")
+    os.environ[datasets.FASHION_MNIST_VARIABLE] = str(root / CLOTHES)
+    paths = sorted(datasets.materialise("fashion-mnist-test", folder).rglob("*.png"))
+    chosen = np.random.default_rng(0).choice(len(paths), 5000, replace=False)
+    return [paths[place] for place in np.sort(chosen)]
+
+
+def _cut_outs(folder: Path, root: Path) -> list[Path]:
+    if not (root / STAMPS).is_dir():
+        raise Absent(f"{root / STAMPS}: not there; install Debian's tuxpaint-stamps-default")
+    return _written(folder / "sets" / "cut-outs", lambda: _stamps(root / STAMPS))
+
+
+def _stamps(stamps: Path) -> Iterator[Picture]:
+    for kind in CUT_OUTS:
+        for path in sorted((stamps / kind).rglob("*.png")):
+            stamp = Image.open(path).convert("RGBA")
+            white = Image.new("RGBA", stamp.size, "white")
+            name = "-".join(path.relative_to(stamps / kind).parts)
+            yield kind, name, Image.alpha_composite(white, stamp).convert("RGB")
+
+
+def _surfaces(folder: Path, root: Path) -> list[Path]:
+    if not (root / TEXTURES).is_file():
+        raise Absent(f"{root / TEXTURES}: not there; install Debian's ufoai-textures")
+    return _written(folder / "sets" / "surfaces", lambda: _textures(root / TEXTURES))
+
+
+def _textures(archive: Path) -> Iterator[Picture]:
+    seen: set[object] = set()
+    with zipfile.ZipFile(archive) as opened:
+        for path in sorted(Path(name) for name in opened.namelist()):
+            found = _kind(path)
+            if found is None or (path.parent.name, found[1]) in seen:
+                continue
+            image = Image.open(io.BytesIO(opened.read(path.as_posix()))).convert("RGBA")
+            overlay = (np.asarray(image)[..., 3] < 255).mean() > _TRANSPARENT
+            picture = image.convert("RGB")
+            content = hashlib.sha256(picture.tobytes()).digest()
+            if overlay or content in seen or min(picture.size) < 64:
+                continue
+            seen |= {(path.parent.name, found[1]), content}
+            picture.thumbnail(_thumbnail(picture.size), Image.Resampling.LANCZOS)
+            yield found[0], f"{path.parent.name}-{path.stem}.png", picture
+
+
+def _kind(path: Path) -> tuple[str, str] | None:
+    """Return a texture's kind, and its name without what tells variants apart."""
+    if path.suffix not in (".png", ".jpg") or _OTHER_MAPS.search(path.stem):
+        return None
+    for kind, words in SURFACES.items():
+        ends = r"(?=[\d_]|[a-z]?\d|$)((_[a-z]{1,2})?_?\d+)?"
+        found = re.match(rf"({words}){ends}", path.stem)
+        if found:
+            return kind, found[0]
+    return None
+
+
+def _thumbnail(size: tuple[int, int]) -> tuple[int, int]:
+    shrink = min(1.0, _LONG_SIDE / min(size))
+    return round(size[0] * shrink), round(size[1] * shrink)
+
+
+def _written(folder: Path, pictures: Callable[[], Iterator[Picture]]) -> list[Path]:
+    """Write pictures as folder/KIND/NAME, all or none; return their sorted paths."""
+    if not folder.is_dir():
+        unfinished = folder.with_name(f".{folder.name}-{os.getpid()}")
+        for kind, name, picture in pictures():
+            path = unfinished / kind / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            picture.save(path)
+        unfinished.rename(folder)
+    return sorted(folder.rglob("*.png"))
+
+
+POOLS: dict[str, Callable[[Path, Path], list[Path]]] = {
+    "digits": _digits,
+    "clothes": _clothes,
+    "cut-outs": _cut_outs,
+    "surfaces": _surfaces,
+}
