@@ -50,8 +50,8 @@ def _falling(highest: float, lowest: float, each: float) -> tuple[float, ...]:
     return tuple(float(f"{highest / each**number:.3g}") for number in range(count))
 
 
-# Four for each power of ten.
-PENALTIES = _falling(1e4, 0.1, 10 ** (1 / 4))
+# Three for each power of ten: 22.
+PENALTIES = _falling(1e4, 1e-3, 10 ** (1 / 3))
 
 EXACT_HEADS: Table[ExactHeadEntry] = Table(
     "exact head",

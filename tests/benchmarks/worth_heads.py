@@ -28,7 +28,7 @@ from automl_cv.study.studyfile import StudyFile
 from automl_cv.study.trial import Member, Trial, plan
 from automl_cv.worker.folds import division, fold_numbers
 
-REFERENCE = {"exact": "logistic"}
+REFERENCE = {"exact": "logistic", "scaling": "standard"}
 
 
 class FeatureMaterials:
