@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_cv.catalog.metrics import METRICS, MetricEntry
-from automl_cv.measures import Judged, Labels, Values, Weights, measured
+from automl_cv.catalog.metrics import ACCURACY, METRICS, MetricEntry
+from automl_cv.measures import Judged, Labels, Values, Weights, blocks, measured
+from automl_cv.results.rules import Rule, highest
 from automl_cv.scoring import CONFIDENCE, wilson
 
 RESAMPLES = 500
@@ -59,8 +60,8 @@ class Corrected:
 
     Args:
         raw: on all images, by which it was chosen: flattered.
-        value: mean over resamples of the figure of whoever was the winner there, on the images
-            left out.
+        value: what whoever was the winner in a resample is worth on the images left out, on
+            average.
         low: lower end of a 95 % interval.
         high: upper end.
     """
@@ -124,10 +125,15 @@ def correct(
     seed: int = 0,
     groups: Sequence[Any] | NDArray[Any] | None = None,
     reference: Candidates | None = None,
+    rule: Rule = highest,
+    selected: int | None = None,
 ) -> Selection:
     """Choose the best configuration and say what its figures are worth.
 
-    The best has the highest merit; of equals the lowest log loss; of equals the first.
+    The corrected figure is the raw one, less what the winner on all images loses on images left
+    out, on average, to whoever was chosen without them: BBC-CV's mean, as the raw figure is what
+    the winner's own has on average there, but for the chance of the draws, which both share. So
+    where every resample chooses the same one nothing is taken off.
 
     The interval is one of the true figure, on other images of the same kind, of the configuration
     that is chosen on all images. Percentiles of the images left out would be too wide, as these
@@ -152,6 +158,9 @@ def correct(
         seed: of the resamples.
         groups: of the images, shape (images,): those of a group are drawn together.
         reference: one configuration that was not chosen; None takes the first candidate.
+        rule: by which the best is chosen, of all images and in each resample.
+        selected: number of the configuration that was chosen, where it is known by figures more
+            exact than these; None chooses it here.
 
     Raises:
         ValueError: fewer than two images, or than two groups, or no configuration.
@@ -166,14 +175,12 @@ def correct(
     everything: Weights = np.ones((1, len(labels)), np.uint16)
     # The first row is of all images.
     weights = np.concatenate([everything, drawn])
-    merits, losses = np.empty((2, len(weights), count))
-    for number in range(count):
-        judged = candidates.judged(number)
-        values = _each(metric, judged, weights)
-        merits[:, number] = np.nan_to_num(metric.score(1.0) * values, nan=-np.inf)
-        losses[:, number] = _each(LOG_LOSS, judged, weights)
-    chosen = _best(merits, losses)
-    selected, chosen = int(chosen[0]), chosen[1:]
+    values, losses = _figures(candidates, metric, weights)
+    merits = np.nan_to_num(metric.score(1.0) * values, nan=-np.inf)
+    chosen = rule(merits, losses)
+    if selected is None:
+        selected = int(chosen[0])
+    chosen = chosen[1:]
 
     found, found_losses = np.empty((2, len(drawn)))
     squares = np.empty(len(drawn))
@@ -184,14 +191,23 @@ def correct(
         images = left_out[rows].astype(np.float64)
         squares[rows] = images @ np.square(judged.losses) / images.sum(axis=1)
     same = chosen == selected
+    winner = candidates.judged(selected)
+    own, own_losses = _each(metric, winner, left_out), _each(LOG_LOSS, winner, left_out)
     n_images = len(labels) if groups is None else None
     raw, raw_loss = metric.score(merits[0, selected]), losses[0, selected]
     spread = math.sqrt(max(float(squares.mean() - np.square(found_losses.mean())), 0.0))
     return Selection(
         selected=selected,
-        metric=_corrected(raw, found, same, metric, _ends_of(metric, n_images, spread)),
+        metric=_corrected(raw, found, own, same, metric, _ends_of(metric, n_images, spread)),
         log_loss=_known(
-            _corrected(raw_loss, found_losses, same, LOG_LOSS, _ends_of(LOG_LOSS, n_images, spread))
+            _corrected(
+                raw_loss,
+                found_losses,
+                own_losses,
+                same,
+                LOG_LOSS,
+                _ends_of(LOG_LOSS, n_images, spread),
+            )
         ),
         shares=np.bincount(chosen, minlength=count) / len(chosen),
         overtuning=_beside(reference or candidates, found, left_out, metric)
@@ -216,11 +232,27 @@ def _draw(
     return drawn
 
 
-def _best(merits: NDArray[np.float64], losses: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return the best configuration of each row, see `correct`, shape (rows,)."""
-    first = merits == merits.max(axis=1, keepdims=True)
-    best: NDArray[np.intp] = np.where(first, losses, np.inf).argmin(axis=1)
-    return best
+def _figures(
+    candidates: Candidates, metric: MetricEntry, weights: Weights
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return a metric and the log loss of each resample, (resamples, configurations).
+
+    What is a mean over images is worked out of all configurations at once.
+    """
+    count, is_mean = len(candidates.probabilities), metric.name in (ACCURACY, LOG_LOSS.name)
+    values = np.empty((len(weights), count))
+    losses, correct = np.empty((2, len(candidates.labels), count))
+    for number in range(count):
+        judged = candidates.judged(number)
+        losses[:, number], correct[:, number] = judged.losses, judged.correct
+        if not is_mean:
+            values[:, number] = _each(metric, judged, weights)
+    images = weights.sum(axis=1, dtype=np.float64)[:, None]
+    # A product's sums depend on the column by their last digits, and would tell equal ones apart.
+    means = np.round(np.concatenate([block @ losses for block in blocks(weights)]) / images, 12)
+    if metric.name == ACCURACY:
+        values = np.concatenate([block @ correct for block in blocks(weights)]) / images
+    return (means if metric is LOG_LOSS else values), means
 
 
 def _each(metric: MetricEntry, judged: Judged, weights: Weights) -> Values:
@@ -288,24 +320,35 @@ def _on_the_logarithm(value: float, half: float) -> tuple[float, float]:
 
 
 def _corrected(
-    raw: float, found: Values, same: NDArray[np.bool_], metric: MetricEntry, ends: Ends
+    raw: float,
+    found: Values,
+    own: Values,
+    same: NDArray[np.bool_],
+    metric: MetricEntry,
+    ends: Ends,
 ) -> Corrected | None:
     """Return a figure with its interval; None where no resample determines it.
 
     Args:
         raw: of all images.
         found: of each resample, on the images left out, NaN where not determined.
+        own: the same of what all images choose.
         same: the resamples that chose what all images choose.
         metric: what it is.
         ends: see `_ends_of`.
     """
-    known = np.isfinite(found)
+    known = np.isfinite(found) & np.isfinite(own)
     if not known.any() or not math.isfinite(raw):
         return None
-    value = float(found[known].mean())
-    low, high = ends(value, found[known])
-    own = found[known & same]
-    better = max(0.0, metric.score(float(own.mean()) - value)) if len(own) else 0.0
+    mean = float(found[known].mean())
+    value = float(raw + (found - own)[known].mean())
+    if metric.direction == "maximize":
+        value = min(value, max(raw, 1.0))
+    else:
+        value = max(value, min(raw, 0.0))
+    low, high = ends(value, found[known] - mean + value)
+    kept = found[known & same]
+    better = max(0.0, metric.score(float(kept.mean()) - mean)) if len(kept) else 0.0
     if metric.direction == "maximize":
         # What ends below 1 is taken for a share, as is every metric of the table.
         return Corrected(float(raw), value, low, min(high + better, 1.0 if high <= 1 else math.inf))

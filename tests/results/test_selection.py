@@ -44,6 +44,18 @@ def by_hand(candidates: Candidates, name: str, weights: Weights) -> list[list[fl
     return rows
 
 
+def left_out(candidates: Candidates, number: int, name: str, weights: Weights) -> np.ndarray:
+    """Return a metric and the log loss of one configuration, on what each resample left out."""
+    said, outside = candidates.probabilities[number], [np.flatnonzero(one == 0) for one in weights]
+    return np.array(
+        [
+            [figure(each, candidates.labels[rows], said[rows]) for rows in outside]
+            for each in (name, "log_loss")
+        ],
+        float,
+    )
+
+
 @pytest.mark.parametrize("name", METRICS.names)
 @pytest.mark.parametrize("n_images", [60, 12], ids=["all classes", "resamples without a class"])
 def test_each_resample_chooses_by_what_it_drew_and_measures_the_rest(name, n_images):
@@ -53,15 +65,15 @@ def test_each_resample_chooses_by_what_it_drew_and_measures_the_rest(name, n_ima
     chosen, figures, losses = np.array(by_hand(candidates, name, weights), float).T
     assert found.resamples == 40
     np.testing.assert_array_equal(found.shares, np.bincount(chosen.astype(int), minlength=4) / 40)
-    assert found.metric.value == pytest.approx(np.nanmean(figures), rel=1e-5)
-    assert found.log_loss.value == pytest.approx(losses.mean(), rel=1e-5)
     raws = [figure(name, candidates.labels, one) for one in candidates.probabilities]
     best = max(raws, key=METRICS[name].score)
     assert found.metric.raw == pytest.approx(best) and raws[found.selected] == best
+    own, own_losses = left_out(candidates, found.selected, name, weights)
+    lost = np.nanmean(figures - own), (losses - own_losses).mean()
+    assert found.metric.value == pytest.approx(best + lost[0], rel=1e-5)
+    assert found.log_loss.value == pytest.approx(found.log_loss.raw + lost[1], rel=1e-5)
     assert found.metric.low < found.metric.value < found.metric.high
-    outside = [np.flatnonzero(weight == 0) for weight in weights]
-    firsts = candidates.probabilities[0]
-    first = np.array([figure(name, candidates.labels[own], firsts[own]) for own in outside], float)
+    first, _ = left_out(candidates, 0, name, weights)
     known = np.isfinite(figures)
     assert found.overtuning.reference == pytest.approx(first[known].mean(), rel=1e-5)
     gain = METRICS[name].score(1) * (figures - first)[known].mean()
