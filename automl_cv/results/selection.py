@@ -18,40 +18,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_cv.catalog.metrics import ACCURACY, METRICS, MetricEntry
-from automl_cv.measures import Judged, Labels, Values, Weights, blocks, measured
+from automl_cv.catalog.metrics import MetricEntry
+from automl_cv.measures import Values, Weights
+from automl_cv.results.resamples import LOG_LOSS, Candidates, Field, draw, each_of
 from automl_cv.results.rules import Rule, highest
 from automl_cv.scoring import CONFIDENCE, wilson
 
 RESAMPLES = 500
-LOG_LOSS = METRICS["log_loss"]
 # Of n images a resample leaves out n / e, so their figures vary by more than the images do: a
 # part f of n images without replacement has a mean of variance (1 - f) / f times that of n.
 LEFT_OUT = math.exp(-1)
 SHRINKAGE = math.sqrt(LEFT_OUT / (1 - LEFT_OUT))
-
-
-@dataclass(frozen=True, eq=False)
-class Candidates:
-    """What configurations said of images that they had not learned from.
-
-    Args:
-        labels: number of each image's class, shape (images,).
-        probabilities: shape (configurations, images, classes), rows of sum 1; float16 will do,
-            and an array that is memory-mapped: one configuration at a time is looked at.
-        losses: each image's cross-entropy, shape (configurations, images), see
-            `measures.cross_entropies`; None takes it from the probabilities. In float16 these end
-            at 6e-8, 16.6 nats, so where they are float16, losses are wanted.
-    """
-
-    labels: Labels
-    probabilities: NDArray[np.floating]
-    losses: NDArray[np.floating] | None = None
-
-    def judged(self, number: int) -> Judged:
-        """Return one configuration's images."""
-        own = None if self.losses is None else np.asarray(self.losses[number], np.float64)
-        return Judged(self.labels, np.asarray(self.probabilities[number], np.float32), own)
 
 
 @dataclass(frozen=True)
@@ -166,122 +143,41 @@ def correct(
         ValueError: fewer than two images, or than two groups, or no configuration.
     """
     labels, count = candidates.labels, len(candidates.probabilities)
-    drawn = _draw(len(labels), groups, resamples, seed)
+    drawn = draw(len(labels), groups, resamples, seed)
     # A resample that leaves nothing out measures nothing; of two images every second one.
     drawn = drawn[(drawn == 0).any(axis=1)]
     if not count or not len(drawn):
         raise ValueError("it takes a configuration, and two images or groups of images")
     left_out: Weights = (drawn == 0).astype(np.uint16)
     everything: Weights = np.ones((1, len(labels)), np.uint16)
+    field = Field(candidates, metric)
     # The first row is of all images.
-    weights = np.concatenate([everything, drawn])
-    values, losses = _figures(candidates, metric, weights)
+    values, losses = field.figures(np.concatenate([everything, drawn]))
     merits = np.nan_to_num(metric.score(1.0) * values, nan=-np.inf)
     chosen = rule(merits, losses)
     if selected is None:
         selected = int(chosen[0])
     chosen = chosen[1:]
-
-    found, found_losses = np.empty((2, len(drawn)))
-    squares = np.empty(len(drawn))
-    for number in np.unique(chosen):
-        judged, rows = candidates.judged(int(number)), np.flatnonzero(chosen == number)
-        found[rows] = _each(metric, judged, left_out[rows])
-        found_losses[rows] = _each(LOG_LOSS, judged, left_out[rows])
-        images = left_out[rows].astype(np.float64)
-        squares[rows] = images @ np.square(judged.losses) / images.sum(axis=1)
+    found = field.chosen(left_out, chosen)
+    own = field.chosen(left_out, np.full_like(chosen, selected))
     same = chosen == selected
-    winner = candidates.judged(selected)
-    own, own_losses = _each(metric, winner, left_out), _each(LOG_LOSS, winner, left_out)
     n_images = len(labels) if groups is None else None
     raw, raw_loss = metric.score(merits[0, selected]), losses[0, selected]
-    spread = math.sqrt(max(float(squares.mean() - np.square(found_losses.mean())), 0.0))
+    spread = math.sqrt(max(float(found.squares.mean() - np.square(found.losses.mean())), 0.0))
+    of_metric = _ends_of(metric, n_images, spread)
+    of_losses = _ends_of(LOG_LOSS, n_images, spread)
+    loss = _corrected(raw_loss, found.losses, own.losses, same, LOG_LOSS, of_losses)
+    assert loss is not None, "any image determines its loss"
     return Selection(
         selected=selected,
-        metric=_corrected(raw, found, own, same, metric, _ends_of(metric, n_images, spread)),
-        log_loss=_known(
-            _corrected(
-                raw_loss,
-                found_losses,
-                own_losses,
-                same,
-                LOG_LOSS,
-                _ends_of(LOG_LOSS, n_images, spread),
-            )
-        ),
+        metric=_corrected(raw, found.values, own.values, same, metric, of_metric),
+        log_loss=loss,
         shares=np.bincount(chosen, minlength=count) / len(chosen),
-        overtuning=_beside(reference or candidates, found, left_out, metric)
+        overtuning=_beside(reference or candidates, found.values, left_out, metric)
         if reference is not None or count > 1
         else None,
         resamples=len(drawn),
     )
-
-
-def _draw(
-    n_images: int, groups: Sequence[Any] | NDArray[Any] | None, resamples: int, seed: int
-) -> Weights:
-    """Return how often each image is drawn, uint16 (resamples, images)."""
-    names = np.arange(n_images) if groups is None else np.unique(groups, return_inverse=True)[1]
-    count = int(names.max(initial=-1)) + 1
-    if not count:
-        return np.zeros((0, 0), np.uint16)
-    draws = np.random.default_rng(seed).integers(0, count, (resamples, count))
-    places = draws + count * np.arange(resamples)[:, None]
-    weights = np.bincount(places.ravel(), minlength=resamples * count).reshape(resamples, count)
-    drawn: Weights = weights.astype(np.uint16)[:, names]
-    return drawn
-
-
-def _figures(
-    candidates: Candidates, metric: MetricEntry, weights: Weights
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return a metric and the log loss of each resample, (resamples, configurations).
-
-    What is a mean over images is worked out of all configurations at once.
-    """
-    count, is_mean = len(candidates.probabilities), metric.name in (ACCURACY, LOG_LOSS.name)
-    values = np.empty((len(weights), count))
-    losses, correct = np.empty((2, len(candidates.labels), count))
-    for number in range(count):
-        judged = candidates.judged(number)
-        losses[:, number], correct[:, number] = judged.losses, judged.correct
-        if not is_mean:
-            values[:, number] = _each(metric, judged, weights)
-    images = weights.sum(axis=1, dtype=np.float64)[:, None]
-    # A product's sums depend on the column by their last digits, and would tell equal ones apart.
-    means = np.round(np.concatenate([block @ losses for block in blocks(weights)]) / images, 12)
-    if metric.name == ACCURACY:
-        values = np.concatenate([block @ correct for block in blocks(weights)]) / images
-    return (means if metric is LOG_LOSS else values), means
-
-
-def _each(metric: MetricEntry, judged: Judged, weights: Weights) -> Values:
-    """Return a metric of each resample; NaN where its images do not determine it.
-
-    Means over classes are over those that have images in the resample.
-    """
-    if metric.is_share_of_images or metric is LOG_LOSS:
-        values = measured(metric, judged, weights)
-        if values is not None:
-            return values
-    images = weights.astype(bool)
-    lacking = np.zeros(len(weights), bool)
-    for number in judged.present:
-        lacking |= ~images[:, judged.labels == number].any(axis=1)
-    found = np.full(len(weights), np.nan)
-    whole = np.flatnonzero(~lacking)
-    values = measured(metric, judged, weights[whole]) if len(whole) else np.empty(0)
-    if values is None:
-        lacking[:] = True
-    else:
-        found[whole] = values
-    for row in np.flatnonzero(lacking):
-        kept = np.flatnonzero(images[row])
-        part = Judged(judged.labels[kept], judged.probabilities[kept], judged.losses[kept])
-        values = measured(metric, part, weights[row : row + 1, kept])
-        if values is not None:
-            found[row] = values[0]
-    return found
 
 
 Ends = Callable[[float, Values], tuple[float, float]]
@@ -355,16 +251,11 @@ def _corrected(
     return Corrected(float(raw), value, max(low - better, min(low, 0.0)), high)
 
 
-def _known(figure: Corrected | None) -> Corrected:
-    assert figure is not None, "any image determines its loss"
-    return figure
-
-
 def _beside(
     reference: Candidates, found: Values, left_out: Weights, metric: MetricEntry
 ) -> Overtuning | None:
     """Return the winner beside the first of some candidates; None where neither is measured."""
-    others = _each(metric, reference.judged(0), left_out)
+    others = each_of(metric, reference.judged(0), left_out)
     known = np.isfinite(found) & np.isfinite(others)
     if not known.any():
         return None

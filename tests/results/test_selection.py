@@ -7,8 +7,8 @@ import pytest
 
 from automl_cv.catalog.metrics import METRICS
 from automl_cv.measures import Judged, Weights
-from automl_cv.results import selection
-from automl_cv.results.selection import Candidates, correct
+from automl_cv.results.resamples import Candidates, draw
+from automl_cv.results.selection import correct
 from automl_cv.scoring import figure
 from tests.benchmarks.selection_coverage import drawn, true_losses
 from tests.test_scoring import entry, kappa
@@ -18,9 +18,9 @@ EQUAL = np.full(20, 0.9)
 
 
 def several(n_configurations: int = 4, n_images: int = 60, n_classes: int = 3) -> Candidates:
-    draw = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     labels = np.arange(n_images) % n_classes
-    logits = draw.normal(0, 1, (n_configurations, n_images, n_classes))
+    logits = generator.normal(0, 1, (n_configurations, n_images, n_classes))
     logits[:, np.arange(n_images), labels] += 1
     shares = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
     return Candidates(labels, shares.astype(np.float32))
@@ -61,7 +61,7 @@ def left_out(candidates: Candidates, number: int, name: str, weights: Weights) -
 def test_each_resample_chooses_by_what_it_drew_and_measures_the_rest(name, n_images):
     candidates = several(n_images=n_images)
     found = correct(candidates, METRICS[name], resamples=40, seed=3)
-    weights = selection._draw(n_images, None, 40, 3)
+    weights = draw(n_images, None, 40, 3)
     chosen, figures, losses = np.array(by_hand(candidates, name, weights), float).T
     assert found.resamples == 40
     np.testing.assert_array_equal(found.shares, np.bincount(chosen.astype(int), minlength=4) / 40)
@@ -91,12 +91,12 @@ def test_of_equal_accuracies_the_lowest_loss_is_chosen_then_the_first():
 
 @pytest.mark.parametrize(("n_images", "together"), [(40, 0.3), (40, 0.8), (160, 0.3), (400, 0.8)])
 def test_the_bias_of_the_best_of_many_goes_and_the_interval_covers(n_images, together):
-    draw = np.random.default_rng(1)
+    generator = np.random.default_rng(1)
     true = true_losses(EQUAL)[0]
     raws, values, held, losses_held = [], [], [], []
     for number in range(120):
         found = correct(
-            drawn(draw, EQUAL, n_images, together), ACCURACY, resamples=150, seed=number
+            drawn(generator, EQUAL, n_images, together), ACCURACY, resamples=150, seed=number
         )
         raws.append(found.metric.raw - 0.9)
         values.append(found.metric.value - 0.9)
@@ -109,13 +109,13 @@ def test_the_bias_of_the_best_of_many_goes_and_the_interval_covers(n_images, tog
 
 
 def test_a_search_that_ends_as_it_began_is_overtuned_and_one_that_found_something_is_not():
-    draw = np.random.default_rng(2)
-    better = correct(drawn(draw, np.r_[0.7, np.full(9, 0.9)], 400, 0.3), ACCURACY)
+    generator = np.random.default_rng(2)
+    better = correct(drawn(generator, np.r_[0.7, np.full(9, 0.9)], 400, 0.3), ACCURACY)
     assert not better.overtuning.is_overtuned and better.overtuning.share_better > 0.95
     assert better.overtuning.gain == pytest.approx(0.2, abs=0.07)
-    worse = correct(drawn(draw, np.r_[0.95, np.full(9, 0.9)], 400, 0.3), ACCURACY)
+    worse = correct(drawn(generator, np.r_[0.95, np.full(9, 0.9)], 400, 0.3), ACCURACY)
     assert worse.selected == 0 and 0.4 < worse.overtuning.share_better <= 0.5
-    one = drawn(draw, np.array([0.99]), 400, 0.3)
+    one = drawn(generator, np.array([0.99]), 400, 0.3)
     own = drawn(np.random.default_rng(3), EQUAL, 400, 0.3)
     reference = Candidates(
         own.labels,
@@ -136,7 +136,7 @@ def test_groups_are_drawn_together_and_widen_the_interval():
         np.repeat(candidates.labels, 10), np.repeat(candidates.probabilities, 10, axis=1)
     )
     groups = [f"patient {number}" for number in range(40) for _ in range(10)]
-    weights = selection._draw(400, groups, 20, 0)
+    weights = draw(400, groups, 20, 0)
     assert (weights.reshape(20, 40, 10) == weights.reshape(20, 40, 10)[:, :, :1]).all()
     apart, together = correct(repeated, ACCURACY), correct(repeated, ACCURACY, groups=groups)
     widths = [one.high - one.low for one in (apart.metric, together.metric)]
