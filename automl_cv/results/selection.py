@@ -166,11 +166,13 @@ def correct(
     spread = math.sqrt(max(float(found.squares.mean() - np.square(found.losses.mean())), 0.0))
     of_metric = _ends_of(metric, n_images, spread)
     of_losses = _ends_of(LOG_LOSS, n_images, spread)
-    loss = _corrected(raw_loss, found.losses, own.losses, same, LOG_LOSS, of_losses)
+    loss = _corrected(
+        raw_loss, found.losses, own.losses, same=same, metric=LOG_LOSS, ends=of_losses
+    )
     assert loss is not None, "any image determines its loss"
     return Selection(
         selected=selected,
-        metric=_corrected(raw, found.values, own.values, same, metric, of_metric),
+        metric=_corrected(raw, found.values, own.values, same=same, metric=metric, ends=of_metric),
         log_loss=loss,
         shares=np.bincount(chosen, minlength=count) / len(chosen),
         overtuning=_beside(reference or candidates, found.values, left_out, metric)
@@ -219,6 +221,7 @@ def _corrected(
     raw: float,
     found: Values,
     own: Values,
+    *,
     same: NDArray[np.bool_],
     metric: MetricEntry,
     ends: Ends,
