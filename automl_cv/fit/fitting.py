@@ -160,8 +160,10 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
 
 def _promised(read: RunTrials, winner: Winner) -> float:
     """Return the low end of what the search lets one expect on other images, accuracy; or 0."""
-    images = read.facts.n_validation
-    return wilson(winner.facts.validation.accuracy, images)[0] if images else 0.0
+    validation, images = winner.facts.validation, read.facts.n_validation
+    if validation.corrected is not None and validation.metric is None:
+        return validation.corrected.low
+    return wilson(validation.accuracy, images)[0] if images else 0.0
 
 
 def _load(study: StudyFile, read: RunTrials, options: FitOptions, listen: Listener) -> Dataset:

@@ -11,11 +11,12 @@ from typing import Any
 from automl_cv.errors import AutomlError, UserError
 from automl_cv.history import Epoch
 from automl_cv.results.comparison import REPEAT, SOURCE, Finalist, Retrained, compare
+from automl_cv.results.corrected import corrected, overtuning_text
 from automl_cv.results.leaderboard import RunTrials, read_run
 from automl_cv.results.ranking import in_order, least_share, reference_record
 from automl_cv.results.repeats import Interval, in_own_units, interval
 from automl_cv.results.winning_stage import choice_text, choose_stage, repeats_text
-from automl_cv.saved.facts import Metric, Validation, WinnerFacts
+from automl_cv.saved.facts import CorrectedFigures, Metric, Validation, WinnerFacts
 from automl_cv.scoring import wilson
 from automl_cv.store.records import TrialRecord
 from automl_cv.study import reference
@@ -88,7 +89,7 @@ def choose(storage: str, study: str, trial: str | None = None) -> tuple[RunTrial
             f"of {len(read.ranked)} trials{among}, of those within one standard error of the "
             f"highest {name} the one of lowest log loss, out of folds"
         )
-    return read, _single(read, first, why)
+    return read, _single(storage, read, first, why)
 
 
 def _named(storage: str, read: RunTrials, trial: str) -> Winner:
@@ -99,7 +100,7 @@ def _named(storage: str, read: RunTrials, trial: str) -> Winner:
                 f"--trial {trial}: it can be fitted where folds validate and trials are ranked by "
                 'accuracy or log loss; set validation = "folds" in the study and search again'
             )
-        return _single(read, floor, "chosen by hand")
+        return _single(storage, read, floor, "chosen by hand")
     stage, slash, number = trial.rpartition("/")
     if not slash or not number.isdecimal():
         raise UserError(f"--trial {trial}: expected STAGE/NUMBER, as `automl-cv report` shows it")
@@ -107,7 +108,7 @@ def _named(storage: str, read: RunTrials, trial: str) -> Winner:
     for record in of_stage.ranked:
         if record.trial == int(number):
             if SOURCE not in record.parameters:
-                return _single(read, record, "chosen by hand")
+                return _single(storage, read, record, "chosen by hand")
             (again,) = compare(of_stage.repeated, read.facts).stages
             (one,) = (one for one in again.finalists if one.source == record.parameters[SOURCE])
             why = f"chosen by hand, as stage {stage} trained it again"
@@ -117,7 +118,7 @@ def _named(storage: str, read: RunTrials, trial: str) -> Winner:
     raise UserError(f"--trial {trial}: {why}; `automl-cv report` lists those there are")
 
 
-def _single(read: RunTrials, record: TrialRecord, why: str) -> Winner:
+def _single(storage: str, read: RunTrials, record: TrialRecord, why: str) -> Winner:
     epoch = _best(record)
     low, high, over = _of_images(read, epoch.val_accuracy)
     validation = Validation(
@@ -128,8 +129,32 @@ def _single(read: RunTrials, record: TrialRecord, why: str) -> Winner:
         over=over,
         metric=_metric(read, interval([epoch.merit]), over),
         classes=len(read.facts.class_names) or None,
+        corrected=_corrected(storage, read, record),
     )
     return _winner(read, [record], why, f"{record.stage}/{record.trial}", validation)
+
+
+def _corrected(storage: str, read: RunTrials, record: TrialRecord) -> CorrectedFigures | None:
+    """Return the figures of the leaderboard's first, corrected for the choice; None of others.
+
+    Whoever names that trial by hand gets what the search chose, too.
+    """
+    first = read.ranked[0] if read.ranked else None
+    if first is None or (first.stage, first.trial) != (record.stage, record.trial):
+        return None
+    found = corrected(storage, read)
+    if found is None:
+        return None
+    return CorrectedFigures(
+        value=found.figure.value,
+        low=found.figure.low,
+        high=found.figure.high,
+        loss=found.log_loss.value,
+        loss_low=found.log_loss.low,
+        loss_high=found.log_loss.high,
+        trials=found.trials,
+        note=overtuning_text(found),
+    )
 
 
 def _repeated(read: RunTrials, again: Retrained, one: Finalist, why: str) -> Winner:

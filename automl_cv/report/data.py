@@ -24,6 +24,7 @@ def as_json(report: Report) -> str:
     content = {
         "run": report.run,
         "facts": report.facts.to_json(),
+        **({} if report.winner is None else {"winner": dict(report.winner)}),
         **{name: _rows(frame) for name, frame in report.frames.items()},
     }
     return json.dumps(_strict(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"

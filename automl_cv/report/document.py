@@ -90,11 +90,13 @@ class Report(Document):
             in the order and the number asked for.
         facts: what is stored of the study.
         run: name of the run.
+        winner: what the first trial is worth, as plain data; None where that is not known.
     """
 
     frames: Mapping[str, pd.DataFrame]
     facts: RunFacts
     run: str
+    winner: Mapping[str, Any] | None = None
 
     @property
     def board(self) -> pd.DataFrame:

@@ -22,6 +22,8 @@ from automl_cv.report.document import (
     title_of,
 )
 from automl_cv.report.finalists import finalist_lines
+from automl_cv.report.winner import winner_data, winner_lines
+from automl_cv.results.corrected import CorrectedWinner
 from automl_cv.results.intervals import differs
 from automl_cv.results.leaderboard import RunTrials, ranked_frame, unranked_frame
 from automl_cv.results.ranking import in_order, reference_record
@@ -34,7 +36,12 @@ REFERENCE = "reference"
 
 
 def compose(
-    read: RunTrials, *, stage: str | None = None, top: int | None = None, sort: str | None = None
+    read: RunTrials,
+    *,
+    stage: str | None = None,
+    top: int | None = None,
+    sort: str | None = None,
+    winner: CorrectedWinner | None = None,
 ) -> Report:
     """Put a report together.
 
@@ -43,6 +50,7 @@ def compose(
         stage: the one stage that was read, for the title; None for all.
         top: number of trials the leaderboard shows at most; None for all.
         sort: name of the column to sort by; None for the rank.
+        winner: what the first trial is worth; None where that is not known.
 
     Raises:
         UserError: there is no such column.
@@ -59,7 +67,10 @@ def compose(
         title=title_of(read, stage),
         warnings=tuple(map(printable, facts.warnings)),
         table=_leaderboard(board, records, facts, _best_accuracy(read)),
-        footnotes=tuple(_footnotes(board, n_ranked, facts)),
+        footnotes=(
+            *_footnotes(board, n_ranked, facts),
+            *map(printable, winner_lines(winner, whole=stage is None)),
+        ),
         sections=(
             Section("trials without a result", _unfinished(rest, read.unranked)),
             Section("narrowed stages", _narrowed(facts.narrowed)),
@@ -75,6 +86,7 @@ def compose(
         frames={"trials": board, "unfinished": rest},
         facts=facts,
         run=read.run.name,
+        winner=None if winner is None else winner_data(winner),
     )
 
 

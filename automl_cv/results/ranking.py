@@ -10,11 +10,11 @@ image how sure, where accuracy says right or wrong.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import replace
 
 from automl_cv.history import Epoch, History
+from automl_cv.results import rules
 from automl_cv.store.facts import StudyFacts
 from automl_cv.store.records import TrialRecord
 from automl_cv.study import reference
@@ -71,10 +71,18 @@ def least_share(ranked: list[TrialRecord], facts: StudyFacts) -> float | None:
     """
     if not ranked or not facts.is_over_folds or not facts.metric.is_share_of_images:
         return None
-    highest, images = best_of(ranked[0]).merit, facts.n_known
-    # Of the estimate by Agresti and Coull 1998, which is not sure where all images are right.
-    share = (highest * images + 2) / (images + 4)
-    return highest - math.sqrt(share * (1 - share) / (images + 4))
+    return float(rules.least_share(best_of(ranked[0]).merit, facts.n_known))
+
+
+def rule_of(facts: StudyFacts) -> rules.Rule:
+    """Return by which rule the first is the winner, for resamples of the images.
+
+    Args:
+        facts: of the study.
+    """
+    if facts.is_over_folds and facts.metric.is_share_of_images:
+        return rules.within_one_standard_error(facts.n_known)
+    return rules.highest
 
 
 def best_of(record: TrialRecord) -> Epoch:

@@ -18,39 +18,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_cv.catalog.metrics import METRICS, MetricEntry
-from automl_cv.measures import Judged, Labels, Values, Weights, measured
+from automl_cv.catalog.metrics import MetricEntry
+from automl_cv.measures import Values, Weights
+from automl_cv.results.resamples import LOG_LOSS, Candidates, Field, draw, each_of
+from automl_cv.results.rules import Rule, highest
 from automl_cv.scoring import CONFIDENCE, wilson
 
 RESAMPLES = 500
-LOG_LOSS = METRICS["log_loss"]
 # Of n images a resample leaves out n / e, so their figures vary by more than the images do: a
 # part f of n images without replacement has a mean of variance (1 - f) / f times that of n.
 LEFT_OUT = math.exp(-1)
 SHRINKAGE = math.sqrt(LEFT_OUT / (1 - LEFT_OUT))
-
-
-@dataclass(frozen=True, eq=False)
-class Candidates:
-    """What configurations said of images that they had not learned from.
-
-    Args:
-        labels: number of each image's class, shape (images,).
-        probabilities: shape (configurations, images, classes), rows of sum 1; float16 will do,
-            and an array that is memory-mapped: one configuration at a time is looked at.
-        losses: each image's cross-entropy, shape (configurations, images), see
-            `measures.cross_entropies`; None takes it from the probabilities. In float16 these end
-            at 6e-8, 16.6 nats, so where they are float16, losses are wanted.
-    """
-
-    labels: Labels
-    probabilities: NDArray[np.floating]
-    losses: NDArray[np.floating] | None = None
-
-    def judged(self, number: int) -> Judged:
-        """Return one configuration's images."""
-        own = None if self.losses is None else np.asarray(self.losses[number], np.float64)
-        return Judged(self.labels, np.asarray(self.probabilities[number], np.float32), own)
 
 
 @dataclass(frozen=True)
@@ -59,8 +37,8 @@ class Corrected:
 
     Args:
         raw: on all images, by which it was chosen: flattered.
-        value: mean over resamples of the figure of whoever was the winner there, on the images
-            left out.
+        value: what whoever was the winner in a resample is worth on the images left out, on
+            average.
         low: lower end of a 95 % interval.
         high: upper end.
     """
@@ -124,10 +102,15 @@ def correct(
     seed: int = 0,
     groups: Sequence[Any] | NDArray[Any] | None = None,
     reference: Candidates | None = None,
+    rule: Rule = highest,
+    selected: int | None = None,
 ) -> Selection:
     """Choose the best configuration and say what its figures are worth.
 
-    The best has the highest merit; of equals the lowest log loss; of equals the first.
+    The corrected figure is the raw one, less what the winner on all images loses on images left
+    out, on average, to whoever was chosen without them: BBC-CV's mean, as the raw figure is what
+    the winner's own has on average there, but for the chance of the draws, which both share. So
+    where every resample chooses the same one nothing is taken off.
 
     The interval is one of the true figure, on other images of the same kind, of the configuration
     that is chosen on all images. Percentiles of the images left out would be too wide, as these
@@ -152,104 +135,51 @@ def correct(
         seed: of the resamples.
         groups: of the images, shape (images,): those of a group are drawn together.
         reference: one configuration that was not chosen; None takes the first candidate.
+        rule: by which the best is chosen, of all images and in each resample.
+        selected: number of the configuration that was chosen, where it is known by figures more
+            exact than these; None chooses it here.
 
     Raises:
         ValueError: fewer than two images, or than two groups, or no configuration.
     """
     labels, count = candidates.labels, len(candidates.probabilities)
-    drawn = _draw(len(labels), groups, resamples, seed)
+    drawn = draw(len(labels), groups, resamples, seed)
     # A resample that leaves nothing out measures nothing; of two images every second one.
     drawn = drawn[(drawn == 0).any(axis=1)]
     if not count or not len(drawn):
         raise ValueError("it takes a configuration, and two images or groups of images")
     left_out: Weights = (drawn == 0).astype(np.uint16)
     everything: Weights = np.ones((1, len(labels)), np.uint16)
+    field = Field(candidates, metric)
     # The first row is of all images.
-    weights = np.concatenate([everything, drawn])
-    merits, losses = np.empty((2, len(weights), count))
-    for number in range(count):
-        judged = candidates.judged(number)
-        values = _each(metric, judged, weights)
-        merits[:, number] = np.nan_to_num(metric.score(1.0) * values, nan=-np.inf)
-        losses[:, number] = _each(LOG_LOSS, judged, weights)
-    chosen = _best(merits, losses)
-    selected, chosen = int(chosen[0]), chosen[1:]
-
-    found, found_losses = np.empty((2, len(drawn)))
-    squares = np.empty(len(drawn))
-    for number in np.unique(chosen):
-        judged, rows = candidates.judged(int(number)), np.flatnonzero(chosen == number)
-        found[rows] = _each(metric, judged, left_out[rows])
-        found_losses[rows] = _each(LOG_LOSS, judged, left_out[rows])
-        images = left_out[rows].astype(np.float64)
-        squares[rows] = images @ np.square(judged.losses) / images.sum(axis=1)
+    values, losses = field.figures(np.concatenate([everything, drawn]))
+    merits = np.nan_to_num(metric.score(1.0) * values, nan=-np.inf)
+    chosen = rule(merits, losses)
+    if selected is None:
+        selected = int(chosen[0])
+    chosen = chosen[1:]
+    found = field.chosen(left_out, chosen)
+    own = field.chosen(left_out, np.full_like(chosen, selected))
     same = chosen == selected
     n_images = len(labels) if groups is None else None
     raw, raw_loss = metric.score(merits[0, selected]), losses[0, selected]
-    spread = math.sqrt(max(float(squares.mean() - np.square(found_losses.mean())), 0.0))
+    spread = math.sqrt(max(float(found.squares.mean() - np.square(found.losses.mean())), 0.0))
+    of_metric = _ends_of(metric, n_images, spread)
+    of_losses = _ends_of(LOG_LOSS, n_images, spread)
+    loss = _corrected(
+        raw_loss, found.losses, own.losses, same=same, metric=LOG_LOSS, ends=of_losses
+    )
+    assert loss is not None, "any image determines its loss"
     return Selection(
         selected=selected,
-        metric=_corrected(raw, found, same, metric, _ends_of(metric, n_images, spread)),
-        log_loss=_known(
-            _corrected(raw_loss, found_losses, same, LOG_LOSS, _ends_of(LOG_LOSS, n_images, spread))
-        ),
+        metric=_corrected(raw, found.values, own.values, same=same, metric=metric, ends=of_metric),
+        log_loss=loss,
         shares=np.bincount(chosen, minlength=count) / len(chosen),
-        overtuning=_beside(reference or candidates, found, left_out, metric)
+        overtuning=_beside(reference or candidates, found.values, left_out, metric)
         if reference is not None or count > 1
         else None,
         resamples=len(drawn),
     )
-
-
-def _draw(
-    n_images: int, groups: Sequence[Any] | NDArray[Any] | None, resamples: int, seed: int
-) -> Weights:
-    """Return how often each image is drawn, uint16 (resamples, images)."""
-    names = np.arange(n_images) if groups is None else np.unique(groups, return_inverse=True)[1]
-    count = int(names.max(initial=-1)) + 1
-    if not count:
-        return np.zeros((0, 0), np.uint16)
-    draws = np.random.default_rng(seed).integers(0, count, (resamples, count))
-    places = draws + count * np.arange(resamples)[:, None]
-    weights = np.bincount(places.ravel(), minlength=resamples * count).reshape(resamples, count)
-    drawn: Weights = weights.astype(np.uint16)[:, names]
-    return drawn
-
-
-def _best(merits: NDArray[np.float64], losses: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return the best configuration of each row, see `correct`, shape (rows,)."""
-    first = merits == merits.max(axis=1, keepdims=True)
-    best: NDArray[np.intp] = np.where(first, losses, np.inf).argmin(axis=1)
-    return best
-
-
-def _each(metric: MetricEntry, judged: Judged, weights: Weights) -> Values:
-    """Return a metric of each resample; NaN where its images do not determine it.
-
-    Means over classes are over those that have images in the resample.
-    """
-    if metric.is_share_of_images or metric is LOG_LOSS:
-        values = measured(metric, judged, weights)
-        if values is not None:
-            return values
-    images = weights.astype(bool)
-    lacking = np.zeros(len(weights), bool)
-    for number in judged.present:
-        lacking |= ~images[:, judged.labels == number].any(axis=1)
-    found = np.full(len(weights), np.nan)
-    whole = np.flatnonzero(~lacking)
-    values = measured(metric, judged, weights[whole]) if len(whole) else np.empty(0)
-    if values is None:
-        lacking[:] = True
-    else:
-        found[whole] = values
-    for row in np.flatnonzero(lacking):
-        kept = np.flatnonzero(images[row])
-        part = Judged(judged.labels[kept], judged.probabilities[kept], judged.losses[kept])
-        values = measured(metric, part, weights[row : row + 1, kept])
-        if values is not None:
-            found[row] = values[0]
-    return found
 
 
 Ends = Callable[[float, Values], tuple[float, float]]
@@ -288,40 +218,47 @@ def _on_the_logarithm(value: float, half: float) -> tuple[float, float]:
 
 
 def _corrected(
-    raw: float, found: Values, same: NDArray[np.bool_], metric: MetricEntry, ends: Ends
+    raw: float,
+    found: Values,
+    own: Values,
+    *,
+    same: NDArray[np.bool_],
+    metric: MetricEntry,
+    ends: Ends,
 ) -> Corrected | None:
     """Return a figure with its interval; None where no resample determines it.
 
     Args:
         raw: of all images.
         found: of each resample, on the images left out, NaN where not determined.
+        own: the same of what all images choose.
         same: the resamples that chose what all images choose.
         metric: what it is.
         ends: see `_ends_of`.
     """
-    known = np.isfinite(found)
+    known = np.isfinite(found) & np.isfinite(own)
     if not known.any() or not math.isfinite(raw):
         return None
-    value = float(found[known].mean())
-    low, high = ends(value, found[known])
-    own = found[known & same]
-    better = max(0.0, metric.score(float(own.mean()) - value)) if len(own) else 0.0
+    mean = float(found[known].mean())
+    value = float(raw + (found - own)[known].mean())
+    if metric.direction == "maximize":
+        value = min(value, max(raw, 1.0))
+    else:
+        value = max(value, min(raw, 0.0))
+    low, high = ends(value, found[known] - mean + value)
+    kept = found[known & same]
+    better = max(0.0, metric.score(float(kept.mean()) - mean)) if len(kept) else 0.0
     if metric.direction == "maximize":
         # What ends below 1 is taken for a share, as is every metric of the table.
         return Corrected(float(raw), value, low, min(high + better, 1.0 if high <= 1 else math.inf))
     return Corrected(float(raw), value, max(low - better, min(low, 0.0)), high)
 
 
-def _known(figure: Corrected | None) -> Corrected:
-    assert figure is not None, "any image determines its loss"
-    return figure
-
-
 def _beside(
     reference: Candidates, found: Values, left_out: Weights, metric: MetricEntry
 ) -> Overtuning | None:
     """Return the winner beside the first of some candidates; None where neither is measured."""
-    others = _each(metric, reference.judged(0), left_out)
+    others = each_of(metric, reference.judged(0), left_out)
     known = np.isfinite(found) & np.isfinite(others)
     if not known.any():
         return None

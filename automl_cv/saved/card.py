@@ -14,7 +14,7 @@ from automl_cv.catalog.metrics import METRICS, MetricEntry
 from automl_cv.data.ledger import Ledger
 from automl_cv.history import Epoch, History
 from automl_cv.saved.facts import Manifest, Metric, Validation
-from automl_cv.words import listed
+from automl_cv.words import counted, listed
 
 SHOWN_EPOCHS = 8  # rows of a curve
 SHOWN_CLASSES = 50
@@ -49,6 +49,7 @@ def compose(
         "## Figures",
         f"Validation {_figures(winner.validation)}: measured in the search{_before(manifest)}. The "
         "winner was chosen by the first figure, which flatters it. The test images played no part.",
+        *_corrected(winner.validation),
         *_overconfidence(manifest),
         *_calibration(manifest),
         "## How it was chosen",
@@ -123,6 +124,23 @@ def _figures(validation: Validation) -> str:
     if entry.of_epoch != "val_loss":
         figures.append(f"loss {validation.loss:.4f}")
     return ", ".join(figures)
+
+
+def _corrected(validation: Validation) -> list[str]:
+    """Return what the figures are worth after the choice, where that is known."""
+    found, chosen = validation.corrected, METRICS[validation.chosen_by.name]
+    if found is None:
+        return []
+    figures = [f"{chosen.about} {found.value:.4f} ({found.low:.4f} to {found.high:.4f})"]
+    if chosen.of_epoch != "val_loss":
+        figures.append(f"log loss {found.loss:.4f} ({found.loss_low:.4f} to {found.loss_high:.4f})")
+    note = "" if found.note is None else f" {found.note[0].upper()}{found.note[1:]}."
+    return [
+        f"Corrected for having been chosen from {counted(found.trials, 'trial')}: "
+        f"{', '.join(figures)}, with 95 % intervals, by bootstrap bias-corrected selection "
+        "(Tsamardinos et al. 2018, https://doi.org/10.1007/s10994-018-5714-4). This is what to "
+        f"expect on other images like these.{note}"
+    ]
 
 
 def _interval(figure: Validation | Metric) -> str:

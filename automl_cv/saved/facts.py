@@ -56,6 +56,30 @@ class Metric(Facts):
     over: str
 
 
+class CorrectedFigures(Facts):
+    """The winner's figures, less what they owe to its having been chosen by them.
+
+    Args:
+        value: of what it was chosen by.
+        low: lower end of its 95 % interval.
+        high: upper end.
+        loss: log loss.
+        loss_low: lower end of its 95 % interval.
+        loss_high: upper end.
+        trials: that it was chosen from.
+        note: what a reader must know of the choice, one line; None for nothing.
+    """
+
+    value: float
+    low: float
+    high: float
+    loss: float
+    loss_low: float
+    loss_high: float
+    trials: int
+    note: str | None = None
+
+
 class Validation(Facts):
     """What the search measured of the winner, before it was fitted on the validation images too.
 
@@ -71,6 +95,8 @@ class Validation(Facts):
         over_images: ends of the 95 % interval of the accuracy over validation images, where
             `low` and `high` are over seeds and say nothing of the images.
         classes: how many there are; None where it is not known.
+        corrected: for the choice; None where it was chosen otherwise than as the first of many
+            trials, or what trials said of the images is not known.
     """
 
     accuracy: float
@@ -81,6 +107,7 @@ class Validation(Facts):
     metric: Metric | None = None
     over_images: tuple[float, float] | None = None
     classes: int | None = None
+    corrected: CorrectedFigures | None = None
 
     @property
     def chosen_by(self) -> Metric:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from optuna.storages import RDBStorage
 
 from automl_cv.data.dataset import Dataset
@@ -23,6 +24,7 @@ from automl_cv.search.run_choice import expected_run, taken_run
 from automl_cv.search.stages import StageSequence
 from automl_cv.search.study_data import check_source, data_read, read_images, study_facts
 from automl_cv.store.database import open_storage
+from automl_cv.store.labels import write_labels
 from automl_cv.store.runs import StudyRun, claim, runs, shown_name
 from automl_cv.store.trials import StageTrials
 from automl_cv.study.stage import Stage
@@ -96,6 +98,7 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
         with taken_run(storage, study, stages, facts, new=options.new) as (run, other):
             _tell_data(run, other, images, listen)
             begun = _begun(run, images.source)
+            _keep_labels(run, study, images)
             if is_settled(run, begun, stages):
                 tell_settled(run, stages, listen)
             else:
@@ -153,6 +156,14 @@ def _begun(run: StoredRun, source: str) -> tuple[str, ...]:
         if facts.data_source != source:
             run.open(stage).update_facts(data_source=source)  # `fit` reads them there
     return earlier.stages
+
+
+def _keep_labels(run: StoredRun, study: StudyFile, images: Dataset) -> None:
+    """Store what the images that validate are, in the order in which trials speak of them."""
+    splits = ("validation",) if study.validating_folds is None else ("train", "validation")
+    known = images_of(images)
+    rows = np.flatnonzero(np.isin(known.splits, splits))
+    write_labels(run.storage, run.name, known.labels[rows], [known.groups[row] for row in rows])
 
 
 def _prepare(

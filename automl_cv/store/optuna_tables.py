@@ -115,6 +115,27 @@ def system_attribute(storage: RDBStorage, study_id: int, key: str) -> dict[int, 
     return {trial_id: json.loads(value) for trial_id, value in rows}
 
 
+def system_attribute_of(
+    storage: RDBStorage, study_id: int, key: str, numbers: Sequence[int]
+) -> dict[int, Any]:
+    """Return a system attribute of some trials of one Optuna study, by their numbers there.
+
+    Args:
+        storage: the database.
+        study_id: Optuna's number of the study.
+        key: of the attribute.
+        numbers: Optuna's, of at most 999 trials, which any SQLite takes.
+    """
+    trial, attribute = models.TrialModel, models.TrialSystemAttributeModel
+    with storage.engine.connect() as connection:
+        rows = connection.execute(
+            select(trial.number, attribute.value_json)
+            .join(attribute, attribute.trial_id == trial.trial_id)
+            .where(trial.study_id == study_id, attribute.key == key, trial.number.in_(numbers))
+        ).all()
+    return {number: json.loads(value) for number, value in rows}
+
+
 def write_curve(storage: RDBStorage, trial_id: int, epochs: Sequence[Epoch]) -> None:
     """Store epochs' merits as intermediate values, in one transaction.
 

@@ -45,12 +45,13 @@ def packed(probabilities: np.ndarray) -> dict[str, Any]:
     """
     every = -(-probabilities.size // MOST_NUMBERS)
     kept = np.log(np.maximum(probabilities[::every], TINY)).astype("<f2")
-    text = base64.b85encode(zlib.compress(kept.tobytes(), 6)).decode()
+    # Base 85 is shorter, but its loop in Python takes 1.2 ms for 360 images of ten classes.
+    text = base64.b64encode(zlib.compress(kept.tobytes(), 6)).decode()
     return {"every": every, "shape": list(kept.shape), "logarithms": text}
 
 
 def unpacked(stored: Mapping[str, Any]) -> Predictions:
     """Return what `packed` wrote."""
-    raw = zlib.decompress(base64.b85decode(stored["logarithms"]))
+    raw = zlib.decompress(base64.b64decode(stored["logarithms"]))
     kept = np.frombuffer(raw, "<f2").reshape(stored["shape"])
     return Predictions(stored["every"], np.exp(kept.astype(np.float32)))

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from automl_cv.store.lease import Lease
-from automl_cv.store.optuna_tables import TrialRow, read_trials, system_attribute
+from automl_cv.store.optuna_tables import (
+    TrialRow,
+    read_trials,
+    system_attribute,
+    system_attribute_of,
+)
 from automl_cv.store.predictions import Predictions, unpacked
 from automl_cv.store.records import (
     HISTORY,
@@ -56,6 +63,21 @@ def read_predictions(storage: RDBStorage, study_id: int) -> dict[int, Prediction
         for row in read_trials(storage, study_id)
         if row.trial_id in stored and row.state in (TrialState.COMPLETE, TrialState.PRUNED)
     }
+
+
+def read_predictions_of(
+    storage: RDBStorage, study_id: int, records: Sequence[TrialRecord]
+) -> dict[int, Predictions]:
+    """Return what some trials of a stage said, by slot; nothing else is read.
+
+    Args:
+        storage: the database.
+        study_id: Optuna's number of the stage's study.
+        records: trials that finished, at most 999.
+    """
+    slots = {record.number: record.trial for record in records if record.number is not None}
+    stored = system_attribute_of(storage, study_id, PREDICTIONS, list(slots))
+    return {slots[number]: unpacked(one) for number, one in stored.items()}
 
 
 def _record(row: TrialRow, run: str, stage: str) -> TrialRecord:

@@ -13,6 +13,7 @@ from automl_cv.history import Epoch, History
 # Attributes of an Optuna study or trial. The version grows when a value's meaning changes.
 FACTS = "automl-cv:v1:facts"  # of a study: see `store.facts.facts_to_json`
 HOLDER = "automl-cv:v2:holder"  # of a run's first study: see `store.runs.claim`
+LABELS = "automl-cv:v1:labels"  # of a run's first study: see `store.labels`
 TRIAL = "automl-cv:v1:trial"  # of a trial, like all below: the slot, from 0
 HISTORY = "automl-cv:v1:history"
 STOP_REASON = "automl-cv:v1:stop_reason"  # also in the history; on its own for dashboards

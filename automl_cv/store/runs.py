@@ -204,7 +204,7 @@ def claim(storage: RDBStorage, run: str, stage: str, facts: StudyFacts) -> bool:
     Returns:
         Whether this process holds the run now; False if another living one does.
     """
-    study_id = _first_study(storage, run)
+    study_id = first_study(storage, run)
     if study_id is None:
         patiently(
             lambda: optuna.create_study(
@@ -215,7 +215,7 @@ def claim(storage: RDBStorage, run: str, stage: str, facts: StudyFacts) -> bool:
             )
         )
         # Another search may have begun the run with another stage at the same moment.
-        study_id = _first_study(storage, run)
+        study_id = first_study(storage, run)
         assert study_id is not None
     before = study_attribute(storage, study_id, HOLDER)
     if before is not None and _is_of_another(json.loads(before)):
@@ -227,14 +227,14 @@ def claim(storage: RDBStorage, run: str, stage: str, facts: StudyFacts) -> bool:
 
 def release(storage: RDBStorage, run: str) -> None:
     """Give a run back, unless another process has taken it since."""
-    study_id = _first_study(storage, run)
+    study_id = first_study(storage, run)
     before = None if study_id is None else study_attribute(storage, study_id, HOLDER)
     if study_id is None or before is None or _is_of_another(json.loads(before)):
         return
     patiently(lambda: swap_study_attribute(storage, study_id, HOLDER, before, None))
 
 
-def _first_study(storage: RDBStorage, run: str) -> int | None:
+def first_study(storage: RDBStorage, run: str) -> int | None:
     """Return Optuna's number of the first study of a run, which holds the claim."""
     found = storage.get_all_studies()
     own = [study._study_id for study in found if study.study_name.rpartition("/")[0] == run]

@@ -18,7 +18,8 @@ from scipy.stats import norm
 
 from automl_cv.catalog.metrics import METRICS
 from automl_cv.results import selection
-from automl_cv.results.selection import Candidates, correct
+from automl_cv.results.resamples import Candidates
+from automl_cv.results.selection import correct
 from automl_cv.scoring import wilson
 
 SCENES = {

@@ -7,8 +7,8 @@ import pytest
 
 from automl_cv.catalog.metrics import METRICS
 from automl_cv.measures import Judged, Weights
-from automl_cv.results import selection
-from automl_cv.results.selection import Candidates, correct
+from automl_cv.results.resamples import Candidates, draw
+from automl_cv.results.selection import correct
 from automl_cv.scoring import figure
 from tests.benchmarks.selection_coverage import drawn, true_losses
 from tests.test_scoring import entry, kappa
@@ -18,9 +18,9 @@ EQUAL = np.full(20, 0.9)
 
 
 def several(n_configurations: int = 4, n_images: int = 60, n_classes: int = 3) -> Candidates:
-    draw = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     labels = np.arange(n_images) % n_classes
-    logits = draw.normal(0, 1, (n_configurations, n_images, n_classes))
+    logits = generator.normal(0, 1, (n_configurations, n_images, n_classes))
     logits[:, np.arange(n_images), labels] += 1
     shares = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
     return Candidates(labels, shares.astype(np.float32))
@@ -44,24 +44,36 @@ def by_hand(candidates: Candidates, name: str, weights: Weights) -> list[list[fl
     return rows
 
 
+def left_out(candidates: Candidates, number: int, name: str, weights: Weights) -> np.ndarray:
+    """Return a metric and the log loss of one configuration, on what each resample left out."""
+    said, outside = candidates.probabilities[number], [np.flatnonzero(one == 0) for one in weights]
+    return np.array(
+        [
+            [figure(each, candidates.labels[rows], said[rows]) for rows in outside]
+            for each in (name, "log_loss")
+        ],
+        float,
+    )
+
+
 @pytest.mark.parametrize("name", METRICS.names)
 @pytest.mark.parametrize("n_images", [60, 12], ids=["all classes", "resamples without a class"])
 def test_each_resample_chooses_by_what_it_drew_and_measures_the_rest(name, n_images):
     candidates = several(n_images=n_images)
     found = correct(candidates, METRICS[name], resamples=40, seed=3)
-    weights = selection._draw(n_images, None, 40, 3)
+    weights = draw(n_images, None, 40, 3)
     chosen, figures, losses = np.array(by_hand(candidates, name, weights), float).T
     assert found.resamples == 40
     np.testing.assert_array_equal(found.shares, np.bincount(chosen.astype(int), minlength=4) / 40)
-    assert found.metric.value == pytest.approx(np.nanmean(figures), rel=1e-5)
-    assert found.log_loss.value == pytest.approx(losses.mean(), rel=1e-5)
     raws = [figure(name, candidates.labels, one) for one in candidates.probabilities]
     best = max(raws, key=METRICS[name].score)
     assert found.metric.raw == pytest.approx(best) and raws[found.selected] == best
+    own, own_losses = left_out(candidates, found.selected, name, weights)
+    lost = np.nanmean(figures - own), (losses - own_losses).mean()
+    assert found.metric.value == pytest.approx(best + lost[0], rel=1e-5)
+    assert found.log_loss.value == pytest.approx(found.log_loss.raw + lost[1], rel=1e-5)
     assert found.metric.low < found.metric.value < found.metric.high
-    outside = [np.flatnonzero(weight == 0) for weight in weights]
-    firsts = candidates.probabilities[0]
-    first = np.array([figure(name, candidates.labels[own], firsts[own]) for own in outside], float)
+    first, _ = left_out(candidates, 0, name, weights)
     known = np.isfinite(figures)
     assert found.overtuning.reference == pytest.approx(first[known].mean(), rel=1e-5)
     gain = METRICS[name].score(1) * (figures - first)[known].mean()
@@ -79,12 +91,12 @@ def test_of_equal_accuracies_the_lowest_loss_is_chosen_then_the_first():
 
 @pytest.mark.parametrize(("n_images", "together"), [(40, 0.3), (40, 0.8), (160, 0.3), (400, 0.8)])
 def test_the_bias_of_the_best_of_many_goes_and_the_interval_covers(n_images, together):
-    draw = np.random.default_rng(1)
+    generator = np.random.default_rng(1)
     true = true_losses(EQUAL)[0]
     raws, values, held, losses_held = [], [], [], []
     for number in range(120):
         found = correct(
-            drawn(draw, EQUAL, n_images, together), ACCURACY, resamples=150, seed=number
+            drawn(generator, EQUAL, n_images, together), ACCURACY, resamples=150, seed=number
         )
         raws.append(found.metric.raw - 0.9)
         values.append(found.metric.value - 0.9)
@@ -97,13 +109,13 @@ def test_the_bias_of_the_best_of_many_goes_and_the_interval_covers(n_images, tog
 
 
 def test_a_search_that_ends_as_it_began_is_overtuned_and_one_that_found_something_is_not():
-    draw = np.random.default_rng(2)
-    better = correct(drawn(draw, np.r_[0.7, np.full(9, 0.9)], 400, 0.3), ACCURACY)
+    generator = np.random.default_rng(2)
+    better = correct(drawn(generator, np.r_[0.7, np.full(9, 0.9)], 400, 0.3), ACCURACY)
     assert not better.overtuning.is_overtuned and better.overtuning.share_better > 0.95
     assert better.overtuning.gain == pytest.approx(0.2, abs=0.07)
-    worse = correct(drawn(draw, np.r_[0.95, np.full(9, 0.9)], 400, 0.3), ACCURACY)
+    worse = correct(drawn(generator, np.r_[0.95, np.full(9, 0.9)], 400, 0.3), ACCURACY)
     assert worse.selected == 0 and 0.4 < worse.overtuning.share_better <= 0.5
-    one = drawn(draw, np.array([0.99]), 400, 0.3)
+    one = drawn(generator, np.array([0.99]), 400, 0.3)
     own = drawn(np.random.default_rng(3), EQUAL, 400, 0.3)
     reference = Candidates(
         own.labels,
@@ -124,7 +136,7 @@ def test_groups_are_drawn_together_and_widen_the_interval():
         np.repeat(candidates.labels, 10), np.repeat(candidates.probabilities, 10, axis=1)
     )
     groups = [f"patient {number}" for number in range(40) for _ in range(10)]
-    weights = selection._draw(400, groups, 20, 0)
+    weights = draw(400, groups, 20, 0)
     assert (weights.reshape(20, 40, 10) == weights.reshape(20, 40, 10)[:, :, :1]).all()
     apart, together = correct(repeated, ACCURACY), correct(repeated, ACCURACY, groups=groups)
     widths = [one.high - one.low for one in (apart.metric, together.metric)]

@@ -104,6 +104,16 @@ def fit(
         f"{chosen.over}); trained on {manifest.fitting.images:,} images{_epochs(manifest)}",
         quiet=quiet,
     )
+    if (worth := winner.validation.corrected) is not None:
+        say(
+            f"corrected for having been chosen from {worth.trials} trials: "
+            f"{METRICS[chosen.name].about} {worth.value:.4f}, 95 % interval {worth.low:.4f} to "
+            f"{worth.high:.4f}; log loss {worth.loss:.4f}, {worth.loss_low:.4f} to "
+            f"{worth.loss_high:.4f}",
+            quiet=quiet,
+        )
+        if worth.note is not None:
+            say(worth.note, quiet=quiet)
     if manifest.fitting.note is not None:
         say(manifest.fitting.note, quiet=quiet)
     if manifest.overconfidence is not None:

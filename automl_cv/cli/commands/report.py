@@ -102,9 +102,14 @@ def _leaderboard(
     storage: str, study: str | None, stage: str | None, top: int | None, sort: str | None
 ) -> Report:
     from automl_cv.report.leaderboard import compose
+    from automl_cv.results.corrected import corrected
     from automl_cv.results.leaderboard import read_run
+    from automl_cv.store.database import open_storage
 
-    return compose(read_run(storage, study, stage), stage=stage, top=top, sort=sort)
+    opened = open_storage(storage, create=False)
+    read = read_run(opened, study, stage)
+    winner = corrected(opened, read)
+    return compose(read, stage=stage, top=top, sort=sort, winner=winner)
 
 
 def _comparison(storage: str, study: str | None, stage: str | None) -> Report:

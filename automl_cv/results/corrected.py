@@ -1,0 +1,232 @@
+"""What the winner of a run is worth, from what is stored of the run; see `results.selection`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from optuna.storages import RDBStorage
+
+from automl_cv.catalog.metrics import ACCURACY, MetricEntry
+from automl_cv.results.comparison import SOURCE
+from automl_cv.results.leaderboard import RunTrials
+from automl_cv.results.ranking import best_of, in_order, reference_record, rule_of
+from automl_cv.results.resamples import LOG_LOSS, Candidates
+from automl_cv.results.selection import Corrected, Overtuning, correct
+from automl_cv.solving.threads import one_thread
+from automl_cv.store.database import open_storage
+from automl_cv.store.labels import Labels, read_labels
+from automl_cv.store.predictions import MOST_NUMBERS, Predictions
+from automl_cv.store.reading import read_predictions_of
+from automl_cv.store.records import TrialRecord
+
+MOST_CANDIDATES, FEWEST_CANDIDATES = 100, 8
+RESAMPLES, FEWEST_RESAMPLES = 200, 50
+# Bounds that keep a report within 0.3 s, or a second of the largest: probabilities looked at,
+# draws of an image, and images of a class looked at where a metric is no mean over images.
+NUMBERS, DRAWS, LOOKS = 4_000_000, 2_000_000, 8_000_000
+# Half of the least that float16 holds, in nats: what a probability is at most that it calls 0.
+LOSS_OF_ZERO = -math.log(2.0**-25)
+
+
+@dataclass(frozen=True)
+class CorrectedWinner:
+    """The first of a leaderboard, with figures that survive its having been chosen.
+
+    Args:
+        stage: of the trial.
+        trial: its number.
+        metric: what trials are ranked by, an entry of the table of metrics.
+        figure: of the metric.
+        log_loss: of the same trial.
+        candidates: trials that it was chosen from here, itself included.
+        trials: trials that are ranked: more where some kept no predictions, or there are many.
+        resamples: how many could be measured.
+        first: "stage/number" of the first stage's first trial; None where that is not known.
+        beside_first: the winner beside it.
+        is_taken: whether `fit` takes it: no stage trains trials again, and the reference is no
+            better.
+    """
+
+    stage: str
+    trial: int
+    metric: str
+    figure: Corrected
+    log_loss: Corrected
+    candidates: int
+    trials: int
+    resamples: int
+    first: str | None = None
+    beside_first: Overtuning | None = None
+    is_taken: bool = True
+
+    @property
+    def name(self) -> str:
+        """What `fit --trial` takes: "exact/2"."""
+        return f"{self.stage}/{self.trial}"
+
+    @property
+    def is_overtuned(self) -> bool:
+        """Whether the search found nothing better than its first trial."""
+        return self.beside_first is not None and self.beside_first.is_overtuned
+
+
+def corrected(
+    storage: str | RDBStorage, read: RunTrials, *, resamples: int = RESAMPLES
+) -> CorrectedWinner | None:
+    """Return what the first trial of a leaderboard is worth.
+
+    Candidates are the best hundred that are ranked and whose predictions are kept, fewer where
+    images are many: the others would win few resamples. Who wins one is decided as the study
+    decides (`results.ranking`). The reference is not among them, as its predictions are not
+    kept. The epoch that each trial stands by was chosen by these images too, which nothing here
+    corrects.
+
+    Args:
+        storage: the database, or its address.
+        read: the trials of a run, or of one of its stages.
+        resamples: how many at most.
+
+    Returns:
+        None where the run has no labels, as older searches made them, its first trial kept no
+        predictions or stands for repeats, or there is no other to choose from.
+    """
+    ranked = read.ranked
+    if isinstance(storage, str):
+        storage = open_storage(storage, create=False)
+    labels = None if not ranked else read_labels(storage, read.run.name)
+    if labels is None or SOURCE in ranked[0].parameters or len(labels.classes) < 2:
+        return None
+    metric, n_classes = read.facts.metric, max(len(read.facts.class_names), 1)
+    count, resamples = _bounded(metric, len(labels.classes), n_classes, resamples)
+    first = _first(read)
+    said, labels = _said(storage, read, [*ranked[:count], *([first] if first else [])], labels)
+    candidates = [one for one in ranked[:count] if _key(one) in said]
+    if _key(ranked[0]) not in said or len(candidates) < 2:
+        return None
+    if first is not None and _key(first) not in said:
+        first = None
+    with one_thread():
+        found = correct(
+            _side_by_side(candidates, said, labels),
+            metric,
+            resamples=resamples,
+            groups=labels.groups,
+            reference=None if first is None else _side_by_side([first], said, labels),
+            rule=rule_of(read.facts),
+            selected=0,
+        )
+    if found.metric is None:
+        return None
+    best = best_of(ranked[0])
+    floor = reference_record(read.facts, read.run.name)
+    beaten = floor is not None and in_order([*ranked, floor], read.facts)[0] is floor
+    return CorrectedWinner(
+        stage=ranked[0].stage,
+        trial=ranked[0].trial,
+        metric=metric.name,
+        figure=_at(found.metric, metric.score(best.merit), metric),
+        log_loss=_at(found.log_loss, best.val_loss, LOG_LOSS),
+        candidates=len(candidates),
+        trials=len(ranked),
+        resamples=found.resamples,
+        first=None if first is None else f"{first.stage}/{first.trial}",
+        beside_first=found.overtuning if first is not None else None,
+        is_taken=not read.repeated and not beaten,
+    )
+
+
+def overtuning_text(winner: CorrectedWinner) -> str | None:
+    """Say that the search found nothing better than its first trial; None where it did."""
+    beside = winner.beside_first
+    if beside is None or not beside.is_overtuned:
+        return None
+    text = f"the search found nothing better than its first trial, {winner.first}"
+    if winner.first == winner.name:
+        return text
+    return (
+        f"{text}: on images left out the winner is better in {beside.share_better:.0%} of "
+        f"{winner.resamples} resamples"
+    ).replace("%", " %")
+
+
+Key = tuple[str, int]
+
+
+def _key(record: TrialRecord) -> Key:
+    return record.stage, record.trial
+
+
+def _bounded(metric: MetricEntry, n_images: int, n_classes: int, resamples: int) -> tuple[int, int]:
+    """Return how many candidates and resamples a report has time for."""
+    kept = min(n_images, -(-MOST_NUMBERS // n_classes))
+    count = min(NUMBERS // (kept * n_classes), MOST_CANDIDATES)
+    draws = DRAWS // kept
+    if metric.name not in (ACCURACY, LOG_LOSS.name):
+        looks = kept * n_classes
+        count = min(count, LOOKS // (looks * FEWEST_RESAMPLES))
+        draws = min(draws, LOOKS // (looks * max(count, FEWEST_CANDIDATES)))
+    return max(count, FEWEST_CANDIDATES), min(resamples, max(draws, FEWEST_RESAMPLES))
+
+
+def _first(read: RunTrials) -> TrialRecord | None:
+    """Return the first trial of the first stage that was read; None where it has no result."""
+    for stage in read.run.stages:
+        own = [record for record in read.ranked if record.stage == stage]
+        if own:
+            return next((record for record in own if record.trial == 0), None)
+    return None
+
+
+def _said(
+    storage: RDBStorage, read: RunTrials, records: Sequence[TrialRecord], labels: Labels
+) -> tuple[dict[Key, Predictions], Labels]:
+    """Return what those trials said that kept it, and of which images: those that all kept."""
+    found: dict[Key, Predictions] = {}
+    for stage, study_id in zip(read.run.stages, read.run.study_ids, strict=True):
+        own = [record for record in records if record.stage == stage]
+        if own:
+            kept = read_predictions_of(storage, study_id, own)
+            found |= {(stage, trial): one for trial, one in kept.items()}
+    n_images, every = len(labels.classes), max((one.every for one in found.values()), default=1)
+    common = {
+        key: Predictions(every, one.probabilities[:: every // one.every])
+        for key, one in found.items()
+        # Others would be of other images.
+        if len(one.probabilities) == -(-n_images // one.every) and every % one.every == 0
+    }
+    groups = None if labels.groups is None else labels.groups[::every]
+    return common, Labels(labels.classes[::every], groups)
+
+
+def _side_by_side(
+    records: Sequence[TrialRecord], said: dict[Key, Predictions], labels: Labels
+) -> Candidates:
+    """Return trials with the losses of their images, whose means are what was measured exactly."""
+    probabilities = np.stack([said[_key(one)].probabilities for one in records])
+    own = probabilities[:, np.arange(len(labels.classes)), labels.classes].astype(np.float64)
+    losses = -np.log(np.maximum(own, 2.0**-25))
+    for row, record in enumerate(records):
+        zero = own[row] == 0
+        if zero.any():
+            # float16 says of these only that they are below it; the trial's own log loss is exact.
+            total = best_of(record).val_loss * len(own[row]) - losses[row][~zero].sum()
+            losses[row][zero] = max(total / zero.sum(), LOSS_OF_ZERO)
+    return Candidates(labels.classes, probabilities, losses)
+
+
+def _at(figure: Corrected, raw: float, metric: MetricEntry) -> Corrected:
+    """Return a figure moved to what was measured exactly, of all images.
+
+    Kept probabilities are of three figures, and may be of every second image.
+    """
+    if metric is LOG_LOSS:
+        factor = raw / figure.raw if figure.raw > 0 else 1.0
+        ends = (figure.value * factor, figure.low * factor, figure.high * factor)
+        return Corrected(raw, *ends)
+    more = raw - figure.raw
+    highest = 1.0 if figure.high <= 1 else math.inf
+    value, low, high = (min(end + more, highest) for end in (figure.value, figure.low, figure.high))
+    return replace(figure, raw=raw, value=value, low=low, high=high)

@@ -1,0 +1,83 @@
+"""The true classes of the images that validate a run's trials, once a run.
+
+With what trials said of these images (`store.predictions`) any figure can be worked out anew
+from the database alone. They are an attribute of the run's first Optuna study, as Optuna reads
+all attributes of all studies for any report: images are sorted by class, so that 40,000 of them
+are 200 characters.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from optuna.storages import RDBStorage
+
+from automl_cv.store.database import patiently
+from automl_cv.store.optuna_tables import study_attribute, swap_study_attribute
+from automl_cv.store.records import LABELS
+from automl_cv.store.runs import first_study
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Images that validate, in the order in which trials' predictions are kept.
+
+    Args:
+        classes: number of each one's class, int64 (images,).
+        groups: a number for each group of images that belong together, likewise; None where none
+            do.
+    """
+
+    classes: np.ndarray
+    groups: np.ndarray | None = None
+
+
+def write_labels(
+    storage: RDBStorage, run: str, classes: np.ndarray, groups: Sequence[str | None] = ()
+) -> None:
+    """Store the true classes of a run's images, unless it has them.
+
+    Args:
+        storage: the database.
+        run: name of the run, which this process holds.
+        classes: number of each image's class.
+        groups: name of each image's group, None for an image of its own; empty for none at all.
+    """
+    study_id = first_study(storage, run)
+    if study_id is None or study_attribute(storage, study_id, LABELS) is not None:
+        return
+    kept = {"uint16": _packed(np.asarray(classes, "<u2"))}
+    if any(group is not None for group in groups):
+        kept["groups"] = _packed(_numbered(groups))
+    patiently(lambda: swap_study_attribute(storage, study_id, LABELS, None, kept))
+
+
+def read_labels(storage: RDBStorage, run: str) -> Labels | None:
+    """Return what `write_labels` stored; None of a run that older searches made."""
+    study_id = first_study(storage, run)
+    text = None if study_id is None else study_attribute(storage, study_id, LABELS)
+    if text is None:
+        return None
+    kept = json.loads(text)
+    groups = _unpacked(kept["groups"], "<u4") if "groups" in kept else None
+    return Labels(_unpacked(kept["uint16"], "<u2"), groups)
+
+
+def _numbered(groups: Sequence[str | None]) -> np.ndarray:
+    """Return a number for each group, and for each image that has none."""
+    names = [(group, -1) if group is not None else ("", row) for row, group in enumerate(groups)]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return np.array([numbers[name] for name in names], "<u4")
+
+
+def _packed(numbers: np.ndarray) -> str:
+    return base64.b64encode(zlib.compress(numbers.tobytes(), 9)).decode()
+
+
+def _unpacked(text: str, kind: str) -> np.ndarray:
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), kind).astype(np.int64)
