@@ -15,6 +15,7 @@ import json
 import pkgutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from PIL import Image
 from automl_cv.catalog.augmentations import AUGMENTATIONS, AugmentationEntry
 from automl_cv.catalog.backbones import BACKBONES, BackboneEntry, Weights
 from automl_cv.catalog.datasets import DATASETS, DatasetEntry
+from automl_cv.catalog.exact_heads import EXACT_HEADS, SCALING, ExactHeadEntry
 from automl_cv.catalog.exports import EXPORTS, ExportEntry
 from automl_cv.catalog.heads import HEADS, HeadEntry
 from automl_cv.catalog.kinds import KINDS, KindEntry
@@ -107,6 +109,12 @@ batch_size = 16
 learning_rate = 0.01
 warmth = { low = 0.5, high = 2.0 }
 [[stage]]
+name = "solved"
+trials = 2
+exact = { name = "centres", gain = 2.0 }
+[stage.space]
+damping = [0.0, 3.0]
+[[stage]]
 name = "means-folds"
 retrain = { stages = "means", folds = 3 }
 """
@@ -172,6 +180,16 @@ def wide(given, units):
     inputs = keras.Input((given.features,))
     hidden = layers.Dense(units, activation="relu")(inputs)
     return keras.Model(inputs, layers.Dense(given.classes)(hidden))
+
+
+@noted
+def centres(features, labels, classes, *, gain):
+    means = np.stack([features[labels == one].mean(axis=0) for one in range(classes)])
+
+    def solve(damping):
+        return gain * means.T / (1 + damping), -gain * np.square(means).sum(axis=1) / 2
+
+    return SimpleNamespace(solve=solve, path=lambda dampings: map(solve, dampings))
 
 
 @noted
@@ -305,6 +323,21 @@ def entries(weights: Path):
             ),
         ),
         (HEADS, entry(HeadEntry, "wide", parameters={"units": Setting(4, lowest=1)})),
+        (
+            EXACT_HEADS,
+            entry(
+                ExactHeadEntry,
+                "centres",
+                parameters={
+                    "damping": Setting(0.0, lowest=0),
+                    "gain": Setting(1.0, lowest=0),
+                    **SCALING,
+                },
+                strength="damping",
+                strengths=(4.0, 2.0, 1.0),
+                gives_probabilities=False,
+            ),
+        ),
         (NETWORKS, entry(NetworkEntry, "shallow", parameters={"filters": Setting(2, lowest=1)})),
         (
             AUGMENTATIONS,
@@ -374,11 +407,12 @@ def followed(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def fitted(followed):
-    """Fit the best head and the network; return names of their folders."""
+    """Fit a trial of each kind; return names of their folders."""
     followed("fit", "new", "--trial", "heads/0", "--out", "head", "--quiet")
     followed("fit", "new", "--trial", "scratch/0", "--out", "network", "--quiet")
     followed("fit", "new", "--trial", "means/0", "--calibrate", "--out", "means", "--quiet")
-    return "head", "network", "means"
+    followed("fit", "new", "--trial", "solved/0", "--out", "solved", "--quiet")
+    return "head", "network", "means", "solved"
 
 
 def rows(text: str) -> list[dict[str, str]]:
@@ -411,7 +445,10 @@ def test_they_are_searched_and_reported(followed):
     assert len({one["warmth"] for one in means}) == 2 and {one["epochs"] for one in means} == {1}
     assert means[0]["model"] == "little"
     assert {one["model"] for one in heads} == {"little"} and network["model"] == "shallow"
-    assert {one["optimizer"] for one in trials} == {"Signs"}
+    solved = [one for one in trials if one["stage"] == "solved"]
+    assert {one["damping"] for one in solved} == {0.0, 3.0}
+    stepped = [one for one in trials if one not in solved]
+    assert {one["optimizer"] for one in stepped} == {"Signs"}
     assert {type(one["nesterov"]) for one in heads} == {bool}
     assert {one["epochs"] for one in heads} == {3}, "the pruner ends them"
     assert all(0 < one["top_two"] <= 1 for one in heads)

@@ -14,13 +14,16 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-from scipy.stats import norm
 
 from automl_cv.catalog.metrics import METRICS
 from automl_cv.results import selection
 from automl_cv.results.resamples import Candidates
 from automl_cv.results.selection import correct
 from automl_cv.scoring import wilson
+from tests.later import later
+
+with later():
+    from scipy.stats import norm
 
 SCENES = {
     "equal": np.full(30, 0.9),

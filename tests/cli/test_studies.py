@@ -18,7 +18,8 @@ def test_every_study_is_a_row_with_its_number_of_stages():
     rows = [line.strip("│ ").split("│") for line in shown().splitlines() if line[:1] == "│"]
     found = {name.strip(): (int(stages), int(trials)) for name, stages, trials, _ in rows}
     assert list(found) == sorted(library.shipped())
-    assert found["quickstart"] == (2, 30)
+    assert found["quickstart"] == (4, 17)
+    assert found["optimizers"] == (2, 30)
 
 
 def test_show_gives_metric_stages_and_spaces(tmp_path):

@@ -45,7 +45,7 @@ def test_every_module_has_the_promised_functions(entry):
     module = entry.load()
     assert isinstance(module, ModuleType)
     assert entry.about and "\n" not in entry.about
-    assert VERBS == ["derived_space", "memory_of", "wanted", "is_current", "notes"]
+    assert VERBS == ["derived_space", "memory_of", "wanted", "is_current", "notes", "members"]
     for name in VERBS:
         promised = list(inspect.signature(getattr(Origin, name)).parameters)[1:]
         assert list(inspect.signature(getattr(module, name)).parameters) == promised

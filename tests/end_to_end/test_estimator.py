@@ -154,7 +154,8 @@ def test_all_images_trained_or_validated(fitted):
     assert manifest.fitting.images == 200
     assert manifest.data.split_sizes.get("test", 0) == 0
     assert "AutoClassifier(calibrate=True, " in manifest.fitting.command
-    assert manifest.calibration.images == manifest.data.split_sizes["validation"]
+    assert manifest.study["validation"] == "folds", "few images all validate"
+    assert manifest.calibration.images == 200
 
 
 def test_fitting_sets_what_ends_in_an_underscore(fitted):

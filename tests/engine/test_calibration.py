@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from automl_cv.solving.temperature import HIGHEST, LOWEST
 from tests.later import later
 
 with later():
@@ -14,6 +13,7 @@ with later():
 
     from automl_cv.engine.calibration import calibrate
     from automl_cv.engine.refitting import probabilities
+    from automl_cv.solving.temperature import HIGHEST, LOWEST
 
 
 def drawn(n_images: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

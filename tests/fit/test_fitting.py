@@ -34,7 +34,8 @@ PARAMETERS = {"optimizer": "SGD", "batch_size": 16, "learning_rate": 0.1}
 def trials(stage: str, repeats: int):
     study = studyfile.parse(tomllib.loads(TOML), "s.toml")
     winner = SimpleNamespace(facts=SimpleNamespace(parameters=PARAMETERS), searched=("coarse", 1))
-    return _trials(SimpleNamespace(study=study), study.stage(stage), winner, repeats)
+    run = SimpleNamespace(study=study)
+    return _trials(run, study.stage(stage), winner, repeats)
 
 
 def test_each_training_has_the_seed_of_a_repeat():

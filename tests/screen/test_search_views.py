@@ -32,24 +32,25 @@ def trial(number: int, *scores: float | None) -> list[events.Event]:
     ("metric", "before", "scores", "outcome", "so_far", "row", "ranked"),
     [
         (
-            *("accuracy", {}, (None,), "val accuracy 0.7500 at epoch 1 of 1", "0.7500"),
+            *("accuracy", {}, (None,), "val accuracy 0.7500 (1.00 s)", "0.7500"),
             *("1/9 0.7500 0.7500", "SGD 0.7500"),
         ),
         (
-            *("macro_f1", {}, (0.6, 0.5), "val macro F1 0.6000 at epoch 1 of 2", "0.6000"),
+            *("macro_f1", {}, (0.6, 0.5)),
+            *("val macro F1 0.6000 at epoch 1 of 2 (epochs, 1.00 s)", "0.6000"),
             *("2/9 0.5000 0.6000", "SGD 0.6000"),
         ),
         (
-            *("auroc", {"Adam": 0.9}, (0.6,), "val AUROC 0.6000 at epoch 1 of 1", "0.9000"),
+            *("auroc", {"Adam": 0.9}, (0.6,), "val AUROC 0.6000 (1.00 s)", "0.9000"),
             *("1/9 0.6000 0.6000", "Adam 0.9000 SGD 0.6000"),
         ),
         (
             *("log_loss", {"Adam": 0.8}, (-0.7, -0.9)),
-            *("val log loss 0.7000 at epoch 1 of 2", "0.7000"),
+            *("val log loss 0.7000 at epoch 1 of 2 (epochs, 1.00 s)", "0.7000"),
             *("2/9 0.9000 0.7000", "SGD 0.7000 Adam 0.8000"),
         ),
         (
-            *("log_loss", {"SGD": 0.2}, (-0.9,), "val log loss 0.9000 at epoch 1 of 1", "0.2000"),
+            *("log_loss", {"SGD": 0.2}, (-0.9,), "val log loss 0.9000 (1.00 s)", "0.2000"),
             *("1/9 0.9000 0.9000", "SGD 0.2000"),
         ),
     ],
@@ -62,13 +63,13 @@ def test_lines_and_panel_show_the_metric(
     for event in (events.StageStarted("coarse", 3, 0, before, metric), *trial(0, *scores)):
         lines(event)
         panel(event)
-    assert f": {outcome} (epochs, 1.00 s); best so far {so_far}\n" in capsys.readouterr().err
+    assert f": {outcome}; best so far {so_far}\n" in capsys.readouterr().err
     for event in trial(1, *scores)[:-1]:
         panel(event)
     console.print(panel._panel())
     shown = [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
     heading, of_trial, best = shown[-3:]
-    assert heading == f"trial parameters epoch {outcome.rpartition(' 0.')[0]} best"
+    assert heading == f"trial parameters epoch {outcome.partition(' 0.')[0]} best"
     assert of_trial == f"1 SGD, batch_size 8 {row}"
     assert best == f"best {ranked}"
 

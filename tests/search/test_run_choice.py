@@ -14,7 +14,8 @@ from automl_cv.store.trials import StageTrials
 from automl_cv.study import library, studyfile
 from automl_cv.study.studyfile import StudyFile
 
-QUICKSTART = library.load("quickstart")
+QUICKSTART = library.load("quickstart")  # validation = "auto": the images decide
+SIZES = {"train": 60, "validation": 20, "test": 20}
 
 
 @pytest.fixture
@@ -34,10 +35,16 @@ def search(
     study = studyfile.overridden(study, data=source)
     if not new:
         expected_run(runs(storage), study, study.stages)
-    facts = StudyFacts(study.as_toml_data(), data_source=source, data_fingerprint=fingerprint)
-    name, other = take_run(storage, study, study.stages, facts, new=new)
+    decided = study.decided(SIZES["train"] + SIZES["validation"])
+    facts = StudyFacts(
+        decided.as_toml_data(),
+        split_sizes=SIZES,
+        data_source=source,
+        data_fingerprint=fingerprint,
+    )
+    name, other = take_run(storage, decided, study.stages, facts, new=new)
     if name not in [run.name for run in runs(storage)]:
-        StageTrials.create(storage, name, "coarse", facts)
+        StageTrials.create(storage, name, study.stages[0].name, facts)
     release(storage, name)
     return name, other
 
@@ -73,6 +80,15 @@ def test_a_changed_study_is_refused_unless_a_run_of_it_has_these_images(storage)
     assert search(storage, "digits", "a") == ("quickstart", None)
     with pytest.raises(UserError, match=r"run 'quickstart@2' began with: seed: 3 -> 0\."):
         search(storage, "photos", "b")
+
+
+def test_what_auto_decided_for_the_images_of_a_run_is_no_change_of_the_study(storage):
+    search(storage, "digits", "a")
+    split = QUICKSTART.model_copy(update={"validation": "split"})
+    with pytest.raises(UserError, match="'quickstart' began with: validation: folds -> split"):
+        search(storage, "digits", "a", split)
+    folds = QUICKSTART.model_copy(update={"validation": "folds"})
+    assert search(storage, "digits", "a", folds) == ("quickstart", None)
 
 
 def test_a_run_is_no_study(storage):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 from automl_cv.solving.scaling import measured
+from tests.later import later
+
+with later():
+    from sklearn.datasets import load_digits
 
 CASES = {
     "more images": (240, 30, 4),

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.linear_model import Ridge as ReferenceRidge
-from sklearn.linear_model import RidgeClassifier
 
 from automl_cv.solving.discriminant import Discriminant
 from automl_cv.solving.linear import FAR_BELOW
 from automl_cv.solving.ridge import Ridge
+from tests.later import later
 from tests.solving.drawn import CASES, drawn
+
+with later():
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    from sklearn.linear_model import Ridge as ReferenceRidge
+    from sklearn.linear_model import RidgeClassifier
 
 EVERY = [*CASES, "digits"]
 

@@ -6,11 +6,14 @@ import itertools
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
 
 from automl_cv.solving.descent import COARSE, FINE
 from automl_cv.solving.logistic import Logistic, out_of_fold
+from tests.later import later
 from tests.solving.drawn import CASES, drawn, shares_of
+
+with later():
+    from sklearn.linear_model import LogisticRegression
 
 PENALTIES = (1e4, 1e3, 100.0, 10.0, 1.0, 0.01)
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.special import log_softmax
 
-from automl_cv.solving.temperature import HIGHEST, LOWEST, SMALLEST_SHARE, combined, fitted
+from tests.later import later
+
+with later():
+    from scipy.special import log_softmax
+
+    from automl_cv.solving.temperature import HIGHEST, LOWEST, SMALLEST_SHARE, combined, fitted
 
 
 def drawn(n_images: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -41,3 +41,11 @@ def test_what_was_written_first_stays(storage):
     write_labels(storage, "quickstart", np.array([1, 1]))
     assert read_labels(storage, "quickstart").classes.tolist() == [0, 1]
     write_labels(storage, "unknown", np.array([1, 1]))
+
+
+def test_images_of_a_group_have_one_number(storage):
+    groups = ["a", None, "b", None, "a", ""]
+    write_labels(storage, "quickstart", np.arange(6), groups)
+    found = read_labels(storage, "quickstart").groups.tolist()
+    assert found[0] == found[4] and len(set(found)) == 5
+    write_labels(storage, "quickstart", np.arange(6), [None] * 6)

@@ -6,8 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.special import softmax
-from sklearn.metrics import log_loss
 
 from automl_cv.history import Epoch
 from automl_cv.orders.messages import Fit
@@ -18,6 +16,9 @@ from tests.later import later
 from tests.worker.blobs import BlobMaterials
 
 with later():
+    from scipy.special import softmax
+    from sklearn.metrics import log_loss
+
     from automl_cv.solving.temperature import combined
     from automl_cv.worker.combined import Combined
 

@@ -6,10 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.special import softmax
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
-from sklearn.preprocessing import StandardScaler
 
 from automl_cv.catalog.exact_heads import EXACT_HEADS
 from automl_cv.orders.messages import Fit
@@ -20,6 +16,11 @@ from tests.later import later
 from tests.worker.blobs import BlobMaterials
 
 with later():
+    from scipy.special import softmax
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import log_loss
+    from sklearn.preprocessing import StandardScaler
+
     from automl_cv.worker.exact_heads import ExactHeads
 
 STAGE = {"name": "exact", "exact": "logistic", "trials": 4}
