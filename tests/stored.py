@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +22,18 @@ def put(file: Path, fill: Callable[..., None], *arguments: object) -> str:
     """
     file.write_bytes(_filled(fill, *arguments))
     return f"sqlite:///{file}"
+
+
+def copied(file: Path, folder: Path) -> Path:
+    """Copy a database that a command of this process has filled; return the copy.
+
+    While a connection to it lives, what was written last lies in a file beside it, and a copy of
+    the one file would lack it. SQLite itself copies both.
+    """
+    copy = folder / file.name
+    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    return copy
 
 
 @cache

@@ -15,6 +15,7 @@ from PIL import Image
 from automl_cv.store.database import open_storage
 from automl_cv.store.runs import claim, find_run, release
 from tests.in_process import run_here
+from tests.stored import copied
 
 STUDY = """
 extends = "optimizers"
@@ -111,7 +112,7 @@ def test_a_run_is_its_study_and_images_wherever_they_lie(
 ):
     search = ("search", "./mine.toml", "--stage", "coarse", "--trials", "1")
     moved = tmp_path / "moved"
-    shutil.copy(made / "automl-cv.db", tmp_path)
+    copied(made / "automl-cv.db", tmp_path)
     shutil.copytree(photos, moved)
     again = call(*search, "--data", f"{moved}/")
     assert "more: automl-cv report mine\n" in again.stderr

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -16,6 +15,7 @@ import pytest
 
 from tests.conftest import CONSOLE_SCRIPT, environment
 from tests.in_process import run_here
+from tests.stored import copied
 
 STUDY = """
 extends = "optimizers"
@@ -167,7 +167,7 @@ def test_two_workers_find_what_one_finds(study, call, undisturbed):
 
 @pytest.mark.slow
 def test_trials_can_be_added_later(study, call, tmp_path, undisturbed):
-    shutil.copy(undisturbed, tmp_path)
+    copied(undisturbed, tmp_path)
     call("search", study, "--trials", "11", "--stage", "coarse")
     table = leaderboard(call)
     assert (table["stage"] == "coarse").sum() == 11
@@ -261,7 +261,7 @@ class TestLongTrials:
 
 @pytest.mark.slow
 def test_a_changed_study_is_refused_with_its_difference(study, call, tmp_path, undisturbed):
-    shutil.copy(undisturbed, tmp_path)
+    copied(undisturbed, tmp_path)
     (tmp_path / "small.toml").write_text(STUDY.replace("epochs = 8", "epochs = 9"))
     refused = call("search", study, check=False)
     assert refused.returncode == 2
