@@ -110,7 +110,7 @@ def correct(
     The corrected figure is the raw one, less what the winner on all images loses on images left
     out, on average, to whoever was chosen without them: BBC-CV's mean, as the raw figure is what
     the winner's own has on average there, but for the chance of the draws, which both share. So
-    where every resample chooses the same one nothing is taken off.
+    where every resample chooses the same one nothing is taken off; nor is anything added.
 
     The interval is one of the true figure, on other images of the same kind, of the configuration
     that is chosen on all images. Percentiles of the images left out would be too wide, as these
@@ -240,11 +240,9 @@ def _corrected(
     if not known.any() or not math.isfinite(raw):
         return None
     mean = float(found[known].mean())
-    value = float(raw + (found - own)[known].mean())
-    if metric.direction == "maximize":
-        value = min(value, max(raw, 1.0))
-    else:
-        value = max(value, min(raw, 0.0))
+    # What is not chosen by, or not by it alone, may be better of whoever was chosen otherwise.
+    gained = metric.score(float((found - own)[known].mean()))
+    value = float(raw + metric.score(min(gained, 0.0)))
     low, high = ends(value, found[known] - mean + value)
     kept = found[known & same]
     better = max(0.0, metric.score(float(kept.mean()) - mean)) if len(kept) else 0.0

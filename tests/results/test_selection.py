@@ -69,8 +69,9 @@ def test_each_resample_chooses_by_what_it_drew_and_measures_the_rest(name, n_ima
     best = max(raws, key=METRICS[name].score)
     assert found.metric.raw == pytest.approx(best) and raws[found.selected] == best
     own, own_losses = left_out(candidates, found.selected, name, weights)
-    lost = np.nanmean(figures - own), (losses - own_losses).mean()
-    assert found.metric.value == pytest.approx(best + lost[0], rel=1e-5)
+    score = METRICS[name].score
+    lost = min(score(np.nanmean(figures - own)), 0), max((losses - own_losses).mean(), 0)
+    assert found.metric.value == pytest.approx(best + score(lost[0]), rel=1e-5)
     assert found.log_loss.value == pytest.approx(found.log_loss.raw + lost[1], rel=1e-5)
     assert found.metric.low < found.metric.value < found.metric.high
     first, _ = left_out(candidates, 0, name, weights)

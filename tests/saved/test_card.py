@@ -8,7 +8,7 @@ import pytest
 
 from automl_cv.history import Epoch, History
 from automl_cv.saved import card
-from automl_cv.saved.facts import Calibration, Metric
+from automl_cv.saved.facts import Calibration, CorrectedFigures, Metric
 from tests.saved.saved import MANIFEST
 
 
@@ -114,3 +114,32 @@ def test_probabilities_worth_less_than_a_guess_are_told(loss, calibrated, told):
     )
     assert (sentence in text) == told
     assert ("overconfident" in text) == told
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
+def test_corrected_figures_stand_beside_the_raw_ones(metric):
+    corrected = CorrectedFigures(
+        value=0.88,
+        low=0.78,
+        high=0.94,
+        loss=0.25,
+        loss_low=0.2,
+        loss_high=0.31,
+        trials=17,
+        note="the search found nothing better than its first trial, coarse/0",
+    )
+    own = None
+    if metric != "accuracy":
+        own = Metric(name=metric, value=0.2, low=None, high=None, over="6 images")
+    update = {"corrected": corrected, "metric": own}
+    validation = MANIFEST.winner.validation.model_copy(update=update)
+    text = composed(validation=validation)
+    figures = "accuracy 0.8800 (0.7800 to 0.9400), log loss 0.2500 (0.2000 to 0.3100), with"
+    if own:
+        figures = "log loss 0.8800 (0.7800 to 0.9400), with"
+    assert f"\n\nCorrected for having been chosen from 17 trials: {figures} 95 %" in text
+    assert "The search found nothing better than its first trial, coarse/0." in text
+    assert validation.model_validate_json(validation.model_dump_json()) == validation
+    older = validation.model_dump(exclude={"corrected"})
+    assert validation.model_validate(older).corrected is None
+    assert "Corrected" not in composed()
