@@ -161,7 +161,7 @@ def _is_alike(run: StudyRun, study: StudyFile) -> bool:
 
 def _changes(run: StudyRun, study: StudyFile) -> list[str]:
     before = studyfile.parse(run.facts[-1].study, f"the stored study {run.name}")
-    return studyfile.difference(before, study.decided(run.facts[-1].n_known))
+    return studyfile.difference(before, study.decided_as(before.validation))
 
 
 def _is_place(run: StudyRun, source: str) -> bool:

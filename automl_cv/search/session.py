@@ -22,7 +22,7 @@ from automl_cv.search.completeness import is_settled, tell_settled
 from automl_cv.search.context import SearchContext
 from automl_cv.search.run_choice import expected_run, taken_run
 from automl_cv.search.stages import StageSequence
-from automl_cv.search.study_data import check_source, data_read, read_images, study_facts
+from automl_cv.search.study_data import check_source, data_read, decided, read_images, study_facts
 from automl_cv.store.database import open_storage
 from automl_cv.store.labels import write_labels
 from automl_cv.store.runs import StudyRun, claim, runs, shown_name
@@ -93,7 +93,7 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
         images = read_images(
             study, cache_dir=options.cache_dir, strict=options.strict, listen=listen
         )
-        study = study.decided(len(images.labels("train")) + len(images.labels("validation")))
+        study = decided(study, images)
         facts = study_facts(study, images)
         with taken_run(storage, study, stages, facts, new=options.new) as (run, other):
             _tell_data(run, other, images, listen)

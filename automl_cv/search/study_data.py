@@ -53,6 +53,18 @@ def read_images(
     return images
 
 
+def decided(study: StudyFile, images: Dataset) -> StudyFile:
+    """Return a study with what validates decided by its images.
+
+    Args:
+        study: as it is declared.
+        images: all of them.
+    """
+    known = images.images[images.images["split"] != "test"]
+    units = known["group"].fillna(known["content_hash"]).groupby(known["label"]).nunique()
+    return study.decided(len(known), int(units.min()))
+
+
 def _check_metric(name: str, images: Dataset) -> None:
     """Refuse a metric that the validation images are of too few classes for.
 

@@ -165,12 +165,22 @@ class StudyFile(Section):
             written.pop("folds", None)
         return written
 
-    def decided(self, images: int) -> StudyFile:
-        """Return the study with "auto" decided, for so many train and validation images."""
+    def decided(self, images: int, fewest: int) -> StudyFile:
+        """Return the study with "auto" decided.
+
+        Args:
+            images: how many train and validate.
+            fewest: of the class that has the fewest; copies and members of a group count once.
+        """
+        few = images <= MOST_FOLDED and fewest >= self.folds
+        can = all(one.training.takes_folds for one in self.stages)
+        return self.decided_as("folds" if few and can else "split")
+
+    def decided_as(self, validation: str) -> StudyFile:
+        """Return the study with "auto" decided, as it was before."""
         if self.validation != "auto":
             return self
-        few = images <= MOST_FOLDED and all(one.training.takes_folds for one in self.stages)
-        return self.model_copy(update={"validation": "folds" if few else "split"})
+        return self.model_copy(update={"validation": validation})
 
     @property
     def validating_folds(self) -> int | None:

@@ -26,7 +26,6 @@ from automl_cv.history import Epoch, History
 from automl_cv.orders.messages import Fit, Need
 from automl_cv.solving.temperature import combined
 from automl_cv.study.trial import Inputs, Trial
-from automl_cv.worker.folds import fold_numbers
 from automl_cv.worker.kind import Made
 from automl_cv.worker.materials import Materials
 from automl_cv.worker.worth import TINY, worth
@@ -76,7 +75,7 @@ class Combined:
             rows, parts = rows[order], parts[order]
         else:
             _, rows = materials.division(trial)
-            parts = fold_numbers(materials.images, rows, PARTS, materials.given.seed)
+            parts = _parts(materials.images.labels[rows])
         return Said(
             labels=materials.images.labels[rows][::every],
             parts=parts[::every],
@@ -155,6 +154,13 @@ class Combined:
         rows = np.flatnonzero(np.isin(images.splits, ("train", "validation")))
         logits = logits_of(model, np.asarray(plain[rows]))
         return worth(softmax(logits.astype(np.float64), axis=1), images.labels[rows])
+
+
+def _parts(labels: np.ndarray) -> np.ndarray:
+    """Divide images, each class as evenly as it goes, however few there are; int64 (images,)."""
+    parts = np.empty(len(labels), np.int64)
+    parts[np.argsort(labels, kind="stable")] = np.arange(len(labels)) % PARTS
+    return parts
 
 
 def _sum(weights: np.ndarray, members: list[np.ndarray]) -> np.ndarray:

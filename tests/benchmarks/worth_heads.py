@@ -91,7 +91,7 @@ def measure(features: np.ndarray, labels: np.ndarray, known: int, study: str) ->
         that is; its `promised` accuracy; seconds of all but the reference's fit.
     """
     started = time.perf_counter()
-    loaded = library.load(study).decided(known)
+    loaded = library.load(study).decided(known, fewest=known)
     images = _images(labels, known)
     materials = FeatureMaterials(features.astype(np.float32), images)
     facts = StudyFacts(loaded.as_toml_data(), split_sizes={"train": known, "validation": 0})

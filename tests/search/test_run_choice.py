@@ -35,7 +35,7 @@ def search(
     study = studyfile.overridden(study, data=source)
     if not new:
         expected_run(runs(storage), study, study.stages)
-    decided = study.decided(SIZES["train"] + SIZES["validation"])
+    decided = study.decided(SIZES["train"] + SIZES["validation"], fewest=9)
     facts = StudyFacts(
         decided.as_toml_data(),
         split_sizes=SIZES,

@@ -38,7 +38,7 @@ def line(*stages: dict[str, Any], **changes: Any) -> str:
     ],
 )
 def test_a_trial_has_all_folds_or_none(validation, images, folds):
-    decided = study(validation=validation).decided(images)
+    decided = study(validation=validation).decided(images, fewest=5)
     trial = plan(decided, decided.stages[0], 0, SPACE, seed=1)
     assert (trial.folds, trial.fold, trial.is_out_of_fold) == (folds, None, folds is not None)
     assert trial.inputs.folds == folds
@@ -46,7 +46,7 @@ def test_a_trial_has_all_folds_or_none(validation, images, folds):
 
 
 def test_auto_is_a_split_where_a_stage_knows_no_folds():
-    assert study(NETWORK, validation="auto").decided(100).validation == "split"
+    assert study(NETWORK, validation="auto").decided(100, fewest=9).validation == "split"
     assert line(NETWORK, validation="folds") == (
         "s.toml: validation: 'folds' is for heads on features, and stage 'scratch' trains a whole "
         'network from its first weights, on cached pixels; set "auto" or "split", or leave it out'
@@ -127,3 +127,10 @@ def test_exact_heads_are_trained_again_as_what_they_are():
 def test_more_trials_are_not_more_combinations():
     more = overridden(study(HEADS, EXACT, COMBINED), trials=7)
     assert [stage.trials for stage in more.stages] == [7, 7, 1]
+
+
+def test_auto_is_a_split_where_a_class_has_too_few_images_for_the_folds():
+    assert study(validation="auto").decided(100, fewest=4).validation == "split"
+    assert study(validation="auto", folds=4).decided(100, fewest=4).validation == "folds"
+    assert study(validation="auto").decided_as("split").validation == "split"
+    assert study(validation="folds").decided_as("split").validation == "folds"

@@ -20,6 +20,7 @@ with later():
     from sklearn.metrics import log_loss
 
     from automl_cv.solving.temperature import combined
+    from automl_cv.worker import combined as combining
     from automl_cv.worker.combined import Combined
 
 SPACE = {"optimizer": "SGD", "batch_size": 16, "learning_rate": 0.1}
@@ -162,3 +163,9 @@ def test_a_member_that_is_not_linear_stays_beside_the_others(tmp_path):
     (model,) = made.heads
     assert any(layer.name.startswith("member") for layer in model.layers)
     np.testing.assert_allclose(made.logits[0], model(whole.array[:9]), rtol=1e-5, atol=1e-5)
+
+
+def test_of_a_split_a_class_of_one_image_is_in_one_part():
+    parts = combining._parts(np.array([0, 1, 0, 0, 0, 0, 0, 2, 0]))
+    assert sorted(parts.tolist()) == [0, 0, 1, 1, 2, 2, 3, 3, 4]
+    assert len(set(parts[[0, 2, 3, 4, 5]])) == 5, "a class is in all parts, if it can be"
