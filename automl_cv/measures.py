@@ -95,21 +95,16 @@ class Judged:
 
     def _count(self, weights: Weights) -> Counts:
         found = np.empty((3, len(weights), len(self.present)))
-        if self.n_classes <= PRODUCT_CLASSES:
-            of_class = (self.labels[:, None] == self.present).astype(np.float64)
-            of_said = (self.predicted[:, None] == self.present).astype(np.float64)
-            start = 0
-            for block in blocks(weights):
-                rows = slice(start, start + len(block))
-                found[0, rows] = block @ of_class
-                found[1, rows] = block @ (of_class * self.correct[:, None])
-                found[2, rows] = block @ of_said
-                start += len(block)
+        if self.n_classes > PRODUCT_CLASSES:
+            for number, row in enumerate(row for block in blocks(weights) for row in block):
+                found[0, number] = self._per_class(self.labels, row)
+                found[1, number] = self._per_class(self.labels, row * self.correct)
+                found[2, number] = self._per_class(self.predicted, row)
             return Counts(*found)
-        for number, row in enumerate(row for block in blocks(weights) for row in block):
-            found[0, number] = self._per_class(self.labels, row)
-            found[1, number] = self._per_class(self.labels, row * self.correct)
-            found[2, number] = self._per_class(self.predicted, row)
+        own = (self.labels[:, None] == self.present).astype(np.float64)
+        said = (self.predicted[:, None] == self.present).astype(np.float64)
+        for place, images in enumerate((own, own * self.correct[:, None], said)):
+            found[place] = np.concatenate([block @ images for block in blocks(weights)])
         return Counts(*found)
 
     def _per_class(

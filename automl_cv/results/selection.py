@@ -124,8 +124,8 @@ def correct(
     `tests/benchmarks/selection_coverage.py`, 30 configurations, 40 to 1,400 images: where none
     stands alone the raw accuracy is 0.4 to 8 points too high, the corrected one within 0.6 of the
     truth; where one is 8 points better than the rest and images hardly tell, it is up to 2 points
-    too low. The interval of the accuracy covers 93.5 to 100 %, mostly more where all are equally
-    good, that of log loss 90 to 100 %. It is not one of another figure: on n further test images
+    too low. The interval of the accuracy covers 93 to 100 %, mostly more where all are equally
+    good, that of log loss 89 to 100 %. It is not one of another figure: on n further test images
     the accuracy varies by their own chance besides.
 
     Args:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from automl_cv.store.database import open_storage
+from automl_cv.store.labels import read_labels
 from automl_cv.store.trials import StageTrials
 
 STUDY = """
@@ -84,6 +85,16 @@ def test_it_is_the_same_for_any_workers_and_after_a_cut(call, searched, tmp_path
         assert again.keys() == kept.keys()
         for name, probabilities in kept.items():
             np.testing.assert_array_equal(again[name], probabilities, err_msg=str(name))
+
+
+def test_labels_are_those_of_the_images_that_trials_speak_of(call, searched):
+    storage = open_storage(f"sqlite:///{searched}/automl-cv.db", create=False)
+    labels, kept = read_labels(storage, "folds").classes, said(searched)
+    for row in trials(call, searched):
+        own = kept[row["stage"], row["trial"]].argmax(axis=1)
+        assert (own == labels).mean() == pytest.approx(row["val_accuracy"], abs=1.5 / N_KNOWN)
+    found = call("report", "folds", folder=searched).stdout
+    assert "corrected for having been chosen from 9 trials" in found
 
 
 def test_more_trials_are_combined_anew(call, searched):

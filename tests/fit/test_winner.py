@@ -8,6 +8,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from automl_cv.errors import AutomlError, UserError
+from automl_cv.fit.fitting import _promised
 from automl_cv.fit.winner import choose
 from automl_cv.scoring import wilson
 from automl_cv.store.database import open_storage
@@ -22,6 +23,7 @@ from tests.published import (
     history_of,
     parameters_of,
 )
+from tests.results.searched import searched
 
 # How far each repeat of narrowed/3 lies from the published accuracy.
 SHIFTS = {"finalists": (0.0, -0.002, -0.001), "folded": (0.02, 0.01, 0.03)}
@@ -159,3 +161,26 @@ def test_a_run_without_a_result(tmp_path):
     fail(trials, 0, COARSE[2], "out of memory")
     with pytest.raises(AutomlError, match="no trial with a result"):
         choose(url, "slides")
+
+
+def test_the_first_is_corrected_for_the_choice_and_promises_the_low_end(tmp_path):
+    url = searched(tmp_path, (0.8,) * 30)
+    read, winner = choose(url, "made-up")
+    validation = winner.facts.validation
+    found = validation.corrected
+    assert found.value < validation.accuracy and found.loss >= validation.loss
+    assert found.trials == 30 and found.low < found.value < found.high
+    assert _promised(read, winner) == found.low < wilson(validation.accuracy, 200)[0]
+    again = choose(url, "made-up", winner.slot)[1].facts.validation
+    assert again == validation, "named by hand it is the same trial"
+    other = next(one for one in read.ranked if f"coarse/{one.trial}" != winner.slot)
+    by_hand = choose(url, "made-up", f"coarse/{other.trial}")[1]
+    assert by_hand.facts.validation.corrected is None
+    assert _promised(read, by_hand) == wilson(by_hand.facts.validation.accuracy, 200)[0]
+
+
+def test_the_promise_is_of_accuracy_whatever_chose(tmp_path):
+    read, winner = choose(searched(tmp_path, (0.8,) * 30, metric="log_loss"), "made-up")
+    validation = winner.facts.validation
+    assert validation.corrected.value > validation.metric.value
+    assert _promised(read, winner) == wilson(validation.accuracy, 200)[0]
