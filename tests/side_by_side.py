@@ -1,7 +1,8 @@
 """Which tests run in which of two processes, and in which order.
 
 A file's tests stay together, since they share what its fixtures made; so do those of a folder in
-`TOGETHER`. Groups with the most slow tests begin first: what is long must not begin last.
+`TOGETHER`. Groups with the most slow tests begin first, those end to end before others: what is long must not
+begin last.
 """
 
 from __future__ import annotations
@@ -34,9 +35,15 @@ def group(name: str) -> str:
 
 
 def longest_first(tests: list[pytest.Item]) -> None:
-    """Sort tests by the number of slow ones in their groups; groups stay as they were."""
-    slow = Counter(group(test.nodeid) for test in tests if test.get_closest_marker("slow"))
-    tests.sort(key=lambda test: -slow[group(test.nodeid)])
+    """Sort tests by how long their groups take; groups stay as they were.
+
+    A slow test end to end takes some ten times as long as another slow one.
+    """
+    lasts: Counter[str] = Counter()
+    for test in tests:
+        if test.get_closest_marker("slow"):
+            lasts[group(test.nodeid)] += 10 if "end_to_end/" in test.nodeid else 1
+    tests.sort(key=lambda test: -lasts[group(test.nodeid)])
 
 
 class Scheduling(LoadScopeScheduling):

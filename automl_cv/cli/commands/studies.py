@@ -169,7 +169,11 @@ def _how(stage: Stage) -> str:
 
 def _trained(stage: Stage) -> str:
     """Return what a stage trains: "head linear" or "network ResNet34 (block original)"."""
-    return f"{stage.training.trained} {_named(stage.trained)}"
+    named = stage.trained
+    if stage.exact:  # a strength of 0 is found
+        own = {name: value for name, value in named.parameters.items() if value != 0}
+        named = named.model_copy(update={"parameters": own})
+    return f"{stage.training.trained} {_named(named)}"
 
 
 def _loss(stage: Stage) -> str:
