@@ -1,8 +1,8 @@
 """Which tests run in which of two processes, and in which order.
 
 A file's tests stay together, since they share what its fixtures made; so do those of a folder in
-`TOGETHER`. Groups with the most slow tests begin first, those end to end before others: what is long must not
-begin last.
+`TOGETHER`. Groups with the most slow tests begin first, those end to end before others: what is
+long must not begin last.
 """
 
 from __future__ import annotations
