@@ -17,6 +17,7 @@ from automl_cv.drawing.stage_memory import Drawn, StageMemory
 from automl_cv.errors import AutomlError
 from automl_cv.history import History
 from automl_cv.store.facts import StageFacts
+from automl_cv.store.predictions import Predictions
 from automl_cv.store.records import MEMBERS, TrialRecord
 from automl_cv.store.runs import find_run
 from automl_cv.store.trials import StageTrials
@@ -139,12 +140,16 @@ def members(stage: Stage, run: StoredRun, parameters: Mapping[str, Value]) -> tu
     Raises:
         AutomlError: the database does not hold what one of them said.
     """
+    names = str(parameters[MEMBERS]).split(BETWEEN)
+    known: dict[str, tuple[TrialRecord, Predictions | None]] = {}
+    for source in dict.fromkeys(name.rpartition("/")[0] for name in names):
+        trials = run.open(source)
+        own = [one for one in trials.records() if one.name in names]
+        kept = trials.predictions(own)
+        known |= {one.name: (one, kept.get(one.trial)) for one in own}
     found = []
-    for name in str(parameters[MEMBERS]).split(BETWEEN):
-        source, _, number = name.rpartition("/")
-        trials, slot = run.open(source), int(number)
-        record = next(one for one in trials.records() if one.trial == slot)
-        said = trials.predictions().get(slot)
+    for name in names:
+        record, said = known[name]
         if said is None or record.best is None:
             raise AutomlError(
                 f"{run.name}: the database does not hold what trial {name} said of each image, "
@@ -152,10 +157,10 @@ def members(stage: Stage, run: StoredRun, parameters: Mapping[str, Value]) -> tu
             )
         trial = plan(
             run.study,
-            run.study.stage(source),
-            slot,
+            run.study.stage(record.stage),
+            record.trial,
             record.parameters,
-            seed=derived_seed(run.study.seed, source, slot, "training"),
+            seed=derived_seed(run.study.seed, record.stage, record.trial, "training"),
         )
         replay = record.history.epochs[: record.best.epoch]
         found.append(Member(trial, replay, said.every, said.probabilities))
@@ -167,13 +172,13 @@ def _current(stage: Stage, run: StoredRun) -> str:
     begun = find_run(run.storage, run.name if "@" in run.name else f"{run.name}@1").stages
     best: dict[tuple[object, ...], TrialRecord] = {}
     for name in stage.combined_stages:
-        trials = run.open(name) if name in begun else None
-        if trials is None:
+        if name not in begun:
             continue
-        kept = trials.predictions()
+        trials = run.open(name)
+        kept = trials.with_predictions()
         for record in trials.records():
             backbone = drawn_backbone(run.study.backbone, record.parameters)
-            if not record.is_ranked or record.trial not in kept or backbone != run.study.backbone:
+            if not record.is_ranked or record.number not in kept or backbone != run.study.backbone:
                 continue
             family = (name, *_texts(record.parameters))
             if family not in best or _loss(record) < _loss(best[family]):
@@ -185,7 +190,7 @@ def _current(stage: Stage, run: StoredRun) -> str:
             "`automl-cv report` says why"
         )
     ranked = sorted(best.values(), key=_loss)[: stage.combining.top]
-    return BETWEEN.join(f"{one.stage}/{one.trial}" for one in ranked)
+    return BETWEEN.join(one.name for one in ranked)
 
 
 def _texts(parameters: Mapping[str, Value]) -> list[tuple[str, Value]]:

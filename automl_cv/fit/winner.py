@@ -131,7 +131,7 @@ def _single(storage: str, read: RunTrials, record: TrialRecord, why: str) -> Win
         classes=len(read.facts.class_names) or None,
         corrected=_corrected(storage, read, record),
     )
-    return _winner(read, [record], why, f"{record.stage}/{record.trial}", validation)
+    return _winner(read, [record], why, record.name, validation)
 
 
 def _corrected(storage: str, read: RunTrials, record: TrialRecord) -> CorrectedFigures | None:

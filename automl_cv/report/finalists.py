@@ -43,7 +43,7 @@ def _winner_lines(read: RunTrials, found: Comparison, whole: bool) -> list[str]:
     if read.ranked:
         first = read.ranked[0]
         if first.best is not None:
-            losses[f"{first.stage}/{first.trial}"] = first.best.val_loss
+            losses[first.name] = first.best.val_loss
     if found.stages and whole:
         choice = choose_stage(found.stages)
         name = f"{choice.winner.source} as stage {choice.stage.stage} trained it"

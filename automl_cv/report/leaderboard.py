@@ -114,8 +114,8 @@ def _combined_lines(records: Sequence[TrialRecord]) -> list[str]:
         if MEMBERS in record.parameters:
             weights = sorted(record.optimizer_config.items(), key=lambda one: -one[1])
             shown = [f"{name} × {weight:.2g}" for name, weight in weights if weight > 0]
-            own = f"{record.stage}/{record.trial}"
-            lines.append(f"{own}: logits of {', '.join(shown)} added" if shown else own)
+            added = f": logits of {', '.join(shown)} added" if shown else ""
+            lines.append(record.name + added)
     return lines
 
 

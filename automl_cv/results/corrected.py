@@ -19,7 +19,7 @@ from automl_cv.solving.threads import one_thread
 from automl_cv.store.database import open_storage
 from automl_cv.store.labels import Labels, read_labels
 from automl_cv.store.predictions import MOST_NUMBERS, Predictions
-from automl_cv.store.reading import read_predictions_of
+from automl_cv.store.reading import read_predictions
 from automl_cv.store.records import TrialRecord
 
 MOST_CANDIDATES, FEWEST_CANDIDATES = 100, 8
@@ -132,7 +132,7 @@ def corrected(
         candidates=len(candidates),
         trials=len(ranked),
         resamples=found.resamples,
-        first=None if first is None else f"{first.stage}/{first.trial}",
+        first=None if first is None else first.name,
         beside_first=found.overtuning if first is not None else None,
         is_taken=not read.repeated and not beaten,
     )
@@ -188,7 +188,7 @@ def _said(
     for stage, study_id in zip(read.run.stages, read.run.study_ids, strict=True):
         own = [record for record in records if record.stage == stage]
         if own:
-            kept = read_predictions_of(storage, study_id, own)
+            kept = read_predictions(storage, study_id, own)
             found |= {(stage, trial): one for trial, one in kept.items()}
     n_images, every = len(labels.classes), max((one.every for one in found.values()), default=1)
     common = {

@@ -103,37 +103,40 @@ def read_trials(
     ]
 
 
-def system_attribute(storage: RDBStorage, study_id: int, key: str) -> dict[int, Any]:
-    """Return a system attribute of all trials of one Optuna study that have it, by trial_id."""
-    trial, attribute = models.TrialModel, models.TrialSystemAttributeModel
-    with storage.engine.connect() as connection:
-        rows = connection.execute(
-            select(attribute.trial_id, attribute.value_json)
-            .join(trial)
-            .where(trial.study_id == study_id, attribute.key == key)
-        ).all()
-    return {trial_id: json.loads(value) for trial_id, value in rows}
-
-
-def system_attribute_of(
-    storage: RDBStorage, study_id: int, key: str, numbers: Sequence[int]
+def system_attribute(
+    storage: RDBStorage, study_id: int, key: str, numbers: Sequence[int] | None = None
 ) -> dict[int, Any]:
-    """Return a system attribute of some trials of one Optuna study, by their numbers there.
+    """Return a system attribute of trials of one Optuna study that have it, by number there.
 
     Args:
         storage: the database.
         study_id: Optuna's number of the study.
         key: of the attribute.
-        numbers: Optuna's, of at most 999 trials, which any SQLite takes.
+        numbers: Optuna's, of the trials; None for all.
     """
+    trial, attribute = models.TrialModel, models.TrialSystemAttributeModel
+    wanted = (
+        select(trial.number, attribute.value_json)
+        .join(attribute, attribute.trial_id == trial.trial_id)
+        .where(trial.study_id == study_id, attribute.key == key)
+    )
+    if numbers is not None:
+        wanted = wanted.where(trial.number.in_(numbers))
+    with storage.engine.connect() as connection:
+        rows = connection.execute(wanted).all()
+    return {number: json.loads(value) for number, value in rows}
+
+
+def trials_with(storage: RDBStorage, study_id: int, key: str) -> set[int]:
+    """Return Optuna's numbers of the trials of a study that have a system attribute."""
     trial, attribute = models.TrialModel, models.TrialSystemAttributeModel
     with storage.engine.connect() as connection:
         rows = connection.execute(
-            select(trial.number, attribute.value_json)
+            select(trial.number)
             .join(attribute, attribute.trial_id == trial.trial_id)
-            .where(trial.study_id == study_id, attribute.key == key, trial.number.in_(numbers))
-        ).all()
-    return {number: json.loads(value) for number, value in rows}
+            .where(trial.study_id == study_id, attribute.key == key)
+        )
+        return set(rows.scalars())
 
 
 def write_curve(storage: RDBStorage, trial_id: int, epochs: Sequence[Epoch]) -> None:

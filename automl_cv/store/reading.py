@@ -12,7 +12,6 @@ from automl_cv.store.optuna_tables import (
     TrialRow,
     read_trials,
     system_attribute,
-    system_attribute_of,
 )
 from automl_cv.store.predictions import Predictions, unpacked
 from automl_cv.store.records import (
@@ -28,6 +27,9 @@ from automl_cv.store.records import (
     history_from_json,
     one_per_slot,
 )
+
+# Values that any SQLite takes in a statement, less the two others (https://sqlite.org/limits.html).
+MOST_ASKED = 997
 
 
 def read_records(
@@ -55,29 +57,24 @@ def read_records(
     return one_per_slot([_record(row, run, stage) for row in rows])
 
 
-def read_predictions(storage: RDBStorage, study_id: int) -> dict[int, Predictions]:
-    """Return what finished trials of a stage said of the images that validated them, by slot."""
-    stored = system_attribute(storage, study_id, PREDICTIONS)
-    return {
-        row.attributes[TRIAL]: unpacked(stored[row.trial_id])
-        for row in read_trials(storage, study_id)
-        if row.trial_id in stored and row.state in (TrialState.COMPLETE, TrialState.PRUNED)
-    }
-
-
-def read_predictions_of(
+def read_predictions(
     storage: RDBStorage, study_id: int, records: Sequence[TrialRecord]
 ) -> dict[int, Predictions]:
-    """Return what some trials of a stage said, by slot; nothing else is read.
+    """Return what trials of a stage said of the images that validated them, by slot.
 
     Args:
         storage: the database.
         study_id: Optuna's number of the stage's study.
-        records: trials that finished, at most 999.
+        records: the trials; those that did not finish are left out.
     """
-    slots = {record.number: record.trial for record in records if record.number is not None}
-    stored = system_attribute_of(storage, study_id, PREDICTIONS, list(slots))
-    return {slots[number]: unpacked(one) for number, one in stored.items()}
+    slots = {
+        record.number: record.trial
+        for record in records
+        if record.number is not None and record.state in ("complete", "pruned")
+    }
+    asked = list(slots) if len(slots) <= MOST_ASKED else None
+    stored = system_attribute(storage, study_id, PREDICTIONS, asked)
+    return {slots[number]: unpacked(one) for number, one in stored.items() if number in slots}
 
 
 def _record(row: TrialRow, run: str, stage: str) -> TrialRecord:

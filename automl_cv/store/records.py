@@ -59,6 +59,11 @@ class TrialRecord:
     system_attributes: Mapping[str, Any] = field(default_factory=dict)
     number: int | None = None
 
+    @property
+    def name(self) -> str:
+        """Stage and slot, as a report shows them: "exact/3"."""
+        return f"{self.stage}/{self.trial}"
+
     @cached_property
     def best(self) -> Epoch | None:
         """The history's best epoch, looked for once."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from automl_cv.history import History
 from automl_cv.store.database import patiently
 from automl_cv.store.facts import StageFacts, StudyFacts, facts_from_json, facts_to_json
 from automl_cv.store.lease import Lease
-from automl_cv.store.optuna_tables import TrialRow, read_trials, widen, write_curve
+from automl_cv.store.optuna_tables import TrialRow, read_trials, trials_with, widen, write_curve
 from automl_cv.store.predictions import Predictions, packed
 from automl_cv.store.reading import lease_of, read_predictions, read_records
 from automl_cv.store.records import (
@@ -161,9 +161,19 @@ class StageTrials:
             with_system_attributes=True,
         )
 
-    def predictions(self) -> dict[int, Predictions]:
-        """Return what trials said of the images that validated them, by slot."""
-        return read_predictions(self.storage, self._study_id)
+    def predictions(self, records: Sequence[TrialRecord] | None = None) -> dict[int, Predictions]:
+        """Return what trials said of the images that validated them, by slot.
+
+        Args:
+            records: the trials; None for all that finished.
+        """
+        if records is None:
+            records = self.records()
+        return read_predictions(self.storage, self._study_id, records)
+
+    def with_predictions(self) -> set[int]:
+        """Return Optuna's numbers of the trials that kept what they said."""
+        return trials_with(self.storage, self._study_id, PREDICTIONS)
 
     def settle(self) -> list[int]:
         """Fail the trials whose process died, and return their slots, to be run again.
