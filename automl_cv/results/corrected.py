@@ -27,8 +27,6 @@ RESAMPLES, FEWEST_RESAMPLES = 200, 50
 # Bounds that keep a report within 0.3 s, or a second of the largest: probabilities looked at,
 # draws of an image, and images of a class looked at where a metric is no mean over images.
 NUMBERS, DRAWS, LOOKS = 4_000_000, 2_000_000, 8_000_000
-# Half of the least that float16 holds, in nats: what a probability is at most that it calls 0.
-LOSS_OF_ZERO = -math.log(2.0**-25)
 
 
 @dataclass(frozen=True)
@@ -204,23 +202,14 @@ def _said(
 def _side_by_side(
     records: Sequence[TrialRecord], said: dict[Key, Predictions], labels: Labels
 ) -> Candidates:
-    """Return trials with the losses of their images, whose means are what was measured exactly."""
-    probabilities = np.stack([said[_key(one)].probabilities for one in records])
-    own = probabilities[:, np.arange(len(labels.classes)), labels.classes].astype(np.float64)
-    losses = -np.log(np.maximum(own, 2.0**-25))
-    for row, record in enumerate(records):
-        zero = own[row] == 0
-        if zero.any():
-            # float16 says of these only that they are below it; the trial's own log loss is exact.
-            total = best_of(record).val_loss * len(own[row]) - losses[row][~zero].sum()
-            losses[row][zero] = max(total / zero.sum(), LOSS_OF_ZERO)
-    return Candidates(labels.classes, probabilities, losses)
+    """Return what trials said of the same images."""
+    return Candidates(labels.classes, np.stack([said[_key(one)].probabilities for one in records]))
 
 
 def _at(figure: Corrected, raw: float, metric: MetricEntry) -> Corrected:
     """Return a figure moved to what was measured exactly, of all images.
 
-    Kept probabilities are of three figures, and may be of every second image.
+    Kept probabilities are rounded, and may be of every second image.
     """
     if metric is LOG_LOSS:
         factor = raw / figure.raw if figure.raw > 0 else 1.0
