@@ -12,7 +12,7 @@ from optuna.storages import RDBStorage
 from automl_cv.catalog.metrics import ACCURACY, MetricEntry
 from automl_cv.results.comparison import SOURCE
 from automl_cv.results.leaderboard import RunTrials
-from automl_cv.results.ranking import best_of, in_order, reference_record, rule_of
+from automl_cv.results.ranking import best_of, is_beaten_by_reference, rule_of
 from automl_cv.results.resamples import LOG_LOSS, Candidates
 from automl_cv.results.selection import Corrected, Overtuning, correct
 from automl_cv.solving.threads import one_thread
@@ -119,8 +119,7 @@ def corrected(
     if found.metric is None:
         return None
     best = best_of(ranked[0])
-    floor = reference_record(read.facts, read.run.name)
-    beaten = floor is not None and in_order([*ranked, floor], read.facts)[0] is floor
+    beaten = is_beaten_by_reference(ranked, read.facts, read.run.name)
     return CorrectedWinner(
         stage=ranked[0].stage,
         trial=ranked[0].trial,
