@@ -41,7 +41,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import StandardScaler
-from worth_sets import SETS, Absent, ImageSet, Pool
+from worth_sets import SETS, UNSEEN, Absent, ImageSet, Pool
 
 from automl_cv import Classifier
 from automl_cv.data.images import content_hash, decode
@@ -227,10 +227,10 @@ def measure_heads(setting: Setting, study: str) -> dict[str, dict[str, Any]]:
     rows = np.concatenate([known, tested])
     numbers = np.searchsorted(classes, labels[rows])
     found = worth_heads.measure(features(setting)[rows], numbers, len(known), study)
-    promise = found["promised"]
-    low, high = wilson(promise, len(known))
     shared = {"seconds": found["seconds"], "chosen": found["chosen"]}
-    own = {"promised": promise, "promised_low": low, "promised_high": high}
+    low, high = wilson(found["raw"], len(known))
+    own = {name: value for name, value in found.items() if name.startswith("promised")}
+    own |= {"raw": found["raw"], "raw_low": low, "raw_high": high}
     return {
         "heads": {**figures(found["winner"], labels[tested], classes), **shared, **own},
         "own reference": {**figures(found["reference"], labels[tested], classes), **shared},
@@ -245,7 +245,7 @@ def promised(validation: Any) -> dict[str, float | None]:
     corrected = getattr(validation, "corrected", None)
     if corrected is not None:
         return {
-            "promised": corrected.accuracy,
+            "promised": corrected.value,
             "promised_low": corrected.low,
             "promised_high": corrected.high,
         }
@@ -270,7 +270,7 @@ def measure(asked: argparse.Namespace, studies: dict[str, str], rows_file: Path)
     """Measure what is asked for and not in the file yet; add it there, line by line."""
     known = {(row["set"], row["split"], row["method"]) for row in worth_tables.read(rows_file)}
     for name in asked.sets:
-        image_set = SETS[name]
+        image_set = {**SETS, **UNSEEN}[name]
         try:
             pool = worth_sets.build(image_set.pool, asked.out / "cache", asked.root)
             backbone = backbone_of(image_set, next(iter(studies.values())), asked.backbone)
@@ -312,7 +312,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--studies", nargs="*", default=["quickstart"], metavar="[LABEL=]STUDY")
     parser.add_argument("--heads", metavar="STUDY", help="its exact stages alone, in this process")
     parser.add_argument("--first", type=int, default=0, help="number of the first split")
-    parser.add_argument("--sets", nargs="*", default=list(SETS), choices=list(SETS))
+    parser.add_argument("--sets", nargs="*", default=list(SETS), choices=[*SETS, *UNSEEN])
     parser.add_argument("--splits", type=int, default=6)
     parser.add_argument("--out", type=Path, default=Path("worth"))
     parser.add_argument("--root", type=Path, default=Path("/"), help="unpacked packages")
