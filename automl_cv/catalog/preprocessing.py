@@ -21,6 +21,11 @@ PREPROCESSINGS: Table[Entry] = Table(
             target="automl_cv.engine.preprocessing:tf",
         ),
         Entry(
+            name="lite",
+            about="less 127, divided by 128: about -1 to 1, as EfficientNet-Lite was trained",
+            target="automl_cv.engine.preprocessing:lite",
+        ),
+        Entry(
             name=UNCHANGED,
             about="left as it is, 0 … 255",
             target="automl_cv.engine.preprocessing:unchanged",

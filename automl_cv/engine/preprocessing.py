@@ -21,6 +21,14 @@ def tf(pixels: keras.KerasTensor) -> keras.KerasTensor:
     return layers.Rescaling(1 / 127.5, offset=-1.0)(pixels)
 
 
+def lite(pixels: keras.KerasTensor) -> keras.KerasTensor:
+    """Take 127 off and divide by 128.
+
+    MEAN_RGB and STDDEV_RGB of TensorFlow's efficientnet/lite/efficientnet_lite_builder.py.
+    """
+    return layers.Rescaling(1 / 128, offset=-127 / 128)(pixels)
+
+
 def unchanged(pixels: keras.KerasTensor) -> keras.KerasTensor:
     """Leave pixels as they are."""
     return pixels

@@ -32,7 +32,7 @@ with later():
 # Keras's `save` copies variables in a way that NumPy 2 deprecates (keras/backend/tensorflow).
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-IMAGENET = [entry for entry in BACKBONES if not entry.weights.embedded]
+RESNETS = [entry for entry in BACKBONES if entry.name.startswith("ResNet")]
 
 
 def pixels(n_images: int, size: int) -> np.ndarray:
@@ -47,9 +47,9 @@ def weights(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("entry", IMAGENET, ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", RESNETS, ids=lambda entry: entry.name)
 def test_hashes_and_addresses_are_those_of_keras(entry):
-    assert entry.weights.md5 == keras_resnet.WEIGHTS_HASHES[entry.name.lower()][1]
+    assert entry.weights.digest == keras_resnet.WEIGHTS_HASHES[entry.name.lower()][1]
     assert entry.weights.url == keras_resnet.BASE_WEIGHTS_PATH + entry.weights.file_name
 
 
@@ -65,7 +65,7 @@ BLOCKS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("entry", BACKBONES, ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", [BACKBONES["compact"], *RESNETS], ids=lambda entry: entry.name)
 def test_block_outputs_are_all_blocks_and_rectified(entry):
     network = entry.load()(**entry.arguments)
     found = [layer for layer in network.layers if re.fullmatch(entry.block_outputs, layer.name)]
@@ -132,14 +132,15 @@ def test_the_last_block_is_what_keras_itself_gives(name, module, tmp_path):
 def test_the_network_is_saved_and_loaded_without_this_package(tmp_path):
     """Only Keras's own layers and operations stand in the graph."""
     pixel_input = keras.Input((8, 8, 3))
-    outputs = [PREPROCESSINGS[kind].load()(pixel_input) for kind in ("caffe", "tf", "none")]
+    outputs = [PREPROCESSINGS[kind].load()(pixel_input) for kind in ("caffe", "tf", "lite", "none")]
     keras.Model(pixel_input, outputs).save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
     images = pixels(2, 8)
-    caffe, scaled, same = (output.numpy() for output in loaded(images))
+    caffe, scaled, lite, same = (output.numpy() for output in loaded(images))
     expected = keras.applications.resnet.preprocess_input(images.copy())
     np.testing.assert_array_equal(caffe, expected)
     np.testing.assert_allclose(scaled, images / 127.5 - 1, atol=1e-6)
+    np.testing.assert_allclose(lite, (images - 127) / 128, atol=1e-6)
     np.testing.assert_array_equal(same, images)
 
 
@@ -183,7 +184,9 @@ def server(weights: Path) -> Iterator[str]:
 
 
 def published(url: str, md5: str):
-    weights = Weights(file_name="tiny.weights.h5", about="nothing", licence="MIT", url=url, md5=md5)
+    weights = Weights(
+        file_name="tiny.weights.h5", about="nothing", licence="MIT", url=url, digest=md5
+    )
     entry = replace(tiny.entry(Path("unused"), "published"), weights=weights)
     return BACKBONES.temporary(entry)
 
