@@ -300,5 +300,16 @@ def test_a_near_miss_of_a_built_in_name(cache):
 
 def test_a_file_that_is_no_manifest(tmp_path, cache):
     (tmp_path / "images.txt").write_text("path,label")
-    with pytest.raises(UserError, match="a manifest ending in .csv or .parquet"):
+    with pytest.raises(UserError, match="a manifest ending in .csv, .tsv or .parquet"):
         load(tmp_path / "images.txt", cache)
+
+
+def test_classes_within_a_wrapper_are_named(tmp_path, cache):
+    grow(tmp_path / "archive" / "photos")
+    with pytest.raises(UserError) as caught:
+        load(tmp_path / "archive", cache)
+    assert str(caught.value) == (
+        f"{tmp_path / 'archive'}: has one class only, 'photos'; the folders cat, dog, owl lie "
+        f"inside: name {tmp_path / 'archive' / 'photos'} instead; expected a sub-folder for each "
+        "of two or more classes"
+    )
