@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from automl_cv.classifier import Classifier
 from automl_cv.data import given
-from automl_cv.data.listing import as_label
+from automl_cv.data.candidates import as_label
 from automl_cv.saved import folder as folders
 from automl_cv.study import library, studyfile
 from automl_cv.study.studyfile import StudyFile

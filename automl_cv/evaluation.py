@@ -194,6 +194,7 @@ def _own_images(
         images = dataset.load(
             data.source,
             split=study.data.split,
+            reading=study.data,
             seed=study.seed,
             cache_dir=cache_dir,
             on_progress=inspecting,
@@ -219,7 +220,13 @@ def _if_of_study(
 ) -> Dataset | None:
     """Return the images of a source if a classifier was fitted on them, else None."""
     try:
-        images = dataset.load(source, split=study.data.split, seed=study.seed, cache_dir=cache_dir)
+        images = dataset.load(
+            source,
+            split=study.data.split,
+            seed=study.seed,
+            cache_dir=cache_dir,
+            reading=study.data,
+        )
     except UserError:  # too few images to be divided: they can't be those
         return None
     return images if images.fingerprint == saved.manifest.data.fingerprint else None

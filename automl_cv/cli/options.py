@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from automl_cv.registry import Table
+
+if TYPE_CHECKING:
+    from automl_cv.study.sections import Reading
 
 DEFAULT_STORAGE = "sqlite:///automl-cv.db"
 
@@ -39,6 +42,33 @@ OutFile = Annotated[
     typer.Option("--out", metavar="FILE", help="Write to this file instead of printing."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but results and errors.")]
+PathColumn = Annotated[
+    str | None,
+    typer.Option("--path-column", metavar="NAME", help="Column of a table that holds paths."),
+]
+LabelColumn = Annotated[
+    str | None,
+    typer.Option("--label-column", metavar="NAME", help="Column of a table that holds labels."),
+]
+Root = Annotated[
+    str | None,
+    typer.Option(
+        "--root",
+        metavar="DIR",
+        help="Folder that a table's paths are relative to, beside the table or from here.",
+        show_default="the table's own",
+    ),
+]
+ClassLevel = Annotated[
+    int | None,
+    typer.Option(
+        "--class-level",
+        min=1,
+        max=9,
+        help="At which level below PATH the class folders stand.",
+        show_default="1, or below train, val and test",
+    ),
+]
 
 
 def form_option(table: Table[Any], of: str) -> Any:
@@ -53,6 +83,17 @@ def form_option(table: Table[Any], of: str) -> Any:
         metavar="|".join(table.names),
         help=f"Form of the {of}.",
         show_default="what --out's name ends with, else table",
+    )
+
+
+def reading(
+    path_column: str | None, label_column: str | None, root: str | None, class_level: int | None
+) -> Reading:
+    """Return what the options say of how a source is read."""
+    from automl_cv.study.sections import Reading
+
+    return Reading(
+        path_column=path_column, label_column=label_column, root=root, class_level=class_level
     )
 
 

@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from automl_cv.catalog import datasets
-from automl_cv.data import inspection, listing, manifest, splitting
+from automl_cv.data import inspection, sources, splitting
+from automl_cv.data.candidates import Candidate, Listing
 from automl_cv.data.inspection import Inspected, OnProgress
 from automl_cv.data.ledger import Ledger, Skipped
-from automl_cv.data.listing import Candidate, Listing
 from automl_cv.data.splitting import SPLITS
-from automl_cv.errors import UserError, suggest
+from automl_cv.errors import UserError
 from automl_cv.study import studyfile
+from automl_cv.study.sections import Reading
 from automl_cv.words import counted, listed
 
 COLUMNS = ("path", "label", "split", "content_hash", "group")
@@ -73,6 +73,7 @@ def load(
     split: studyfile.Split,
     seed: int,
     cache_dir: Path,
+    reading: Reading | None = None,
     strict: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Dataset:
@@ -87,10 +88,11 @@ def load(
     Args:
         source: the name of a built-in data set (`catalog.datasets`), which goes before a folder
             of that name, ./NAME; a folder of class folders; a folder of train, validation and
-            test folders of class folders; or a manifest, see `manifest.list_manifest`.
+            test folders of class folders; or a manifest: see `sources.list_source`.
         split: shares of the splits.
         seed: another seed gives another split.
         cache_dir: where built-in data and what inspection found are kept.
+        reading: what the user said of how it is read.
         strict: refuse a source with any file that is no whole image.
         on_progress: called with (files inspected, files in all).
 
@@ -98,7 +100,7 @@ def load(
         UserError: there is no such source, it holds no images, fewer than two classes, or a class
             too small to be in every split.
     """
-    found, kept, skipped = _read(source, cache_dir, on_progress)
+    found, kept, skipped = _read(source, cache_dir, reading or Reading(), on_progress)
     if strict and skipped:
         raise UserError(
             f"{source}: {counted(len(skipped), 'file')} can't be used as images: "
@@ -109,8 +111,9 @@ def load(
     classes = tuple(sorted(set(table["label"])))
     if len(classes) < 2:
         raise UserError(
-            f"{source}: has one class only, {classes[0]!r}; expected a sub-folder for each of "
-            "two or more classes"
+            f"{source}: has one class only, {classes[0]!r}; "
+            + (sources.hint_at_classes(source) or "")
+            + "expected a sub-folder for each of two or more classes"
         )
     notes = [
         *found.notes,
@@ -133,13 +136,18 @@ def load(
 
 
 def load_undivided(
-    source: str, *, cache_dir: Path, on_progress: OnProgress | None = None
+    source: str,
+    *,
+    cache_dir: Path,
+    reading: Reading | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Dataset:
     """Read a source of images as it is: no split is drawn, one image is enough.
 
     Args:
         source: as in `load`.
         cache_dir: as in `load`.
+        reading: as in `load`.
         on_progress: as in `load`.
 
     Returns:
@@ -148,7 +156,7 @@ def load_undivided(
     Raises:
         UserError: there is no such source, or it holds no image that can be read.
     """
-    found, kept, skipped = _read(source, cache_dir, on_progress)
+    found, kept, skipped = _read(source, cache_dir, reading or Reading(), on_progress)
     table = _table(kept)
     images = table[list(COLUMNS)]
     ledger = Ledger(
@@ -163,10 +171,10 @@ def load_undivided(
 
 
 def _read(
-    source: str, cache_dir: Path, on_progress: OnProgress | None
+    source: str, cache_dir: Path, reading: Reading, on_progress: OnProgress | None
 ) -> tuple[Listing, list[tuple[Candidate, Inspected]], list[Skipped]]:
     """List a source and decode its files; return what was listed, the images, and the rest."""
-    root, found = _list(source, cache_dir)
+    root, found = sources.list_source(source, cache_dir, reading)
     memory = inspection.memory_path(cache_dir, str(root.absolute()))
     paths = [candidate.path for candidate in found.candidates]
     inspected = inspection.inspect(paths, memory=memory, on_progress=on_progress)
@@ -177,27 +185,6 @@ def _read(
             + (f": {listed([f'{one.path} ({one.reason})' for one in skipped])}" if skipped else "")
         )
     return found, kept, skipped
-
-
-def _list(source: str, cache_dir: Path) -> tuple[Path, Listing]:
-    """Return where a source lies, and the files it offers."""
-    if source in datasets.DATASETS:
-        root = datasets.materialise(source, cache_dir)
-        return root, listing.list_folder(root)
-    root = Path(source).expanduser().absolute()
-    if root.is_dir():
-        return root, listing.list_folder(root)
-    if not root.exists():
-        raise UserError(
-            f"{source}: not found, neither a folder, a manifest nor built-in data; "
-            f"{suggest(source, datasets.DATASETS.names)}"
-        )
-    if root.suffix.lower() not in manifest.ENDINGS:
-        raise UserError(
-            f"{source}: expected a folder of images or a manifest ending in "
-            f"{' or '.join(manifest.ENDINGS)}"
-        )
-    return root, manifest.list_manifest(root)
 
 
 def _sort_out(

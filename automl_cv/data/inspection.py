@@ -1,7 +1,8 @@
 """Inspection: decode every file once, remember what came of it.
 
-The memory lies under the cache folder, one JSON file a source. A file counts as
-unchanged while its path, size and time of change are the same.
+The memory lies under the cache folder, one JSON file a source. It knows a file by the hash of
+its bytes. Which file lies under a path may be taken from the file system where that can tell
+(`stamps`); where in doubt the bytes are read and hashed again, but not decoded.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import stat
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,9 @@ from typing import Any
 import PIL
 from PIL import Image
 
-from automl_cv.data import images
+from automl_cv.data import images, stamps
 from automl_cv.data.ledger import Sizes
+from automl_cv.data.stamps import Stamp
 from automl_cv.words import counted
 
 OnProgress = Callable[[int, int], None]
@@ -59,46 +61,49 @@ class Inspected:
 def inspect(
     paths: Sequence[str], *, memory: Path, on_progress: OnProgress | None = None
 ) -> list[Inspected]:
-    """Decode files in a small pool of threads, skipping those the memory knows unchanged.
+    """Decode files in a small pool of threads, skipping those the memory knows.
 
     Args:
         paths: absolute paths of files.
-        memory: the JSON file to read and, where anything was decoded, to write anew. A damaged
-            or missing one is ignored.
+        memory: the JSON file to read and, where it said something else, to write anew. A
+            damaged or missing one is ignored.
         on_progress: called in this thread with (files done, files in all).
 
     Returns:
         One result for each path, in order.
     """
-    known = _recall(memory)
-    stamps = [_stamp(path) for path in paths]
-    results: list[Inspected | None] = [
-        known.get((path, stamp)) if stamp is not None else None
-        for path, stamp in zip(paths, stamps, strict=True)
+    remembered = _recall(memory)
+    taken = stamps.take(paths)
+    rows: list[_Row | None] = [
+        row if stamp is not None and (row := remembered.get(path)) and row.stamp == stamp else None
+        for path, stamp in zip(paths, taken, strict=True)
     ]
-    waiting = [row for row, result in enumerate(results) if result is None]
+    by_content = {row.bytes_hash: row.result for row in remembered.values()}
+    waiting = [place for place, row in enumerate(rows) if row is None]
     done = len(paths) - len(waiting)
     report = on_progress or (lambda done, total: None)
     report(done, len(paths))
+
+    def look(batch: Sequence[int]) -> list[_Row]:
+        return [_look(paths[place], taken[place], by_content) for place in batch]
+
     batches = [waiting[start : start + BATCH] for start in range(0, len(waiting), BATCH)]
     with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
         try:
-            for batch, found in zip(
-                batches,
-                pool.map(lambda rows: [_decode(paths[row]) for row in rows], batches),
-                strict=True,
-            ):
-                for row, result in zip(batch, found, strict=True):
-                    results[row] = result
+            for batch, found in zip(batches, pool.map(look, batches), strict=True):
+                for place, row in zip(batch, found, strict=True):
+                    rows[place] = row
                 done += len(batch)
                 report(done, len(paths))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C must not decode the rest
             raise
-    inspected = [result for result in results if result is not None]
-    if waiting:
-        _remember(memory, zip(paths, stamps, inspected, strict=True))
-    return inspected
+    # A file that could not be opened may be readable next time without having changed.
+    seen = [row for row in rows if row is not None]
+    kept = {path: row for path, row in zip(paths, seen, strict=True) if row.bytes_hash}
+    if kept != {path: remembered[path] for path in paths if path in remembered}:
+        _remember(memory, kept)
+    return [row.result for row in seen]
 
 
 def memory_path(cache_dir: Path, source: str) -> Path:
@@ -142,56 +147,67 @@ def note_wrong_endings(names: Sequence[str], inspected: Sequence[Inspected]) -> 
     ]
 
 
-_Stamp = tuple[int, int]  # size in bytes, time of change in nanoseconds
+@dataclass(frozen=True)
+class _Row:
+    """What is remembered of one file.
+
+    Args:
+        stamp: as it was before the file was read; None where it tells nothing.
+        bytes_hash: of the file, 32 hexadecimal digits; empty for one that could not be read.
+        result: what came of decoding it.
+    """
+
+    stamp: Stamp | None
+    bytes_hash: str
+    result: Inspected
 
 
-def _stamp(path: str) -> _Stamp | None:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
-
-
-def _decode(path: str) -> Inspected:
+def _look(path: str, stamp: Stamp | None, known: Mapping[str, Inspected]) -> _Row:
+    """Read a file, and decode it unless its very bytes are known."""
     try:
         # Opening a pipe or a device could wait for ever.
         if not stat.S_ISREG(os.stat(path).st_mode):
-            return Inspected("not a regular file")
-        picture = images.read(Path(path))
+            return _Row(None, "", Inspected("not a regular file"))
+        content = Path(path).read_bytes()
     except OSError as error:
-        return Inspected(f"can't be read: {error.strerror}")
+        return _Row(None, "", Inspected(f"can't be read: {error.strerror}"))
+    bytes_hash = hashlib.blake2b(content, digest_size=16).hexdigest()
+    return _Row(stamp, bytes_hash, known.get(bytes_hash) or _decode(content))
+
+
+def _decode(content: bytes) -> Inspected:
+    try:
+        picture = images.read(content)
     except images.DamagedImage as error:
         return Inspected(str(error))
     height, width, _ = picture.pixels.shape
-    content = images.content_hash(picture.pixels)
-    return Inspected("", content, width, height, picture.format)
+    return Inspected("", images.content_hash(picture.pixels), width, height, picture.format)
 
 
 def _header() -> dict[str, Any]:
-    return {"decoder": DECODER_VERSION, "pillow": PIL.__version__}
+    return {"layout": 2, "decoder": DECODER_VERSION, "pillow": PIL.__version__}
 
 
-def _recall(memory: Path) -> dict[tuple[str, _Stamp], Inspected]:
+def _recall(memory: Path) -> dict[str, _Row]:
     try:
         raw = json.loads(memory.read_text(encoding="utf-8"))
         if raw["header"] != _header():
             return {}
         return {
-            (path, (size, changed)): Inspected(*fields)
-            for path, size, changed, *fields in raw["files"]
+            path: _Row(None if stamp is None else tuple(stamp), bytes_hash, Inspected(*fields))
+            for path, stamp, bytes_hash, *fields in raw["files"]
         }
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
-def _remember(memory: Path, rows: Iterable[tuple[str, _Stamp | None, Inspected]]) -> None:
+def _remember(memory: Path, rows: Mapping[str, _Row]) -> None:
     """Write the memory whole and put it in place at once, so that no reader sees half of it."""
     files = [
-        [path, *stamp, one.reason, one.content_hash, one.width, one.height, one.format]
-        for path, stamp, one in rows
-        # A file that could not be opened may be readable next time without having changed.
-        if stamp is not None and not one.reason.startswith("can't be read")
+        [path, row.stamp, row.bytes_hash, one.reason, one.content_hash]
+        + [one.width, one.height, one.format]
+        for path, row in rows.items()
+        for one in [row.result]
     ]
     text = json.dumps({"header": _header(), "files": files}, ensure_ascii=False)
     memory.parent.mkdir(parents=True, exist_ok=True)

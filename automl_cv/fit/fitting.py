@@ -172,6 +172,7 @@ def _load(study: StudyFile, read: RunTrials, options: FitOptions, listen: Listen
     images = dataset.load(
         source,
         split=study.data.split,
+        reading=study.data,
         seed=study.seed,
         cache_dir=options.cache_dir,
         on_progress=lambda done, total: listen("inspecting images", done, total),

@@ -44,6 +44,7 @@ def read_images(
     images = dataset.load(
         check_source(study),
         split=study.data.split,
+        reading=study.data,
         seed=study.seed,
         cache_dir=cache_dir,
         strict=strict,

@@ -32,11 +32,11 @@ def difference(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 def essence(study: dict[str, Any]) -> dict[str, Any]:
     """Leave out what does not change the result of a trial; key stages by name.
 
-    The place of the images is left out too: a moved folder holds the same ones, and their
-    fingerprint is compared on its own.
+    The place of the images and how they are read are left out too: a moved folder holds the same
+    ones, and their fingerprint is compared on its own.
     """
     kept = {key: value for key, value in study.items() if key not in ("about", "name")}
-    kept["data"] = {key: value for key, value in study["data"].items() if key != "source"}
+    kept["data"] = {"split": study["data"]["split"]}
     kept["stage"] = {
         stage["name"]: {
             key: value for key, value in stage.items() if key not in ("about", "name", "trials")

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from automl_cv.errors import suggest
 from automl_cv.registry import Table
@@ -17,6 +25,29 @@ class Section(BaseModel):
     """A table of a study file: frozen, and no key that it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class Reading(Section):
+    """What a user says of how images and labels are to be read; nothing for what can be told.
+
+    Args:
+        path_column: the column of a manifest that holds paths.
+        label_column: the column that holds labels.
+        root: the folder that its paths are relative to, beside the manifest or from here.
+        class_level: at which level the class folders stand, from 1, below the folder given.
+    """
+
+    path_column: str | None = None
+    label_column: str | None = None
+    root: str | None = None
+    class_level: int | None = Field(None, ge=1, le=9)
+
+    @model_serializer(mode="wrap")
+    def _leave_out_unsaid(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what was not said: studies of before say nothing of it."""
+        written: dict[str, Any] = handler(self)
+        unsaid = {name for name in Reading.model_fields if written.get(name) is None}
+        return {key: value for key, value in written.items() if key not in unsaid}
 
 
 def known_name(table: Table[Any], name: str) -> str:

@@ -32,6 +32,7 @@ from automl_cv.study.sections import (
     NAME_PATTERN,
     FineTune,
     NarrowFrom,
+    Reading,
     Retrain,
     Section,
     known_name,
@@ -58,8 +59,10 @@ class Split(Section):
         return self
 
 
-class Data(Section):
+class Data(Reading):
     """Where the images are, and how they are split where the source has no splits itself.
+
+    How they are read, if that can't be told: see `Reading`.
 
     Args:
         source: a folder, a CSV or Parquet manifest, or a built-in name; None where
@@ -233,6 +236,7 @@ def overridden(
     study: StudyFile,
     *,
     data: str | None = None,
+    reading: Reading | None = None,
     seed: int | None = None,
     trials: int | None = None,
     preset: str | None = None,
@@ -242,6 +246,7 @@ def overridden(
     Args:
         study: the study of the file.
         data: a source of images.
+        reading: how it is read; what it does not say stays.
         seed: a seed.
         trials: finished trials that each stage which searches wants.
         preset: an entry of the table of presets, which scales the study's own number of them.
@@ -254,6 +259,8 @@ def overridden(
     raw = study.as_toml_data()
     if data is not None:
         raw["data"]["source"] = data
+    if reading is not None:
+        raw["data"].update(reading.model_dump(mode="json"))
     if seed is not None:
         raw["seed"] = seed
     scaled = None if preset is None else PRESETS[preset].load()

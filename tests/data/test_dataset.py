@@ -1,3 +1,4 @@
+import os
 import shutil
 
 import numpy as np
@@ -5,7 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from automl_cv.data import dataset
+from automl_cv.data import dataset, stamps
 from automl_cv.data.ledger import Skipped
 from automl_cv.errors import UserError
 from automl_cv.study.studyfile import Split
@@ -242,12 +243,29 @@ def test_built_in_data(cache):
     assert load("digits", cache).fingerprint == images.fingerprint
 
 
-def test_a_second_load_decodes_nothing(photos, cache):
+def test_a_second_load_decodes_nothing(photos, cache, monkeypatch):
+    monkeypatch.setattr(stamps, "RECENT", 0)
+    monkeypatch.setattr(stamps, "_is_telling", lambda path, mounts: True)
     steps = []
     load(photos, cache)
     images = load(photos, cache, on_progress=lambda *step: steps.append(step))
     assert steps == [(30, 30)]
     assert images.ledger.n_read == 30
+
+
+def test_pictures_put_right_with_mv_get_their_labels(tmp_path, cache):
+    paths = [tmp_path / "photos" / label / "a.bmp" for label in ("cat", "dog")]
+    for path, number in zip(paths, (1, 2), strict=True):
+        paint(path, number)
+        os.utime(path, ns=(10**9, 10**9))
+    before = dataset.load_undivided(str(tmp_path / "photos"), cache_dir=cache)
+    aside = tmp_path / "aside.bmp"
+    for path, target in ((paths[0], aside), (paths[1], paths[0]), (aside, paths[1])):
+        path.rename(target)
+    after = dataset.load_undivided(str(tmp_path / "photos"), cache_dir=cache)
+    assert after.fingerprint != before.fingerprint
+    was, now = (one.images.set_index("content_hash")["label"].to_dict() for one in (before, after))
+    assert now == {content: {"cat": "dog", "dog": "cat"}[label] for content, label in was.items()}
 
 
 @pytest.mark.parametrize(
@@ -282,5 +300,16 @@ def test_a_near_miss_of_a_built_in_name(cache):
 
 def test_a_file_that_is_no_manifest(tmp_path, cache):
     (tmp_path / "images.txt").write_text("path,label")
-    with pytest.raises(UserError, match="a manifest ending in .csv or .parquet"):
+    with pytest.raises(UserError, match="a manifest ending in .csv, .tsv or .parquet"):
         load(tmp_path / "images.txt", cache)
+
+
+def test_classes_within_a_wrapper_are_named(tmp_path, cache):
+    grow(tmp_path / "archive" / "photos")
+    with pytest.raises(UserError) as caught:
+        load(tmp_path / "archive", cache)
+    assert str(caught.value) == (
+        f"{tmp_path / 'archive'}: has one class only, 'photos'; the folders cat, dog, owl lie "
+        f"inside: name {tmp_path / 'archive' / 'photos'} instead; expected a sub-folder for each "
+        "of two or more classes"
+    )

@@ -1,12 +1,13 @@
 import json
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from automl_cv.data import images, inspection
+from automl_cv.data import images, inspection, stamps
 from automl_cv.data.inspection import Inspected, inspect
 from automl_cv.data.ledger import Sizes
 
@@ -30,16 +31,37 @@ def memory(tmp_path):
 
 @pytest.fixture
 def decoded(monkeypatch):
-    """Record what is decoded, decoding it all the same."""
-    names = []
+    """Record the size in bytes of what is decoded, decoding it all the same."""
+    sizes = []
     read = images.read
+
+    def recording(content):
+        sizes.append(len(content))
+        return read(content)
+
+    monkeypatch.setattr(images, "read", recording)
+    return sizes
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """Record the names of files that are read whole."""
+    names = []
+    read = Path.read_bytes
 
     def recording(path):
         names.append(path.name)
         return read(path)
 
-    monkeypatch.setattr(images, "read", recording)
+    monkeypatch.setattr(Path, "read_bytes", recording)
     return names
+
+
+@pytest.fixture
+def settled(monkeypatch):
+    """Have no change count as recent, and any file system as one that can tell."""
+    monkeypatch.setattr(stamps, "RECENT", 0)
+    monkeypatch.setattr(stamps, "_is_telling", lambda path, mounts: True)
 
 
 def test_results_stand_in_order(paths, memory):
@@ -54,21 +76,81 @@ def test_results_stand_in_order(paths, memory):
     assert found[0] == Inspected("", images.content_hash(black), 10, 20, "PNG")
 
 
-def test_nothing_is_decoded_twice(paths, memory, decoded):
+def test_nothing_is_read_twice(paths, memory, settled, decoded, opened):
     first = inspect(paths, memory=memory)
-    assert sorted(decoded) == ["0.png", "1.png", "2.png", "damaged.png"]
-    decoded.clear()
+    assert sorted(opened) == ["0.png", "1.png", "2.png", "damaged.png"]
+    assert len(decoded) == 4
+    opened.clear()
     assert inspect(paths, memory=memory) == first
-    assert decoded == []
+    assert opened == []
 
 
-def test_a_changed_file_alone_is_decoded_again(paths, memory, decoded):
+def test_a_changed_file_alone_is_decoded_again(paths, memory, settled, opened):
     inspect(paths, memory=memory)
-    decoded.clear()
+    opened.clear()
     Image.new("RGB", (30, 30)).save(paths[1])
     os.utime(paths[1], ns=(1, 1))
     assert inspect(paths, memory=memory)[1].width == 30
-    assert decoded == ["1.png"]
+    assert opened == ["1.png"]
+
+
+def swap(first, second):
+    os.rename(first, f"{first}.aside")
+    os.rename(second, first)
+    os.rename(f"{first}.aside", second)
+
+
+def unzip_over(first, second):
+    """Put each one's bytes in the other's place, keeping the times, as `unzip -o` does."""
+    pair = [(Path(path), Path(path).read_bytes()) for path in (first, second)]
+    for (path, _), (_, content) in zip(pair, reversed(pair), strict=True):
+        path.unlink()
+        path.write_bytes(content)
+        os.utime(path, ns=(1_000_000_000, 1_000_000_000))
+
+
+def write_in_place(first, second):
+    pair = [(Path(path), Path(path).read_bytes()) for path in (first, second)]
+    for (path, _), (_, content) in zip(pair, reversed(pair), strict=True):
+        path.write_bytes(content)
+        os.utime(path, ns=(1_000_000_000, 1_000_000_000))
+
+
+@pytest.mark.parametrize("exchange", [swap, unzip_over, write_in_place])
+@pytest.mark.parametrize("recent", [0, stamps.RECENT])
+def test_equal_sizes_and_times_hide_no_exchange(tmp_path, memory, monkeypatch, exchange, recent):
+    monkeypatch.setattr(stamps, "RECENT", recent)
+    pair = [str(tmp_path / name) for name in ("a.bmp", "b.bmp")]
+    for path, colour in zip(pair, ("red", "blue"), strict=True):
+        Image.new("RGB", (4, 4), colour).save(path)
+        os.utime(path, ns=(1_000_000_000, 1_000_000_000))
+    first = inspect(pair, memory=memory)
+    exchange(*pair)
+    assert inspect(pair, memory=memory) == first[::-1]
+
+
+def test_what_changed_just_now_is_hashed_but_not_decoded_again(
+    paths, memory, decoded, opened, monkeypatch
+):
+    first = inspect(paths, memory=memory)
+    decoded.clear(), opened.clear()
+    assert inspect(paths, memory=memory) == first
+    assert (len(opened), decoded) == (4, [])
+    monkeypatch.setattr(stamps, "RECENT", 0)  # as if two seconds had passed
+    monkeypatch.setattr(stamps, "_is_telling", lambda path, mounts: True)
+    assert inspect(paths, memory=memory) == first
+    opened.clear()
+    assert inspect(paths, memory=memory) == first
+    assert opened == []
+
+
+def test_a_moved_file_is_known_by_its_bytes(paths, memory, settled, decoded):
+    first = inspect(paths, memory=memory)
+    moved = f"{paths[0]}.moved"
+    os.rename(paths[0], moved)
+    decoded.clear()
+    assert inspect([moved, *paths[1:]], memory=memory) == first
+    assert decoded == []
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"header": {}, "files": []}', '{"files": 3}'])
@@ -110,7 +192,7 @@ def test_a_pipe_is_not_waited_for(memory, tmp_path):
     assert inspect([str(pipe)], memory=memory) == [Inspected("not a regular file")]
 
 
-def test_progress_counts_remembered_files_at_once(paths, memory):
+def test_progress_counts_remembered_files_at_once(paths, memory, settled):
     steps = []
     inspect(paths, memory=memory, on_progress=lambda *step: steps.append(step))
     assert steps == [(0, 4), (4, 4)]

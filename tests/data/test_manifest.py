@@ -3,7 +3,7 @@ import builtins
 import pandas as pd
 import pytest
 
-from automl_cv.data.listing import Candidate
+from automl_cv.data.candidates import Candidate
 from automl_cv.data.manifest import list_manifest
 from automl_cv.errors import UserError
 
@@ -80,14 +80,14 @@ def test_parquet_says_the_same_as_csv(folder):
     ("lines", "message"),
     [
         (
-            ["file;label", "a.png;x"],
-            "lacks the columns path and label; it has file;label; expected "
-            "path,label[,split][,group], separated by commas",
+            ["a,b,c", "x,y,z"],
+            "lacks the columns path and label; it has a, b, c; expected "
+            "path,label[,split][,group]; or name yours with --path-column, --label-column",
         ),
         (
-            ["path,class", "a.png,x"],
-            "lacks the column label; it has path, class; expected path,label[,split][,group], "
-            "separated by commas",
+            ["path,age,sex", "a.png,41,f"],
+            "lacks the column label; it has path, age, sex; expected "
+            "path,label[,split][,group]; or name yours with --path-column, --label-column",
         ),
         (["path,label,path", "a.png,x,b.png"], "has the column 'path' twice"),
         (["path,label"], "has no rows; expected one for each image"),
@@ -130,13 +130,14 @@ def test_missing_files_are_counted_and_the_first_few_named(folder):
         list_manifest(manifest)
     assert str(caught.value) == (
         f"{manifest}: column path: 6 files not found, line 3: no0.png, line 4: no1.png, "
-        f"line 5: no2.png and 3 more; paths are relative to {folder}"
+        f"line 5: no2.png and 3 more; paths are relative to {folder}; "
+        "name another folder with --root"
     )
 
 
 def test_files_that_are_no_tables(folder):
     broken = folder / "broken.csv"
-    broken.write_bytes(b"path,label\na.png,caf\xe9\n")
+    broken.write_bytes(b"path,label\na.png,caf\x81\n")
     with pytest.raises(UserError, match="broken.csv: no UTF-8 text"):
         list_manifest(broken)
     broken.write_text('path,label\n"a.png,x\n')

@@ -13,7 +13,16 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from automl_cv.cli.options import CacheDir, Debug, cache_folder
+from automl_cv.cli.options import (
+    CacheDir,
+    ClassLevel,
+    Debug,
+    LabelColumn,
+    PathColumn,
+    Root,
+    cache_folder,
+    reading,
+)
 from automl_cv.screen.console import messages, output, say, show
 
 if TYPE_CHECKING:
@@ -29,12 +38,16 @@ def data(
         str,
         typer.Argument(
             metavar="PATH",
-            help="A folder of class folders, a CSV or Parquet manifest, or a built-in name.",
+            help="A folder of class folders, a table of paths and labels, or a built-in name.",
         ),
     ],
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail (exit 2) if any file can't be used.")
     ] = False,
+    path_column: PathColumn = None,
+    label_column: LabelColumn = None,
+    root: Root = None,
+    class_level: ClassLevel = None,
     cache_dir: CacheDir = None,
     output_format: Annotated[
         Literal["table", "json"], typer.Option("--format", help="How to print the findings.")
@@ -55,6 +68,7 @@ def data(
             split=Data().split,
             seed=0,
             cache_dir=cache_folder(cache_dir),
+            reading=reading(path_column, label_column, root, class_level),
             strict=strict,
             on_progress=report,
         )

@@ -96,7 +96,13 @@ def _own(saved: SavedClassifier, cache_dir: Path) -> list[str]:
     source = saved.manifest.data.source
     study = studyfile.parse(saved.manifest.study, str(saved.folder))
     try:
-        found = dataset.load(source, split=study.data.split, seed=study.seed, cache_dir=cache_dir)
+        found = dataset.load(
+            source,
+            split=study.data.split,
+            seed=study.seed,
+            cache_dir=cache_dir,
+            reading=study.data,
+        )
     except UserError as error:
         raise UserError(
             f"the images that {saved.folder} was fitted on can't be read ({error}); name others "

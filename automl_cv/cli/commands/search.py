@@ -74,6 +74,10 @@ def search(
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop where an image is damaged, with exit code 2.")
     ] = False,
+    path_column: options.PathColumn = None,
+    label_column: options.LabelColumn = None,
+    root: options.Root = None,
+    class_level: options.ClassLevel = None,
     json_lines: Annotated[
         bool, typer.Option("--json-lines", help="Write each event as a line of JSON to stdout.")
     ] = False,
@@ -93,7 +97,12 @@ def search(
 
     seconds = parse_duration(timeout)
     chosen = studyfile.overridden(
-        library.load(study), data=data, seed=seed, trials=trials, preset=preset
+        library.load(study),
+        data=data,
+        reading=options.reading(path_column, label_column, root, class_level),
+        seed=seed,
+        trials=trials,
+        preset=preset,
     )
     todo = session.SearchOptions(
         storage=storage,

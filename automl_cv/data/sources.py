@@ -1,0 +1,174 @@
+"""Sources: what a user may name as images: built-in data, a folder, a table, a folder of both."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from automl_cv.catalog import datasets
+from automl_cv.data import listing, manifest, tables
+from automl_cv.data.candidates import Candidate, Listing, split_of
+from automl_cv.errors import UserError, suggest
+from automl_cv.study.sections import Reading
+from automl_cv.words import listed
+
+# Folders that hold images of all classes, or no images of any.
+PLAIN = frozenset(
+    {
+        *("images", "image", "img", "imgs", "pictures", "photos", "photo", "data", "files"),
+        *("jpg", "jpeg", "png", "masks", "annotations", "labels", "metadata", "raw"),
+    }
+)
+SUBMISSIONS = ("sample_submission", "samplesubmission", "submission", "gender_submission")
+
+
+def list_source(source: str, cache_dir: Path, reading: Reading) -> tuple[Path, Listing]:
+    """Return where a source lies, and the files it offers.
+
+    A folder is read by its class folders; where it has none, by the table that lies in it.
+
+    Args:
+        source: a built-in name, a folder, or a table.
+        cache_dir: where built-in data are kept.
+        reading: what the user said of how it is read.
+
+    Raises:
+        UserError: there is no such source, or no classes can be told.
+    """
+    if source in datasets.DATASETS:
+        root = datasets.materialise(source, cache_dir)
+        return root, listing.list_folder(root)
+    root = Path(source).expanduser().absolute()
+    if root.is_dir():
+        return root, _list_folder(root, reading)
+    if not root.exists():
+        raise UserError(
+            f"{source}: not found, neither a folder, a manifest nor built-in data; "
+            f"{suggest(source, datasets.DATASETS.names)}"
+        )
+    if root.suffix.lower() not in tables.ENDINGS:
+        hint = "; save it as CSV" if root.suffix.lower() in tables.SPREADSHEETS else ""
+        raise UserError(
+            f"{source}: expected a folder of images or a manifest ending in "
+            f"{', '.join(tables.ENDINGS[:-1])} or {tables.ENDINGS[-1]}{hint}"
+        )
+    return root, manifest.list_manifest(root, reading)
+
+
+def hint_at_classes(source: str) -> str | None:
+    """Return what to say of a source of one class whose folders lie within it."""
+    root = Path(source).expanduser()
+    inner = listing.wrapped(root) if root.is_dir() else None
+    if inner is None or inner == root:
+        return None
+    names = sorted(one.name for one in inner.iterdir() if one.is_dir())
+    return f"the folders {listed(names)} lie inside: name {inner} instead; "
+
+
+def _list_folder(root: Path, reading: Reading) -> Listing:
+    by_columns = reading.path_column or reading.label_column or reading.root
+    if reading.class_level is None and (by_columns or not _has_classes(root)):
+        try:
+            found = _by_tables(root, reading)
+        except UserError as error:
+            # Some table that lies there need not be one of labels.
+            found = None if by_columns else _if_classes(root)
+            if found is None:
+                raise error from None
+        if found is not None:
+            return found
+    return listing.list_folder(root, reading.class_level)
+
+
+def _if_classes(root: Path) -> Listing | None:
+    """Return the images of a folder by its folders or the files' names, if they say classes."""
+    try:
+        found = listing.list_folder(root)
+    except UserError:
+        return None
+    return found if len({one.label for one in found.candidates} - {None}) >= 2 else None
+
+
+def _has_classes(root: Path) -> bool:
+    """Tell whether the folders of a source may be its classes, or splits that hold some."""
+    folders = _folders(root)
+    named = [one for one in folders if split_of(one.name) is None and one.name.lower() not in PLAIN]
+    splits = [one for one in folders if split_of(one.name) is not None]
+    return len(named) >= 2 or any(_folders(one) for one in splits)
+
+
+def _folders(root: Path) -> list[Path]:
+    try:
+        return [one for one in root.iterdir() if one.is_dir() and not one.name.startswith(".")]
+    except OSError:
+        return []
+
+
+def _by_tables(root: Path, reading: Reading) -> Listing | None:
+    """Return the images that tables in a folder, or in its split folders, name.
+
+    Raises:
+        UserError: more than one could be meant, or none can be read.
+    """
+    own = _tables(root)
+    if not own:
+        splits = {one: split for one in _folders(root) if (split := split_of(one.name))}
+        within = [(table, split) for one, split in sorted(splits.items()) for table in _tables(one)]
+        return _joined(root, within, reading) if within else None
+    if len(own) == 1:
+        return _noted(manifest.list_manifest(own[0], reading), own)
+    found, mistakes = {}, []
+    for table in own:
+        try:
+            found[table] = manifest.list_manifest(table, reading)
+        except UserError as error:
+            mistakes.append(error)
+    if not found:
+        raise mistakes[0]
+    if len(found) == 1:
+        return _noted(next(iter(found.values())), list(found))
+    splits_of_tables = {table: split_of(table.stem) for table in found}
+    if None not in splits_of_tables.values() and len(set(splits_of_tables.values())) == len(found):
+        return _joined(
+            root, [(table, str(one)) for table, one in splits_of_tables.items()], reading
+        )
+    raise UserError(
+        f"{root}: holds {len(found)} tables of labels, {listed([one.name for one in found])}; "
+        f"name the one that is meant, such as {next(iter(found))}"
+    )
+
+
+def _joined(root: Path, parts: list[tuple[Path, str]], reading: Reading) -> Listing:
+    """Return the images of several tables, each of a split."""
+    candidates: list[Candidate] = []
+    notes: list[str] = []
+    for table, split in parts:
+        found = manifest.list_manifest(table, reading)
+        candidates += [
+            replace(one, name=_name(one.path, root), split=one.split or split)
+            for one in found.candidates
+        ]
+        notes += found.notes
+    names = [table.relative_to(root).as_posix() for table, _ in parts]
+    notes.append(f"labels and splits are those of {listed(names)}")
+    return Listing(tuple(sorted(candidates, key=lambda one: one.name)), notes=tuple(notes))
+
+
+def _noted(found: Listing, own: list[Path]) -> Listing:
+    return replace(found, notes=(f"labels are those of {own[0].name}", *found.notes))
+
+
+def _tables(folder: Path) -> list[Path]:
+    return sorted(
+        one
+        for one in folder.iterdir()
+        if one.suffix.lower() in tables.ENDINGS
+        and one.is_file()
+        and not one.name.startswith(".")
+        and not one.stem.lower().startswith(SUBMISSIONS)
+    )
+
+
+def _name(path: str, root: Path) -> str:
+    one = Path(path)
+    return (one.relative_to(root) if one.is_relative_to(root) else one).as_posix()
