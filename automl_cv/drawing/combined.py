@@ -143,28 +143,29 @@ def members(stage: Stage, run: StoredRun, parameters: Mapping[str, Value]) -> tu
 
 
 def _current(stage: Stage, run: StoredRun) -> str:
-    """Return the members as things stand now, best first by log loss, as one text."""
+    """Return the members as things stand now, best first by log loss, as one text.
+
+    Heads on one backbone become one head, of several none: the best trial says which it is.
+    """
     begun = run.begun
-    best: dict[tuple[object, ...], TrialRecord] = {}
+    found: list[TrialRecord] = []
     for name in stage.combined_stages:
-        if name not in begun:
-            continue
-        trials = run.open(name)
-        kept = trials.with_predictions()
-        for record in trials.records():
-            backbone = drawn_backbone(run.study.backbone, record.parameters)
-            if not record.is_ranked or record.number not in kept or backbone != run.study.backbone:
-                continue
-            family = (name, *_texts(record.parameters))
-            if family not in best or _loss(record) < _loss(best[family]):
-                best[family] = record
-    if not best:
+        if name in begun:
+            trials = run.open(name)
+            kept = trials.with_predictions()
+            found += [one for one in trials.records() if one.is_ranked and one.number in kept]
+    if not found:
         raise AutomlError(
             f"stage {stage.name!r} has nothing to combine: no trial of "
-            f"{', '.join(stage.combined_stages)} has a result on the study's own features; "
-            "`automl-cv report` says why"
+            f"{', '.join(stage.combined_stages)} has a result; `automl-cv report` says why"
         )
-    ranked = sorted(best.values(), key=_loss)[: stage.combining.top]
+    found.sort(key=_loss)
+    backbone = drawn_backbone(run.study.backbone, found[0].parameters)
+    best: dict[tuple[object, ...], TrialRecord] = {}
+    for record in found:
+        if drawn_backbone(run.study.backbone, record.parameters) == backbone:
+            best.setdefault((record.stage, *_texts(record.parameters)), record)
+    ranked = list(best.values())[: stage.combining.top]
     return BETWEEN.join(one.name for one in ranked)
 
 
