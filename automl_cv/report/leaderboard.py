@@ -108,7 +108,7 @@ def _combined_lines(records: Sequence[TrialRecord]) -> list[str]:
     lines = []
     for record in records:
         if MEMBERS in record.parameters:
-            weights = sorted(record.optimizer_config.items(), key=lambda one: -one[1])
+            weights = sorted(record.weights.items(), key=lambda one: -one[1])
             shown = [f"{name} × {weight:.2g}" for name, weight in weights if weight > 0]
             added = f": logits of {', '.join(shown)} added" if shown else ""
             lines.append(record.name + added)

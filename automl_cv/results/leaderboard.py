@@ -300,7 +300,9 @@ def _model(read: RunTrials, record: TrialRecord) -> str:
     declared = read.facts.networks.get(record.stage)
     if declared is not None:
         return str(record.parameters.get("network", declared))
-    return str(record.parameters.get("backbone", read.facts.backbone))
+    # A combination has that of its members.
+    found = record.optimizer_config.get("backbone", read.facts.backbone)
+    return str(record.parameters.get("backbone", found))
 
 
 def _parameters(records: Sequence[TrialRecord]) -> dict[str, pd.Series[Any]]:

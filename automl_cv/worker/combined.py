@@ -112,7 +112,8 @@ class Combined:
         history = History((epoch,), on_epoch(epoch) or "epochs", seconds=seconds)
         names = (f"{one.trial.stage.name}/{one.trial.number}" for one in trial.members)
         own_weights = dict(zip(names, map(float, weights), strict=True))
-        return TrainingResult(history, (weights,), own_weights, shares.astype(np.float32))
+        config = {"backbone": trial.backbone.name, "weights": own_weights}
+        return TrainingResult(history, (weights,), config, shares.astype(np.float32))
 
     def fit(self, order: Fit, rows: np.ndarray, on_epoch: Callable[[Epoch], None]) -> Made:
         """Train the members again, each as its kind does, and add their logits with the weights.
