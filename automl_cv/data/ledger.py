@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from automl_cv.data.images import WHOLE, Window
 from automl_cv.words import counted
 
 
@@ -40,6 +41,49 @@ class Sizes:
 
 
 @dataclass(frozen=True)
+class Greys:
+    """The deep pictures of a data set.
+
+    Args:
+        n_images: how many there are.
+        depths: of their files: "16-bit", "signed 16-bit", "32-bit", "float".
+        low: the smallest value in any.
+        high: the largest.
+        window: what becomes 0 and 255; None for the whole range of 16 bits, 0 and 65535.
+    """
+
+    n_images: int
+    depths: tuple[str, ...]
+    low: float
+    high: float
+    window: tuple[float, float] | None
+
+    def summary(self) -> str:
+        """Return one line: "60 images of 16-bit greys, 1000 to 1200 (8 bits used), …"."""
+        used = ""
+        if "float" not in self.depths:
+            n_bits = max(1, int(self.high - self.low).bit_length())
+            used = f" ({counted(n_bits, 'bit')} used)"
+        low, high = self.window or (0, WHOLE)
+        return (
+            f"{counted(self.n_images, 'image')} of {' and '.join(self.depths)} greys, "
+            f"{self.low:g} to {self.high:g}{used}; {low:g} becomes black, {high:g} white"
+        )
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Greys:
+        """Return what a ledger holds of them, before or after a way through JSON."""
+        window = stored["window"]
+        return cls(
+            n_images=stored["n_images"],
+            depths=tuple(stored["depths"]),
+            low=stored["low"],
+            high=stored["high"],
+            window=None if window is None else (window[0], window[1]),
+        )
+
+
+@dataclass(frozen=True)
 class Ledger:
     """What became of every file of a source; stored with the study and shown by `report`.
 
@@ -49,6 +93,7 @@ class Ledger:
         notes: other things a user should know, one line each.
         passed_over: hidden entries and systems' litter (Thumbs.db); not worth a name.
         sizes: None where nothing was read.
+        greys: of pictures of more than 8 bits; None where there are none.
     """
 
     n_read: int
@@ -56,6 +101,7 @@ class Ledger:
     notes: tuple[str, ...] = ()
     passed_over: int = 0
     sizes: Sizes | None = None
+    greys: Greys | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the ledger as plain dicts and lists; `from_json` reads it back."""
@@ -74,6 +120,7 @@ class Ledger:
             notes=tuple(stored["notes"]),
             passed_over=stored["passed_over"],
             sizes=sizes,
+            greys=None if stored.get("greys") is None else Greys.from_json(stored["greys"]),
         )
 
     def summary(self) -> str:
@@ -85,3 +132,14 @@ class Ledger:
             entries = counted(self.passed_over, "hidden entry", "hidden entries")
             parts.append(f"{entries} passed over")
         return ", ".join(parts)
+
+
+def stored_window(ledger: Mapping[str, Any]) -> Window | None:
+    """Return the window of a stored ledger; None for one of before there were windows.
+
+    Args:
+        ledger: `automl_cv.data.ledger.Ledger` as plain data.
+    """
+    greys = ledger.get("greys")
+    window = None if greys is None else greys["window"]
+    return None if window is None else Window(*window)

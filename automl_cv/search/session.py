@@ -89,9 +89,15 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
     storage = open_storage(options.storage, create=True)
     shortfalls: Mapping[str, str] = {}
     # The workers load TensorFlow while this process reads the images.
-    with Crew(_first_workers(study, stages, storage, options)) as crew:
+    held = [] if options.new else runs(storage, with_planned=True)
+    expected = expected_run(held, study, stages)
+    with Crew(_first_workers(study, stages, storage, options, expected)) as crew:
         images = read_images(
-            study, cache_dir=options.cache_dir, strict=options.strict, listen=listen
+            study,
+            cache_dir=options.cache_dir,
+            strict=options.strict,
+            ledger=None if expected is None else expected.facts[-1].ledger,
+            listen=listen,
         )
         study = decided(study, images)
         facts = study_facts(study, images)
@@ -127,11 +133,13 @@ def _check(study: StudyFile, stages: Sequence[Stage]) -> None:
 
 
 def _first_workers(
-    study: StudyFile, stages: Sequence[Stage], storage: RDBStorage, options: SearchOptions
+    study: StudyFile,
+    stages: Sequence[Stage],
+    storage: RDBStorage,
+    options: SearchOptions,
+    expected: StudyRun | None,
 ) -> int:
     """Return how many workers to start at once: none where all seems to be done already."""
-    held = [] if options.new else runs(storage, with_planned=True)
-    expected = expected_run(held, study, stages)
     if expected is None:
         return options.workers
     run = StoredRun(study, storage, expected.name)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +30,12 @@ def check_source(study: StudyFile) -> str:
 
 
 def read_images(
-    study: StudyFile, *, cache_dir: Path, strict: bool, listen: events.Listener
+    study: StudyFile,
+    *,
+    cache_dir: Path,
+    strict: bool,
+    ledger: Mapping[str, Any] | None,
+    listen: events.Listener,
 ) -> Dataset:
     """Read the images of a study, and refuse those that its metric can't be measured on.
 
@@ -36,6 +43,7 @@ def read_images(
         study: what is searched.
         cache_dir: folder of built-in data.
         strict: refuse a source that holds damaged images.
+        ledger: of the run that most likely goes on: its range of deep greys stays.
         listen: is told how many have been looked at.
 
     Raises:
@@ -47,6 +55,7 @@ def read_images(
         reading=study.data,
         seed=study.seed,
         cache_dir=cache_dir,
+        ledger=ledger if study.data.window is None else None,
         strict=strict,
         on_progress=lambda done, total: listen(events.Inspecting(done, total)),
     )
