@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from automl_cv.data import greys, inspection, sources, splitting
+from automl_cv.data import findings, greys, inspection, sources, splitting
 from automl_cv.data.candidates import Candidate, Listing
 from automl_cv.data.images import Window
 from automl_cv.data.inspection import Inspected, OnProgress
-from automl_cv.data.ledger import Ledger, Skipped, stored_window
+from automl_cv.data.ledger import Finding, Ledger, Skipped, stored_window
 from automl_cv.data.splitting import SPLITS
 from automl_cv.errors import UserError
 from automl_cv.study import studyfile
@@ -131,20 +131,23 @@ def load(
     except UserError as error:
         # Pictures that come out black are copies of one another.
         raise UserError("; ".join([str(error), *unused])) from None
-    notes = [
-        *found.notes,
-        *_note_empty_classes(found, classes),
-        *inspection.note_wrong_endings(
-            [candidate.name for candidate, _ in kept], [one for _, one in kept]
-        ),
-        *_note_copies(table),
-        *unused,
-        *of_splits,
+    endings = inspection.note_wrong_endings(
+        [candidate.name for candidate, _ in kept], [one for _, one in kept]
+    )
+    known = [
+        *findings.of_labels(table),
+        *findings.of_overlap(table),
+        *_find_groups(table),
+        *findings.notes("data", [*found.notes, *_note_empty_classes(found, classes), *endings]),
+        *findings.of_copies(table),
+        *findings.notes("range", unused),
+        *findings.notes("data", of_splits),
+        *findings.of_sizes(table),
     ]
     about = Ledger(
         n_read=len(table),
         skipped=tuple(skipped),
-        notes=tuple(notes),
+        findings=findings.in_order(known),
         passed_over=found.passed_over,
         sizes=inspection.measure(one for _, one in kept),
         greys=greys.of_images([one for _, one in kept]),
@@ -182,7 +185,7 @@ def load_undivided(
     about = Ledger(
         n_read=len(table),
         skipped=tuple(skipped),
-        notes=found.notes,
+        findings=tuple(findings.notes("data", found.notes)),
         passed_over=found.passed_over,
         sizes=inspection.measure(one for _, one in kept),
         greys=greys.of_images([one for _, one in kept]),
@@ -264,7 +267,7 @@ def _divide(source: str, table: pd.DataFrame, split: studyfile.Split, seed: int)
         notes.append(f"validation cut from train, {shares['validation']:.0%} of it")
     if "test" not in ready and "validation" in ready:
         notes.append("no test split: the source has none, so evaluate can't be used")
-    return notes + _note_groups(table) + _note_absent(table)
+    return notes + _note_absent(table)
 
 
 def _assign(table: pd.DataFrame, shares: Mapping[str, float], seed: int) -> None:
@@ -303,38 +306,21 @@ def _note_absent(table: pd.DataFrame) -> list[str]:
     return notes
 
 
-def _note_groups(table: pd.DataFrame) -> list[str]:
+def _find_groups(table: pd.DataFrame) -> list[Finding]:
+    """Find groups that ready splits tear apart."""
     n_splits = table.dropna(subset=["group"]).groupby("group")["split"].nunique()
     torn = sorted(n_splits.index[n_splits > 1])
     if not torn:
         return []
-    return [f"{counted(len(torn), 'group')} in more than one ready split: {listed(torn)}"]
+    line = f"{counted(len(torn), 'group')} in more than one ready split: {listed(torn)}"
+    files = table.loc[table["group"].isin(torn), "name"]
+    return [Finding("groups", "warning", line, tuple(files))]
 
 
 def _note_empty_classes(found: Listing, classes: Sequence[str]) -> list[str]:
     offered = {one.label for one in found.candidates if one.label is not None}
     empty = sorted(offered - set(classes))
     return [f"class {label!r} was left out: none of its files is an image" for label in empty]
-
-
-def _note_copies(table: pd.DataFrame) -> list[str]:
-    """Note identical pictures, and those among them that carry two labels."""
-    copies = table[table.duplicated("content_hash", keep=False)]
-    if copies.empty:
-        return []
-    n_more = len(copies) - copies["content_hash"].nunique()
-    notes = [
-        f"{counted(n_more, 'image')} {'is a copy' if n_more == 1 else 'are copies'} of another"
-    ]
-    n_labels = copies.groupby("content_hash")["label"].nunique()
-    torn = n_labels.index[n_labels > 1]
-    if len(torn):
-        first = copies[copies["content_hash"] == torn[0]].drop_duplicates("label")["name"]
-        notes.append(
-            f"{counted(len(torn), 'picture')} under more than one label, first "
-            f"{' and '.join(first.iloc[:2])}"
-        )
-    return notes
 
 
 def fingerprint(images: pd.DataFrame) -> str:

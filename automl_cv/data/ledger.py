@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from automl_cv.data.images import WHOLE, Window
 from automl_cv.words import counted
@@ -21,6 +21,27 @@ class Skipped:
 
     path: str
     reason: str
+
+
+Harm = Literal["stop", "warning", "note"]
+"""What a finding does to results: makes them worthless, worth less than they seem, or nothing."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that a user should know of the images.
+
+    Args:
+        about: what it is of: "labels", "overlap", "groups", "copies", "classes", "range", "data".
+        harm: see `Harm`.
+        line: one line, with an example.
+        files: every file that it is of, relative to the source where it lies below it.
+    """
+
+    about: str
+    harm: Harm
+    line: str
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,7 +111,7 @@ class Ledger:
     Args:
         n_read: images of the data set.
         skipped: files left out, by path.
-        notes: other things a user should know, one line each.
+        findings: what a user should know of the images, the most harmful first.
         passed_over: hidden entries and systems' litter (Thumbs.db); not worth a name.
         sizes: None where nothing was read.
         greys: of pictures of more than 8 bits; None where there are none.
@@ -98,14 +119,14 @@ class Ledger:
 
     n_read: int
     skipped: tuple[Skipped, ...] = ()
-    notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
     passed_over: int = 0
     sizes: Sizes | None = None
     greys: Greys | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the ledger as plain dicts and lists; `from_json` reads it back."""
-        return asdict(self)
+        return {**asdict(self), "notes": list(self.notes)}  # notes for readers of before findings
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Ledger:
@@ -117,11 +138,21 @@ class Ledger:
         return cls(
             n_read=stored["n_read"],
             skipped=tuple(Skipped(**finding) for finding in stored["skipped"]),
-            notes=tuple(stored["notes"]),
+            findings=findings_of(stored),
             passed_over=stored["passed_over"],
             sizes=sizes,
             greys=None if stored.get("greys") is None else Greys.from_json(stored["greys"]),
         )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The lines of findings that nothing warns of."""
+        return tuple(one.line for one in self.findings if one.harm == "note")
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The lines of findings that make figures worth less than they seem."""
+        return tuple(one.line for one in self.findings if one.harm != "note")
 
     def summary(self) -> str:
         """Return one line: "1,797 images read, 2 files skipped, 1 hidden entry passed over"."""
@@ -132,6 +163,17 @@ class Ledger:
             entries = counted(self.passed_over, "hidden entry", "hidden entries")
             parts.append(f"{entries} passed over")
         return ", ".join(parts)
+
+
+def findings_of(ledger: Mapping[str, Any]) -> tuple[Finding, ...]:
+    """Return the findings of a stored ledger; of one of before there were any, its notes.
+
+    Args:
+        ledger: `Ledger` as plain data.
+    """
+    if "findings" not in ledger:
+        return tuple(Finding("data", "note", line) for line in ledger.get("notes", ()))
+    return tuple(Finding(**{**one, "files": tuple(one["files"])}) for one in ledger["findings"])
 
 
 def stored_window(ledger: Mapping[str, Any]) -> Window | None:

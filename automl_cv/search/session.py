@@ -22,7 +22,14 @@ from automl_cv.search.completeness import is_settled, tell_settled
 from automl_cv.search.context import SearchContext
 from automl_cv.search.run_choice import expected_run, taken_run
 from automl_cv.search.stages import StageSequence
-from automl_cv.search.study_data import check_source, data_read, decided, read_images, study_facts
+from automl_cv.search.study_data import (
+    check_findings,
+    check_source,
+    data_read,
+    decided,
+    read_images,
+    study_facts,
+)
 from automl_cv.store.database import open_storage
 from automl_cv.store.labels import write_labels
 from automl_cv.store.runs import StudyRun, claim, runs, shown_name
@@ -43,6 +50,7 @@ class SearchOptions:
         workers: processes that train at the same time, from 1.
         new: begin a new run where the database holds one of this study on these images.
         strict: refuse a source that holds damaged images.
+        despite_findings: search images too that results of are worth nothing.
     """
 
     storage: str
@@ -52,6 +60,7 @@ class SearchOptions:
     workers: int = 1
     new: bool = False
     strict: bool = False
+    despite_findings: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,6 +108,8 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
             ledger=None if expected is None else expected.facts[-1].ledger,
             listen=listen,
         )
+        if not options.despite_findings:
+            check_findings(images)
         study = decided(study, images)
         facts = study_facts(study, images)
         with taken_run(storage, study, stages, facts, new=options.new) as (run, other):

@@ -12,7 +12,7 @@ import numpy as np
 
 from automl_cv import __version__
 from automl_cv.catalog.metrics import METRICS
-from automl_cv.data import dataset, overlap
+from automl_cv.data import dataset, findings
 from automl_cv.data.dataset import Dataset
 from automl_cv.errors import UserError
 from automl_cv.scoring import figure
@@ -63,6 +63,20 @@ def read_images(
     return images
 
 
+def check_findings(images: Dataset) -> None:
+    """Refuse images that nothing can be learned from, or nothing said of what was learned.
+
+    Raises:
+        UserError: there is a finding that makes results worthless.
+    """
+    found = findings.worst(images.ledger.findings)
+    if found is not None:
+        raise UserError(
+            f"{images.source}: {found.line}; `automl-cv data --format json` names every file; put "
+            "that right, or search all the same with --despite-findings"
+        )
+
+
 def decided(study: StudyFile, images: Dataset) -> StudyFile:
     """Return a study with what validates decided by its images.
 
@@ -107,7 +121,7 @@ def study_facts(study: StudyFile, images: Dataset) -> StudyFacts:
         class_names=images.classes,
         split_sizes=_split_sizes(images),
         ledger=images.ledger.to_json(),
-        warnings=_warnings(images),
+        warnings=images.ledger.warnings,
     )
 
 
@@ -118,16 +132,7 @@ def data_read(images: Dataset) -> events.DataRead:
         images=_split_sizes(images),
         classes=images.classes,
         skipped=len(images.ledger.skipped),
-        warnings=_warnings(images),
-    )
-
-
-def _warnings(images: Dataset) -> tuple[str, ...]:
-    table = images.images
-    return tuple(
-        overlap.identical(list(table["content_hash"]), list(table["split"])).warnings(
-            list(table["path"])
-        )
+        warnings=images.ledger.warnings,
     )
 
 
