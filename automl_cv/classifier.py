@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from automl_cv.data.images import DamagedImage, from_pillow
+from automl_cv.data.images import DamagedImage, Window, from_pillow
 from automl_cv.errors import UserError
 from automl_cv.saved import folder
 from automl_cv.saved.facts import Manifest
@@ -57,7 +57,8 @@ class Classifier:
         from automl_cv.engine import saved_network
         from automl_cv.engine.prediction import Predictor
 
-        return cls(saved, Predictor(saved_network.load(saved)))
+        window = saved.manifest.data.window
+        return cls(saved, Predictor(saved_network.load(saved), window=window))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -103,7 +104,7 @@ class Classifier:
         names: list[str] = []
 
         def sources() -> Iterator[Source]:
-            for number, source in enumerate(_sources(images)):
+            for number, source in enumerate(_sources(images, self.manifest.data.window)):
                 names.append(str(source) if isinstance(source, Path) else f"image {number}")
                 yield source
 
@@ -144,20 +145,20 @@ class Classifier:
             del names[: len(predicted.reasons)]
 
 
-def _sources(images: Images) -> Iterator[Source]:
+def _sources(images: Images, window: Window | None) -> Iterator[Source]:
     is_single = isinstance(images, str | Path | Image.Image)
     if is_single or (isinstance(images, np.ndarray) and images.ndim == 3):
         images = [images]
     for number, image in enumerate(images):
-        yield _source(number, image)
+        yield _source(number, image, window)
 
 
-def _source(number: int, image: Any) -> Source:
+def _source(number: int, image: Any, window: Window | None) -> Source:
     if isinstance(image, str | Path):
         return Path(image)
     if isinstance(image, Image.Image):
         try:
-            return from_pillow(image)
+            return from_pillow(image, window)
         except DamagedImage as damage:
             raise UserError(f"image {number}: {damage}") from None
     pixels = np.asarray(image)

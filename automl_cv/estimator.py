@@ -175,7 +175,12 @@ class AutoClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         storage = f"sqlite:///{own.absolute() / DATABASE}"
         todo = session.SearchOptions(
-            storage, cache_dir, timeout=self.timeout, workers=self.workers, strict=True
+            storage,
+            cache_dir,
+            timeout=self.timeout,
+            workers=self.workers,
+            strict=True,
+            despite_findings=True,  # whoever gives arrays is told, but not stopped
         )
         with watching(quiet=self.quiet, json_lines=False) as listen:
             outcome = session.search(study, todo, listen)

@@ -81,7 +81,9 @@ def choose(
 
     if data is None:
         return _held_out(saved, _own_images(saved, study, cache_dir, inspecting))
-    undivided = dataset.load_undivided(data, cache_dir=cache_dir, on_progress=inspecting)
+    undivided = dataset.load_undivided(
+        data, cache_dir=cache_dir, ledger=saved.manifest.data.ledger, on_progress=inspecting
+    )
     same = _if_of_study(saved, study, data, cache_dir)
     if same is not None:
         return _held_out(saved, same)
@@ -108,7 +110,7 @@ def load_predictor(saved: SavedClassifier) -> Predictor:
     from automl_cv.engine import saved_network
     from automl_cv.engine.prediction import Predictor
 
-    return Predictor(saved_network.load(saved))
+    return Predictor(saved_network.load(saved), window=saved.manifest.data.window)
 
 
 def evaluate(
@@ -182,6 +184,7 @@ def evaluate(
         scores=scores,
         looks=taken,
         recorded=recorded,
+        window=saved.manifest.data.window,
     )
 
 
@@ -195,6 +198,7 @@ def _own_images(
             data.source,
             split=study.data.split,
             reading=study.data,
+            ledger=data.ledger,
             seed=study.seed,
             cache_dir=cache_dir,
             on_progress=inspecting,
@@ -226,6 +230,7 @@ def _if_of_study(
             seed=study.seed,
             cache_dir=cache_dir,
             reading=study.data,
+            ledger=saved.manifest.data.ledger,
         )
     except UserError:  # too few images to be divided: they can't be those
         return None

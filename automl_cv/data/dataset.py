@@ -7,15 +7,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from automl_cv.data import inspection, sources, splitting
+from automl_cv.data import findings, greys, inspection, sources, splitting
 from automl_cv.data.candidates import Candidate, Listing
+from automl_cv.data.images import Window
 from automl_cv.data.inspection import Inspected, OnProgress
-from automl_cv.data.ledger import Ledger, Skipped
+from automl_cv.data.ledger import Finding, Ledger, Skipped, stored_window
 from automl_cv.data.splitting import SPLITS
 from automl_cv.errors import UserError
 from automl_cv.study import studyfile
@@ -47,6 +49,12 @@ class Dataset:
     fingerprint: str
 
     @property
+    def window(self) -> Window | None:
+        """Which values of deep greys become black and white; None for the whole of 16 bits."""
+        found = self.ledger.greys
+        return None if found is None or found.window is None else Window(*found.window)
+
+    @property
     def splits(self) -> tuple[str, ...]:
         """Names of the splits that hold images, in the order of SPLITS."""
         present = set(self.images["split"])
@@ -74,6 +82,7 @@ def load(
     seed: int,
     cache_dir: Path,
     reading: Reading | None = None,
+    ledger: Mapping[str, Any] | None = None,
     strict: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Dataset:
@@ -93,6 +102,7 @@ def load(
         seed: another seed gives another split.
         cache_dir: where built-in data and what inspection found are kept.
         reading: what the user said of how it is read.
+        ledger: as stored with a run or a model, whose window deep greys are then scaled from.
         strict: refuse a source with any file that is no whole image.
         on_progress: called with (files inspected, files in all).
 
@@ -100,7 +110,7 @@ def load(
         UserError: there is no such source, it holds no images, fewer than two classes, or a class
             too small to be in every split.
     """
-    found, kept, skipped = _read(source, cache_dir, reading or Reading(), on_progress)
+    found, kept, skipped = _read(source, cache_dir, reading or Reading(), ledger, on_progress)
     if strict and skipped:
         raise UserError(
             f"{source}: {counted(len(skipped), 'file')} can't be used as images: "
@@ -115,24 +125,35 @@ def load(
             + (sources.hint_at_classes(source) or "")
             + "expected a sub-folder for each of two or more classes"
         )
-    notes = [
-        *found.notes,
-        *_note_empty_classes(found, classes),
-        *inspection.note_wrong_endings(
-            [candidate.name for candidate, _ in kept], [one for _, one in kept]
-        ),
-        *_note_copies(table),
-        *_divide(source, table, split, seed),
+    unused = greys.note_unused([one for _, one in kept])
+    try:
+        of_splits = _divide(source, table, split, seed)
+    except UserError as error:
+        # Pictures that come out black are copies of one another.
+        raise UserError("; ".join([str(error), *unused])) from None
+    endings = inspection.note_wrong_endings(
+        [candidate.name for candidate, _ in kept], [one for _, one in kept]
+    )
+    known = [
+        *findings.of_labels(table),
+        *findings.of_overlap(table),
+        *_find_groups(table),
+        *findings.notes("data", [*found.notes, *_note_empty_classes(found, classes), *endings]),
+        *findings.of_copies(table),
+        *findings.notes("range", unused),
+        *findings.notes("data", of_splits),
+        *findings.of_sizes(table),
     ]
-    ledger = Ledger(
+    about = Ledger(
         n_read=len(table),
         skipped=tuple(skipped),
-        notes=tuple(notes),
+        findings=findings.in_order(known),
         passed_over=found.passed_over,
         sizes=inspection.measure(one for _, one in kept),
+        greys=greys.of_images([one for _, one in kept]),
     )
     images = table[list(COLUMNS)]
-    return Dataset(source, images, classes, ledger, fingerprint(images))
+    return Dataset(source, images, classes, about, fingerprint(images))
 
 
 def load_undivided(
@@ -140,6 +161,7 @@ def load_undivided(
     *,
     cache_dir: Path,
     reading: Reading | None = None,
+    ledger: Mapping[str, Any] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Dataset:
     """Read a source of images as it is: no split is drawn, one image is enough.
@@ -148,6 +170,7 @@ def load_undivided(
         source: as in `load`.
         cache_dir: as in `load`.
         reading: as in `load`.
+        ledger: as in `load`.
         on_progress: as in `load`.
 
     Returns:
@@ -156,28 +179,41 @@ def load_undivided(
     Raises:
         UserError: there is no such source, or it holds no image that can be read.
     """
-    found, kept, skipped = _read(source, cache_dir, reading or Reading(), on_progress)
+    found, kept, skipped = _read(source, cache_dir, reading or Reading(), ledger, on_progress)
     table = _table(kept)
     images = table[list(COLUMNS)]
-    ledger = Ledger(
+    about = Ledger(
         n_read=len(table),
         skipped=tuple(skipped),
-        notes=found.notes,
+        findings=tuple(findings.notes("data", found.notes)),
         passed_over=found.passed_over,
         sizes=inspection.measure(one for _, one in kept),
+        greys=greys.of_images([one for _, one in kept]),
     )
     classes = tuple(sorted(set(table["label"])))
-    return Dataset(source, images, classes, ledger, fingerprint(images.fillna({"split": ""})))
+    return Dataset(source, images, classes, about, fingerprint(images.fillna({"split": ""})))
 
 
 def _read(
-    source: str, cache_dir: Path, reading: Reading, on_progress: OnProgress | None
+    source: str,
+    cache_dir: Path,
+    reading: Reading,
+    ledger: Mapping[str, Any] | None,
+    on_progress: OnProgress | None,
 ) -> tuple[Listing, list[tuple[Candidate, Inspected]], list[Skipped]]:
     """List a source and decode its files; return what was listed, the images, and the rest."""
     root, found = sources.list_source(source, cache_dir, reading)
     memory = inspection.memory_path(cache_dir, str(root.absolute()))
     paths = [candidate.path for candidate in found.candidates]
-    inspected = inspection.inspect(paths, memory=memory, on_progress=on_progress)
+
+    def window_of(deep: Sequence[Inspected]) -> Window | None:
+        if ledger is not None:
+            return stored_window(ledger)
+        return greys.own_window(deep) if reading.window is None else Window(*reading.window)
+
+    inspected = inspection.inspect(
+        paths, memory=memory, window_of=window_of, on_progress=on_progress
+    )
     kept, skipped = _sort_out(found, inspected)
     if not kept:
         raise UserError(
@@ -231,7 +267,7 @@ def _divide(source: str, table: pd.DataFrame, split: studyfile.Split, seed: int)
         notes.append(f"validation cut from train, {shares['validation']:.0%} of it")
     if "test" not in ready and "validation" in ready:
         notes.append("no test split: the source has none, so evaluate can't be used")
-    return notes + _note_groups(table) + _note_absent(table)
+    return notes + _note_absent(table)
 
 
 def _assign(table: pd.DataFrame, shares: Mapping[str, float], seed: int) -> None:
@@ -270,38 +306,21 @@ def _note_absent(table: pd.DataFrame) -> list[str]:
     return notes
 
 
-def _note_groups(table: pd.DataFrame) -> list[str]:
+def _find_groups(table: pd.DataFrame) -> list[Finding]:
+    """Find groups that ready splits tear apart."""
     n_splits = table.dropna(subset=["group"]).groupby("group")["split"].nunique()
     torn = sorted(n_splits.index[n_splits > 1])
     if not torn:
         return []
-    return [f"{counted(len(torn), 'group')} in more than one ready split: {listed(torn)}"]
+    line = f"{counted(len(torn), 'group')} in more than one ready split: {listed(torn)}"
+    files = table.loc[table["group"].isin(torn), "name"]
+    return [Finding("groups", "warning", line, tuple(files))]
 
 
 def _note_empty_classes(found: Listing, classes: Sequence[str]) -> list[str]:
     offered = {one.label for one in found.candidates if one.label is not None}
     empty = sorted(offered - set(classes))
     return [f"class {label!r} was left out: none of its files is an image" for label in empty]
-
-
-def _note_copies(table: pd.DataFrame) -> list[str]:
-    """Note identical pictures, and those among them that carry two labels."""
-    copies = table[table.duplicated("content_hash", keep=False)]
-    if copies.empty:
-        return []
-    n_more = len(copies) - copies["content_hash"].nunique()
-    notes = [
-        f"{counted(n_more, 'image')} {'is a copy' if n_more == 1 else 'are copies'} of another"
-    ]
-    n_labels = copies.groupby("content_hash")["label"].nunique()
-    torn = n_labels.index[n_labels > 1]
-    if len(torn):
-        first = copies[copies["content_hash"] == torn[0]].drop_duplicates("label")["name"]
-        notes.append(
-            f"{counted(len(torn), 'picture')} under more than one label, first "
-            f"{' and '.join(first.iloc[:2])}"
-        )
-    return notes
 
 
 def fingerprint(images: pd.DataFrame) -> str:

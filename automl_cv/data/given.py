@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from automl_cv.data.images import DamagedImage, content_hash, from_pillow
+from automl_cv.data.images import DamagedImage, content_hash, from_pillow, is_deep
 
-Picture = Path | npt.NDArray[np.uint8]
-"""A file, or pixels: uint8, shape (height, width, 3)."""
+Picture = Path | npt.NDArray[np.uint8] | Image.Image
+"""A file; pixels: uint8, shape (height, width, 3); or a picture of deep greys, whose range only
+all of them tell."""
 
 EXPECTED = (
     "expected images: an array of shape (images, height, width) or (images, height, width, 3), "
@@ -52,6 +53,8 @@ def _picture(image: Any, where: str) -> Picture:
     if isinstance(image, str | Path):
         return Path(image).expanduser().absolute()
     if isinstance(image, Image.Image):
+        if is_deep(image):
+            return image
         try:
             return from_pillow(image)
         except DamagedImage as damage:
@@ -101,14 +104,16 @@ def write(images: Iterable[Picture], labels: Sequence[str], folder: Path) -> tup
         if isinstance(image, Path):
             rows.append((str(image), label))
             continue
-        name = content_hash(image)
+        deep, pixels = isinstance(image, Image.Image), np.asarray(image)
+        name = content_hash(pixels)
         copies[name] += 1
         # An image that is given twice counts twice, as it does in an array.
         again = f"-{copies[name]}" if copies[name] > 1 else ""
-        path = target / f"{name}{again}.png"
+        path = target / f"{name}{again}{'.tif' if deep else '.png'}"
         if not path.exists():
             unfinished = path.with_suffix(f".{os.getpid()}.part")
-            Image.fromarray(np.ascontiguousarray(image)).save(unfinished, format="PNG")
+            plain = Image.fromarray(np.ascontiguousarray(pixels))
+            plain.save(unfinished, format="TIFF" if deep else "PNG")
             unfinished.replace(path)
         rows.append((str(path.absolute()), label))
     digest = hashlib.blake2b(repr(sorted(rows)).encode(), digest_size=8).hexdigest()

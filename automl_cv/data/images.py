@@ -40,6 +40,8 @@ _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*"
 # Dropping alpha instead would show whatever colour, mostly black, lies under a clear pixel.
 BACKGROUND = (255, 255, 255, 255)
 
+WHOLE = 65535  # white of 16 bits, where nothing else is known
+
 
 class DamagedImage(AutomlError):
     """A file can't be decoded as a whole picture; the message is a short reason without a path."""
@@ -57,15 +59,53 @@ class Picture(NamedTuple):
     format: str
 
 
-def decode(source: Path | bytes) -> npt.NDArray[np.uint8]:
+class Window(NamedTuple):
+    """Which values of deep greys, of more than 8 bits, become 0 and 255; beyond they are cut.
+
+    Args:
+        low: black.
+        high: white, above `low`.
+    """
+
+    low: float
+    high: float
+
+
+class Deep(NamedTuple):
+    """A decoded file of greys of more than 8 bits, whose range only its data set tells.
+
+    Args:
+        values: integers or floats, (height, width).
+        format: as of `Picture`.
+        depth: "16-bit", "signed 16-bit", "32-bit" or "float".
+    """
+
+    values: npt.NDArray[np.generic]
+    format: str
+    depth: str
+
+    def picture(self, window: Window | None) -> Picture:
+        """Return the picture of 8 bits.
+
+        Args:
+            window: None takes the whole range of 16 bits.
+
+        Raises:
+            DamagedImage: without a window, of values beyond 16 bits.
+        """
+        return Picture(_in_window(self.values, window), self.format)
+
+
+def decode(source: Path | bytes, window: Window | None = None) -> npt.NDArray[np.uint8]:
     """Decode an image file as every part of automl-cv sees it.
 
-    Grey images give three equal channels; 16-bit grey is scaled from its whole range, so
-    65535 becomes 255; transparent pixels are laid on white; a camera's EXIF orientation is
-    applied; of an animation the first frame counts.
+    Grey images give three equal channels; greys of more than 8 bits are scaled from `window`;
+    transparent pixels are laid on white; a camera's EXIF orientation is applied; of an animation
+    the first frame counts.
 
     Args:
         source: the path of a file, or a file's content.
+        window: of the data set; None takes the whole range of 16 bits, so that 65535 becomes 255.
 
     Returns:
         uint8, (height, width, 3); read-only.
@@ -73,13 +113,27 @@ def decode(source: Path | bytes) -> npt.NDArray[np.uint8]:
     Raises:
         DamagedImage: the file is empty, truncated, no image, too large to be one (above
             Pillow's limit of about 179 million pixels), or holds 32-bit values, which have
-            no defined range.
+            no defined range, and there is no window.
     """
-    return read(source).pixels
+    return read(source, window).pixels
 
 
-def read(source: Path | bytes) -> Picture:
+def read(source: Path | bytes, window: Window | None = None) -> Picture:
     """Decode an image file as `decode` does, and name its format.
+
+    Args:
+        source: the path of a file, or a file's content.
+        window: as in `decode`.
+
+    Raises:
+        DamagedImage: see `decode`.
+    """
+    found = look(source)
+    return found if isinstance(found, Picture) else found.picture(window)
+
+
+def look(source: Path | bytes) -> Picture | Deep:
+    """Decode an image file; deep greys stay as they are.
 
     Args:
         source: the path of a file, or a file's content.
@@ -97,18 +151,19 @@ def read(source: Path | bytes) -> Picture:
         with _silence(), Image.open(BytesIO(content), formats=FORMATS) as image:
             name = "JPEG" if image.format == "MPO" else str(image.format)
             image.load()
-            return Picture(_as_rgb(_upright(image)), name)
+            return _decoded(image, name)
     except DamagedImage:
         raise
     except Exception as error:  # Pillow's plug-ins raise anything from KeyError to struct.error
         raise DamagedImage(_reason(error, content)) from error
 
 
-def from_pillow(image: Image.Image) -> npt.NDArray[np.uint8]:
+def from_pillow(image: Image.Image, window: Window | None = None) -> npt.NDArray[np.uint8]:
     """Return the pixels of an opened image as `decode` would return them.
 
     Args:
         image: of any mode.
+        window: as in `decode`.
 
     Raises:
         DamagedImage: see `decode`.
@@ -116,7 +171,8 @@ def from_pillow(image: Image.Image) -> npt.NDArray[np.uint8]:
     try:
         with _silence():
             image.load()
-            return _as_rgb(_upright(image))
+            found = _decoded(image, str(image.format))
+            return (found if isinstance(found, Picture) else found.picture(window)).pixels
     except DamagedImage:
         raise
     except Exception as error:  # as in `read`
@@ -143,9 +199,36 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
+def is_deep(image: Image.Image) -> bool:
+    """Tell whether an image holds greys of more than 8 bits."""
+    return image.mode.startswith("I") or image.mode == "F"
+
+
+def _decoded(image: Image.Image, name: str) -> Picture | Deep:
+    if not is_deep(image):
+        return Picture(_as_rgb(_upright(image)), name)
+    depth, is_unsigned = _depth(image)
+    values = np.asarray(_upright(image))
+    return Deep(values.view(np.uint32) if is_unsigned else values, name, depth)
+
+
+def _depth(image: Image.Image) -> tuple[str, bool]:
+    """Return the depth of greys, and whether Pillow gives unsigned 32 bits as signed ones.
+
+    Mode "I" holds 32-bit integers, but Pillow also uses it for 16-bit PGM and signed TIFF.
+    """
+    if image.mode == "F":
+        return "float", False
+    tags = getattr(image, "tag_v2", None)
+    if image.mode != "I" or tags is None:
+        return ("32-bit" if image.mode == "I" and image.format is None else "16-bit"), False
+    bits, is_signed = tags.get(258, (32,))[0], tags.get(339, (1,))[0] == 2
+    if bits == 16:
+        return ("signed 16-bit" if is_signed else "16-bit"), False
+    return "32-bit", not is_signed
+
+
 def _as_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
-    if image.mode.startswith("I") or image.mode == "F":
-        image = _from_wide_grey(image)
     if image.has_transparency_data:
         # Palettes go through RGBA as well: their transparency is a table that RGB would drop.
         clear = image.convert("RGBA")
@@ -154,15 +237,22 @@ def _as_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _from_wide_grey(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey to 8 bits; Pillow's own `convert` would clip everything above 255.
-
-    Mode "I" holds 32-bit integers, but Pillow also uses it for 16-bit PGM.
-    """
-    values = np.asarray(image)
-    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-        raise DamagedImage("32-bit pixel values without a defined range; save it as 8 or 16 bits")
-    return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
+def _in_window(values: npt.NDArray[np.generic], window: Window | None) -> npt.NDArray[np.uint8]:
+    """Scale greys to 8 bits; Pillow's own `convert` would clip everything above 255."""
+    if window is None:
+        if values.dtype.kind == "f" or values.min() < 0 or values.max() > WHOLE:
+            raise DamagedImage(
+                "32-bit pixel values without a defined range; save it as 8 or 16 bits"
+            )
+        grey = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    else:
+        # What is not a number shows nothing, as a scanner's blank does.
+        finite = np.nan_to_num(values.astype(np.float64), nan=window.low)
+        shares = (finite.clip(*window) - window.low) / (window.high - window.low)
+        grey = np.rint(255 * shares).astype(np.uint8)
+    rgb = np.repeat(grey[:, :, None], 3, axis=2)
+    rgb.flags.writeable = False
+    return rgb
 
 
 def _reason(error: Exception, content: bytes) -> str:

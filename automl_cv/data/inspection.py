@@ -15,10 +15,11 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import PIL
 from PIL import Image
 
@@ -28,6 +29,7 @@ from automl_cv.data.stamps import Stamp
 from automl_cv.words import counted
 
 OnProgress = Callable[[int, int], None]
+WindowOf = Callable[[Sequence["Inspected"]], images.Window | None]
 
 # Raised whenever `images.decode` gives other pixels than before; Pillow's version stands beside
 # it in the memory, since a newer JPEG library may round differently.
@@ -49,6 +51,10 @@ class Inspected:
         width: pixels, EXIF orientation applied.
         height: pixels.
         format: Pillow's name of the format, by content.
+        low: the smallest value of a pixel; of deep greys as the file has it.
+        high: the largest.
+        depth: of greys of more than 8 bits, see `images.Deep`; empty for others.
+        window: that `content_hash` holds for, where there is a depth.
     """
 
     reason: str = ""
@@ -56,10 +62,18 @@ class Inspected:
     width: int = 0
     height: int = 0
     format: str = ""
+    low: float = 0
+    high: float = 0
+    depth: str = ""
+    window: images.Window | None = None
 
 
 def inspect(
-    paths: Sequence[str], *, memory: Path, on_progress: OnProgress | None = None
+    paths: Sequence[str],
+    *,
+    memory: Path,
+    window_of: WindowOf = lambda deep: None,
+    on_progress: OnProgress | None = None,
 ) -> list[Inspected]:
     """Decode files in a small pool of threads, skipping those the memory knows.
 
@@ -67,6 +81,8 @@ def inspect(
         paths: absolute paths of files.
         memory: the JSON file to read and, where it said something else, to write anew. A
             damaged or missing one is ignored.
+        window_of: is given what was found of deep greys, if any; returns the window that they
+            are scaled from.
         on_progress: called in this thread with (files done, files in all).
 
     Returns:
@@ -98,8 +114,15 @@ def inspect(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C must not decode the rest
             raise
+        seen = [row for row in rows if row is not None]
+        deep = [place for place, row in enumerate(seen) if row.result.depth]
+        if deep:
+            window = window_of([seen[place].result for place in deep])
+            others = [place for place in deep if not _is_of(seen[place].result, window)]
+            scaled = pool.map(lambda place: _scaled(paths[place], seen[place], window), others)
+            for place, row in zip(others, scaled, strict=True):
+                seen[place] = row
     # A file that could not be opened may be readable next time without having changed.
-    seen = [row for row in rows if row is not None]
     kept = {path: row for path, row in zip(paths, seen, strict=True) if row.bytes_hash}
     if kept != {path: remembered[path] for path in paths if path in remembered}:
         _remember(memory, kept)
@@ -171,21 +194,60 @@ def _look(path: str, stamp: Stamp | None, known: Mapping[str, Inspected]) -> _Ro
         content = Path(path).read_bytes()
     except OSError as error:
         return _Row(None, "", Inspected(f"can't be read: {error.strerror}"))
-    bytes_hash = hashlib.blake2b(content, digest_size=16).hexdigest()
+    bytes_hash = _hash(content)
     return _Row(stamp, bytes_hash, known.get(bytes_hash) or _decode(content))
 
 
+def _hash(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
 def _decode(content: bytes) -> Inspected:
+    """Decode a file; deep greys are measured, but have no hash before their window is known."""
     try:
-        picture = images.read(content)
+        found = images.look(content)
     except images.DamagedImage as error:
         return Inspected(str(error))
-    height, width, _ = picture.pixels.shape
-    return Inspected("", images.content_hash(picture.pixels), width, height, picture.format)
+    if isinstance(found, images.Deep):
+        finite = found.values[np.isfinite(found.values)]
+        if not finite.size:
+            return Inspected("holds no finite value")
+        height, width = found.values.shape
+        about = (width, height, found.format, float(finite.min()), float(finite.max()))
+        return Inspected("", "", *about, found.depth)
+    height, width, _ = found.pixels.shape
+    return Inspected(
+        "",
+        images.content_hash(found.pixels),
+        width,
+        height,
+        found.format,
+        float(found.pixels.min()),
+        float(found.pixels.max()),
+    )
+
+
+def _is_of(result: Inspected, window: images.Window | None) -> bool:
+    return bool(result.content_hash) and result.window == window
+
+
+def _scaled(path: str, row: _Row, window: images.Window | None) -> _Row:
+    """Return a row whose hash is that of the picture in a window."""
+    try:
+        content = Path(path).read_bytes()
+        if _hash(content) != row.bytes_hash:
+            return _Row(None, "", Inspected("changed while it was read; run again"))
+        pixels = images.decode(content, window)
+    except images.DamagedImage as error:
+        return replace(row, result=Inspected(str(error)), bytes_hash="")
+    except OSError as error:
+        return _Row(None, "", Inspected(f"can't be read: {error.strerror}"))
+    known = images.content_hash(pixels)
+    return replace(row, result=replace(row.result, content_hash=known, window=window))
 
 
 def _header() -> dict[str, Any]:
-    return {"layout": 2, "decoder": DECODER_VERSION, "pillow": PIL.__version__}
+    return {"layout": 3, "decoder": DECODER_VERSION, "pillow": PIL.__version__}
 
 
 def _recall(memory: Path) -> dict[str, _Row]:
@@ -194,18 +256,26 @@ def _recall(memory: Path) -> dict[str, _Row]:
         if raw["header"] != _header():
             return {}
         return {
-            path: _Row(None if stamp is None else tuple(stamp), bytes_hash, Inspected(*fields))
-            for path, stamp, bytes_hash, *fields in raw["files"]
+            path: _Row(
+                None if stamp is None else tuple(stamp),
+                bytes_hash,
+                Inspected(*fields) if window is None else _with_window(fields, window),
+            )
+            for path, stamp, bytes_hash, *fields, window in raw["files"]
         }
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+
+
+def _with_window(fields: Sequence[Any], window: Sequence[float]) -> Inspected:
+    return replace(Inspected(*fields), window=images.Window(*window))
 
 
 def _remember(memory: Path, rows: Mapping[str, _Row]) -> None:
     """Write the memory whole and put it in place at once, so that no reader sees half of it."""
     files = [
         [path, row.stamp, row.bytes_hash, one.reason, one.content_hash]
-        + [one.width, one.height, one.format]
+        + [one.width, one.height, one.format, one.low, one.high, one.depth, one.window]
         for path, row in rows.items()
         for one in [row.result]
     ]

@@ -18,11 +18,12 @@ from keras import layers
 from PIL import Image
 
 from automl_cv.catalog.exports import ExportEntry
+from automl_cv.data.images import WHOLE
 from automl_cv.engine import images, runtime, saved_network
 from automl_cv.engine.export_runtimes import Run
 from automl_cv.errors import AutomlError
 from automl_cv.saved import folder
-from automl_cv.saved.export import EXPORT, Compared, Export, Input, Resize
+from automl_cv.saved.export import EXPORT, Compared, Decoding, Export, Input, Resize
 from automl_cv.saved.folder import SavedClassifier
 
 TOLERANCE = 1e-4  # between two probabilities; as `fit` allows between its head and its file
@@ -65,7 +66,9 @@ def export(
             form=entry.name,
             file=path.name,
             classes=saved.classes,
-            input=given,
+            input=given.model_copy(
+                update={"decoding": Decoding(greys=saved.manifest.data.window or (0, WHOLE))}
+            ),
             source=saved.manifest.files[folder.NETWORK],
             compared=compared,
             versions={**runtime.versions(), **_versions(entry)},

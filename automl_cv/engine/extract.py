@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from automl_cv.data.images import Window
 from automl_cv.engine import augment, images, mixing
 from automl_cv.engine import backbone as backbones
 from automl_cv.engine.backbone_parts import cut
@@ -58,6 +59,7 @@ def extract(
     *,
     on_progress: OnProgress | None = None,
     views: int = 1,
+    window: Window | None = None,
 ) -> int:
     """Fill the cache with the features of those images, or views of them, that it lacks.
 
@@ -75,6 +77,7 @@ def extract(
         on_progress: see `OnProgress`.
         views: how many views of each image, where the recipe makes views; more can be added
             later.
+        window: which values of deep greys become black and white, see `data.images.decode`.
 
     Returns:
         How many images passed the backbone, each picture, or each view of it, counted once.
@@ -97,7 +100,7 @@ def extract(
     shard = _Shard(cache, recipe)
     started, done = time.monotonic(), 0
     try:
-        for blocks in _run(network, recipe, missing_paths, missing):
+        for blocks in _run(network, recipe, missing_paths, missing, window=window):
             n_images = len(blocks[0])
             shard.append(missing[done : done + n_images], blocks)
             done += n_images
@@ -116,6 +119,7 @@ def online_features(
     labels: NDArray[np.float32],
     *,
     view: int,
+    window: Window | None = None,
 ) -> Iterator[tuple[list[Matrix], NDArray[np.float32]]]:
     """Run one view of each image through the backbone now, batch by batch.
 
@@ -128,6 +132,7 @@ def online_features(
         content_hashes: of their pixels, one for each path.
         labels: float32 (images, classes), rows of sum 1.
         view: number of the view, the epoch's for instance.
+        window: as in `extract`.
 
     Yields:
         For each batch its features, float32 (images, width) for each block, and its labels,
@@ -138,7 +143,7 @@ def online_features(
     """
     names = [view_name(known, view) for known in content_hashes]
     cuts = _draw_cuts(recipe, names)
-    batches = _run(network, recipe, paths, names, cuts)
+    batches = _run(network, recipe, paths, names, cuts, window=window)
     for start, blocks in zip(range(0, len(paths), BATCH_SIZE), batches, strict=True):
         chosen = slice(start, start + BATCH_SIZE)
         targets = labels[chosen]
@@ -154,6 +159,8 @@ def _run(
     paths: Sequence[Path],
     names: Sequence[str],
     cuts: Sequence[NDArray[np.int32]] = (),
+    *,
+    window: Window | None = None,
 ) -> Iterator[list[Matrix]]:
     """Yield each batch's outputs, in order.
 
@@ -165,7 +172,9 @@ def _run(
     callers = 1 if tf.config.list_physical_devices("GPU") else cores
     hashes = [_content_hash(name) for name in names]
     alter = _alteration(recipe, names, cuts)
-    pixels = images.batches(paths, hashes, recipe.image_size, BATCH_SIZE, cores, alter=alter)
+    pixels = images.batches(
+        paths, hashes, recipe.image_size, BATCH_SIZE, cores, alter=alter, window=window
+    )
     with ThreadPoolExecutor(callers, "backbone") as pool:
         yield from images.in_order(pool, network, pixels, ahead=callers)
 

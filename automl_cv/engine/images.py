@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from automl_cv.data.images import DamagedImage, content_hash, decode
+from automl_cv.data.images import DamagedImage, Window, content_hash, decode
 from automl_cv.errors import AutomlError
 
 Pixels = NDArray[np.uint8]
@@ -104,6 +104,7 @@ def batches(
     threads: int,
     *,
     alter: Alter = lambda pixels, chosen: pixels,
+    window: Window | None = None,
 ) -> Iterator[Batch]:
     """Decode and resize files, in their order, at most two batches a thread ahead.
 
@@ -116,6 +117,7 @@ def batches(
         batch_size: images in each batch but the last.
         threads: threads that decode.
         alter: see `Alter`.
+        window: which values of deep greys become black and white, see `data.images.decode`.
 
     Yields:
         float32 in [0, 255], shape (up to batch_size, size, size, 3).
@@ -128,7 +130,9 @@ def batches(
         chosen = slice(start, start + batch_size)
         files = list(zip(paths[chosen], content_hashes[chosen], strict=True))
         places = {file: place for place, file in enumerate(dict.fromkeys(files))}
-        pixels = resize_all((_decode_unchanged(path, known) for path, known in places), size)
+        pixels = resize_all(
+            (_decode_unchanged(path, known, window) for path, known in places), size
+        )
         if len(places) < len(files):
             pixels = pixels[[places[file] for file in files]]
         return alter(pixels, chosen)
@@ -166,10 +170,10 @@ def in_order(
             future.cancel()
 
 
-def _decode_unchanged(path: Path, known: str) -> Pixels:
+def _decode_unchanged(path: Path, known: str, window: Window | None) -> Pixels:
     """Decode a file; its features are filed under `known`, so it must be that picture still."""
     try:
-        pixels = decode(path)
+        pixels = decode(path, window)
     except DamagedImage as error:
         raise AutomlError(
             f"{path}: was an image when the data set was read, and now is not ({error}); "

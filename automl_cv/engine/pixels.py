@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from automl_cv.catalog.augmentations import Augmentation
+from automl_cv.data.images import Window
 from automl_cv.engine import augment, images, mixing
 from automl_cv.engine.extract import OnProgress
 from automl_cv.features import ViewRecipe, view_name
@@ -34,6 +35,8 @@ def load(
     content_hashes: Sequence[str],
     image_size: int,
     on_progress: OnProgress | None = None,
+    *,
+    window: Window | None = None,
 ) -> Pixels:
     """Return images decoded and resized, from the cache if they are there.
 
@@ -45,6 +48,7 @@ def load(
         content_hashes: of their pixels, one for each path.
         image_size: height and width that images are resized to, in pixels.
         on_progress: is called after each batch that was decoded, see `extract.OnProgress`.
+        window: which values of deep greys become black and white, see `data.images.decode`.
 
     Returns:
         uint8 (images, image_size, image_size, 3), memory-mapped and read-only.
@@ -55,7 +59,7 @@ def load(
     found = cache.find(content_hashes, image_size)
     if found is not None:
         return found
-    decoded = _decoded(paths, content_hashes, image_size, on_progress)
+    decoded = _decoded(paths, content_hashes, image_size, on_progress, window)
     return cache.write(content_hashes, image_size, decoded)
 
 
@@ -64,10 +68,14 @@ def _decoded(
     content_hashes: Sequence[str],
     image_size: int,
     on_progress: OnProgress | None,
+    window: Window | None,
 ) -> Iterator[Pixels]:
     started, done = time.monotonic(), 0
     threads = os.cpu_count() or 1
-    for batch in images.batches(paths, content_hashes, image_size, DECODING_BATCH, threads):
+    batches = images.batches(
+        paths, content_hashes, image_size, DECODING_BATCH, threads, window=window
+    )
+    for batch in batches:
         yield np.rint(batch).astype(np.uint8)
         done += len(batch)
         if on_progress is not None:

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from automl_cv.data.images import DamagedImage, decode
+from automl_cv.data.images import DamagedImage, Window, decode
 from automl_cv.engine import images, saved_network
 from automl_cv.engine.backbone import compile_calls
 from automl_cv.features.cache import Matrix
@@ -49,15 +49,19 @@ class Predictor:
 
     Args:
         model: `saved_network.load` of a saved classifier.
+        window: which values of deep greys become black and white, see `data.images.decode`.
         batch_size: images that pass the network at once; smaller batches are filled up. None
             takes what suits the network's image size.
     """
 
-    def __init__(self, model: keras.Model, batch_size: int | None = None) -> None:
+    def __init__(
+        self, model: keras.Model, batch_size: int | None = None, *, window: Window | None = None
+    ) -> None:
         network = saved_network.with_logits(model)
         self._size = int(network.input_shape[1])
         self._batch_size = batch_size or suited_batch_size(self._size)
         self._call = compile_calls(network, self._batch_size)
+        self._window = window
         self._classes = int(model.output_shape[-1])
 
     def predict(self, sources: Iterable[Source]) -> Iterator[Predicted]:
@@ -85,7 +89,7 @@ class Predictor:
         def decoded() -> Iterator[images.Pixels]:
             for source in sources:
                 try:
-                    pixels = decode(source) if isinstance(source, Path) else source
+                    pixels = decode(source, self._window) if isinstance(source, Path) else source
                 except DamagedImage as damage:
                     reasons.append(str(damage))
                 else:

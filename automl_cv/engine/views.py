@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from automl_cv.catalog.augmentations import Augmentation
+from automl_cv.data.images import Window
 from automl_cv.engine.extract import BATCH_SIZE, Network, online_features
 from automl_cv.engine.runtime import as_tensor
 from automl_cv.features import recipe
@@ -92,6 +93,7 @@ class OnlineViews:
         content_hashes: of their pixels.
         labels: their class indices, int32, shape (n,).
         classes: number of classes.
+        window: which values of deep greys become black and white, see `data.images.decode`.
     """
 
     def __init__(
@@ -104,12 +106,14 @@ class OnlineViews:
         *,
         labels: np.ndarray,
         classes: int,
+        window: Window | None = None,
     ) -> None:
         self._backbone = backbone
         self._network = network
         self._augmentation = augmentation
         self._paths, self._content_hashes = paths, content_hashes
         self._labels = np.eye(classes, dtype=np.float32)[labels]
+        self._window = window
         self.mixes = bool(augmentation.of_level("batch"))
 
     def show(self, order: np.ndarray, seed: int, epoch: int) -> Shown:
@@ -121,6 +125,7 @@ class OnlineViews:
             [self._content_hashes[row] for row in order],
             self._labels[order],
             view=epoch,
+            window=self._window,
         )
         labels = np.empty((len(order), self._labels.shape[1]), np.float32)
         features: Matrix | None = None
@@ -137,7 +142,12 @@ class OnlineViews:
 
 
 def measured(
-    backbone: Backbone, network: Network, paths: Sequence[Path], content_hashes: Sequence[str]
+    backbone: Backbone,
+    network: Network,
+    paths: Sequence[Path],
+    content_hashes: Sequence[str],
+    *,
+    window: Window | None = None,
 ) -> tuple[int, float]:
     """Measure how fast images pass a backbone, as they do in an epoch of `OnlineViews`.
 
@@ -146,6 +156,7 @@ def measured(
         network: `extract.load` of it.
         paths: files of images; those of a few batches are run.
         content_hashes: of their pixels.
+        window: as in `OnlineViews`.
 
     Returns:
         How many images passed it, and in how many seconds.
@@ -158,6 +169,7 @@ def measured(
         content_hashes[:count],
         np.ones((count, 1), np.float32),
         view=0,
+        window=window,
     )
     started, done = time.perf_counter(), 0
     for number, (_, targets) in enumerate(batches):

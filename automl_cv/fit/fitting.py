@@ -173,6 +173,7 @@ def _load(study: StudyFile, read: RunTrials, options: FitOptions, listen: Listen
         source,
         split=study.data.split,
         reading=study.data,
+        ledger=read.facts.ledger,
         seed=study.seed,
         cache_dir=options.cache_dir,
         on_progress=lambda done, total: listen("inspecting images", done, total),

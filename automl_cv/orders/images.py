@@ -9,6 +9,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from automl_cv.data.dataset import Dataset
+    from automl_cv.data.images import Window
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Images:
         splits: "train", "validation" or "test", shape (rows,).
         groups: images of one name stay in one fold; None for those of no group.
         classes: names of the classes.
+        window: which values of deep greys become black and white, see `data.images.decode`.
     """
 
     paths: tuple[str, ...]
@@ -30,6 +32,7 @@ class Images:
     splits: np.ndarray
     groups: tuple[str | None, ...]
     classes: tuple[str, ...]
+    window: Window | None = None
 
 
 def images_of(images: Dataset) -> Images:
@@ -42,4 +45,5 @@ def images_of(images: Dataset) -> Images:
         splits=table["split"].to_numpy(dtype=str),
         groups=tuple(table["group"].astype(object).where(table["group"].notna(), None)),
         classes=images.classes,
+        window=images.window,
     )

@@ -65,7 +65,7 @@ def draw(evaluation: Evaluation) -> dict[str, Sheet]:
     scores, about = evaluation.scores, evaluation.about
     mistakes = [
         Mistake(
-            pixels=decode(Path(evaluation.paths[row])),
+            pixels=decode(Path(evaluation.paths[row]), evaluation.window),
             name=evaluation.names[row],
             true=evaluation.true(row),
             predicted=evaluation.predicted(row),

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from automl_cv.catalog.metrics import MetricEntry
+from automl_cv.data.ledger import Greys, findings_of
 from automl_cv.errors import UserError, suggest
 from automl_cv.report.columns import COLUMNS, MISSING, TIE, Column, accuracy, of_parameter, text
 from automl_cv.report.document import (
@@ -278,7 +279,7 @@ def _parameters_text(record: TrialRecord) -> str:
 
 
 def _ledger_lines(ledger: Mapping[str, Any]) -> list[str]:
-    """Say in one line what was read and what was skipped, why, and the first names."""
+    """Say what was read, what was skipped and why, and what else was found of the images."""
     if "n_read" not in ledger:
         return []
     line = f"read {counted(ledger['n_read'], 'image')}"
@@ -288,4 +289,8 @@ def _ledger_lines(ledger: Mapping[str, Any]) -> list[str]:
         each = ", ".join(f"{reason} ({number})" for reason, number in reasons.most_common())
         names = listed([one["path"] for one in skipped])
         line += f", skipped {counted(reasons.total(), 'file')}: {each}; {names}"
-    return [printable(line)]
+    notes = [f"data: {one.line}" for one in findings_of(ledger) if one.harm == "note"]
+    greys = ledger.get("greys")
+    if greys is not None:
+        notes.insert(0, f"data: {Greys.from_json(greys).summary()}")
+    return [printable(one) for one in (line, *notes)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from automl_cv.data.images import Window
 from automl_cv.data.ledger import Skipped
 from automl_cv.measures import Labels, Probabilities
 from automl_cv.saved.looks import Look
@@ -34,6 +35,7 @@ class Evaluation:
         scores: what was measured.
         looks: at these images, this one last.
         recorded: whether this look is in the folder.
+        window: which values of deep greys become black and white, see `data.images.decode`.
     """
 
     model: str
@@ -51,6 +53,7 @@ class Evaluation:
     scores: Scores
     looks: tuple[Look, ...]
     recorded: bool
+    window: Window | None = None
 
     @property
     def n_wrong(self) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from automl_cv.catalog.exports import ExportEntry
+from automl_cv.data.images import BACKGROUND, WHOLE
 from automl_cv.errors import UserError
 from automl_cv.saved.facts import Facts
 
@@ -37,6 +38,23 @@ class Resize(Facts):
     rounds: Literal[False] = False
 
 
+class Decoding(Facts):
+    """How a file becomes red, green and blue before anything else.
+
+    Args:
+        orientation: whether what a camera noted of it (EXIF) is applied.
+        background: colour that transparent pixels are laid on.
+        greys: which values of greys of more than 8 bits become 0 and 255; beyond they are cut,
+            what is not a number is black.
+        frame: which one of an animation.
+    """
+
+    orientation: Literal["as EXIF says"] = "as EXIF says"
+    background: tuple[int, int, int] = BACKGROUND[:3]
+    greys: tuple[float, float] = (0, WHOLE)
+    frame: Literal["first"] = "first"
+
+
 class Input(Facts):
     """What the graph takes.
 
@@ -47,6 +65,7 @@ class Input(Facts):
         highest: white.
         channels: their order.
         resize: what to do to an image first; None where the graph does it.
+        decoding: how a file becomes an image; None in an export of before that was said.
     """
 
     shape: tuple[int | None, int | None, int | None, int]
@@ -55,6 +74,7 @@ class Input(Facts):
     highest: Literal[255] = 255
     channels: Literal["red, green, blue"] = "red, green, blue"
     resize: Resize | None = None
+    decoding: Decoding | None = None
 
 
 class Compared(Facts):

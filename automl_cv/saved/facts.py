@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from automl_cv.catalog.kinds import DEFAULT_KIND, KINDS
 from automl_cv.catalog.metrics import ACCURACY
+from automl_cv.data.images import Window
+from automl_cv.data.ledger import stored_window
 from automl_cv.scoring import overconfidence
 
 FORMAT: Literal[1] = 1  # grows when an older automl-cv could no longer use what a newer one writes
@@ -36,6 +38,11 @@ class Data(Facts):
     split_sizes: dict[str, int]
     ledger: dict[str, Any]
     licence: str | None = None
+
+    @property
+    def window(self) -> Window | None:
+        """Which values of deep greys become black and white; None for the whole of 16 bits."""
+        return stored_window(self.ledger)
 
 
 class Metric(Facts):

@@ -22,7 +22,14 @@ from automl_cv.search.completeness import is_settled, tell_settled
 from automl_cv.search.context import SearchContext
 from automl_cv.search.run_choice import expected_run, taken_run
 from automl_cv.search.stages import StageSequence
-from automl_cv.search.study_data import check_source, data_read, decided, read_images, study_facts
+from automl_cv.search.study_data import (
+    check_findings,
+    check_source,
+    data_read,
+    decided,
+    read_images,
+    study_facts,
+)
 from automl_cv.store.database import open_storage
 from automl_cv.store.labels import write_labels
 from automl_cv.store.runs import StudyRun, claim, runs, shown_name
@@ -43,6 +50,7 @@ class SearchOptions:
         workers: processes that train at the same time, from 1.
         new: begin a new run where the database holds one of this study on these images.
         strict: refuse a source that holds damaged images.
+        despite_findings: search images too that results of are worth nothing.
     """
 
     storage: str
@@ -52,6 +60,7 @@ class SearchOptions:
     workers: int = 1
     new: bool = False
     strict: bool = False
+    despite_findings: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,10 +98,18 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
     storage = open_storage(options.storage, create=True)
     shortfalls: Mapping[str, str] = {}
     # The workers load TensorFlow while this process reads the images.
-    with Crew(_first_workers(study, stages, storage, options)) as crew:
+    held = [] if options.new else runs(storage, with_planned=True)
+    expected = expected_run(held, study, stages)
+    with Crew(_first_workers(study, stages, storage, options, expected)) as crew:
         images = read_images(
-            study, cache_dir=options.cache_dir, strict=options.strict, listen=listen
+            study,
+            cache_dir=options.cache_dir,
+            strict=options.strict,
+            ledger=None if expected is None else expected.facts[-1].ledger,
+            listen=listen,
         )
+        if not options.despite_findings:
+            check_findings(images)
         study = decided(study, images)
         facts = study_facts(study, images)
         with taken_run(storage, study, stages, facts, new=options.new) as (run, other):
@@ -127,11 +144,13 @@ def _check(study: StudyFile, stages: Sequence[Stage]) -> None:
 
 
 def _first_workers(
-    study: StudyFile, stages: Sequence[Stage], storage: RDBStorage, options: SearchOptions
+    study: StudyFile,
+    stages: Sequence[Stage],
+    storage: RDBStorage,
+    options: SearchOptions,
+    expected: StudyRun | None,
 ) -> int:
     """Return how many workers to start at once: none where all seems to be done already."""
-    held = [] if options.new else runs(storage, with_planned=True)
-    expected = expected_run(held, study, stages)
     if expected is None:
         return options.workers
     run = StoredRun(study, storage, expected.name)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from automl_cv import __version__
 from automl_cv.catalog.metrics import METRICS
-from automl_cv.data import dataset, overlap
+from automl_cv.data import dataset, findings
 from automl_cv.data.dataset import Dataset
 from automl_cv.errors import UserError
 from automl_cv.scoring import figure
@@ -28,7 +30,12 @@ def check_source(study: StudyFile) -> str:
 
 
 def read_images(
-    study: StudyFile, *, cache_dir: Path, strict: bool, listen: events.Listener
+    study: StudyFile,
+    *,
+    cache_dir: Path,
+    strict: bool,
+    ledger: Mapping[str, Any] | None,
+    listen: events.Listener,
 ) -> Dataset:
     """Read the images of a study, and refuse those that its metric can't be measured on.
 
@@ -36,6 +43,7 @@ def read_images(
         study: what is searched.
         cache_dir: folder of built-in data.
         strict: refuse a source that holds damaged images.
+        ledger: of the run that most likely goes on: its range of deep greys stays.
         listen: is told how many have been looked at.
 
     Raises:
@@ -47,11 +55,26 @@ def read_images(
         reading=study.data,
         seed=study.seed,
         cache_dir=cache_dir,
+        ledger=ledger if study.data.window is None else None,
         strict=strict,
         on_progress=lambda done, total: listen(events.Inspecting(done, total)),
     )
     _check_metric(study.metric, images)
     return images
+
+
+def check_findings(images: Dataset) -> None:
+    """Refuse images that nothing can be learned from, or nothing said of what was learned.
+
+    Raises:
+        UserError: there is a finding that makes results worthless.
+    """
+    found = findings.worst(images.ledger.findings)
+    if found is not None:
+        raise UserError(
+            f"{images.source}: {found.line}; `automl-cv data --format json` names every file; put "
+            "that right, or search all the same with --despite-findings"
+        )
 
 
 def decided(study: StudyFile, images: Dataset) -> StudyFile:
@@ -98,7 +121,7 @@ def study_facts(study: StudyFile, images: Dataset) -> StudyFacts:
         class_names=images.classes,
         split_sizes=_split_sizes(images),
         ledger=images.ledger.to_json(),
-        warnings=_warnings(images),
+        warnings=images.ledger.warnings,
     )
 
 
@@ -109,16 +132,7 @@ def data_read(images: Dataset) -> events.DataRead:
         images=_split_sizes(images),
         classes=images.classes,
         skipped=len(images.ledger.skipped),
-        warnings=_warnings(images),
-    )
-
-
-def _warnings(images: Dataset) -> tuple[str, ...]:
-    table = images.images
-    return tuple(
-        overlap.identical(list(table["content_hash"]), list(table["split"])).warnings(
-            list(table["path"])
-        )
+        warnings=images.ledger.warnings,
     )
 
 

@@ -35,12 +35,21 @@ class Reading(Section):
         label_column: the column that holds labels.
         root: the folder that its paths are relative to, beside the manifest or from here.
         class_level: at which level the class folders stand, from 1, below the folder given.
+        window: which values of greys of more than 8 bits become black and white.
     """
 
     path_column: str | None = None
     label_column: str | None = None
     root: str | None = None
     class_level: int | None = Field(None, ge=1, le=9)
+    window: tuple[float, float] | None = None
+
+    @field_validator("window")
+    @classmethod
+    def _rises(cls, window: tuple[float, float] | None) -> tuple[float, float] | None:
+        if window is not None and not window[0] < window[1]:
+            raise ValueError("expected [low, high], low below high")
+        return window
 
     @model_serializer(mode="wrap")
     def _leave_out_unsaid(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

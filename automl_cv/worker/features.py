@@ -89,6 +89,7 @@ class HeldFeatures:
             wanted,
             on_progress=self._report,
             views=order.views,
+            window=self._given.images.window,
         )
         features = self._cache.open(wanted, names, order.backbone.features).array
         self._arrays[order] = features
@@ -131,7 +132,9 @@ class HeldFeatures:
         """Load a backbone that runs in each epoch, and measure it."""
         self._networks[backbone] = load(backbone, recipe(backbone))
         train = np.flatnonzero(self._given.images.splits == "train")
-        count, seconds = measured(backbone, self._networks[backbone], *self.files(train))
+        count, seconds = measured(
+            backbone, self._networks[backbone], *self.files(train), window=self._given.images.window
+        )
         dimension = self.plain(backbone).shape[1]
         return Prepared(count, int(dimension), seconds, runtime.versions())
 

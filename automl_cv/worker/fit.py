@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from automl_cv.data.images import Window
 from automl_cv.engine import runtime, saved_network
 from automl_cv.engine.calibration import calibrate
 from automl_cv.engine.extract import OnProgress
@@ -68,7 +69,7 @@ def fit(
         histories=sound.made.histories,
         image_size=int(network.input_shape[1]),
         weights=network.count_params(),
-        difference=_difference(order.path, files, said),
+        difference=_difference(order.path, files, said, images.window),
         versions=runtime.versions(),
         calibration=calibration,
         accuracy=sound.accuracy,
@@ -210,8 +211,10 @@ def _made(
     return materials.kind(trial.stage).fit(order, rows, on_epoch)
 
 
-def _difference(path: Path, files: list[Path], expected: np.ndarray) -> float:
-    predictor = Predictor(saved_network.load_network(path))
+def _difference(
+    path: Path, files: list[Path], expected: np.ndarray, window: Window | None
+) -> float:
+    predictor = Predictor(saved_network.load_network(path), window=window)
     found = np.concatenate([one.probabilities for one in predictor.predict(files)])
     difference = float(np.abs(found - expected).max())
     if not difference <= TOLERANCE:

@@ -116,6 +116,7 @@ class Heads:
                 *materials.files(train),
                 labels=images.labels[train],
                 classes=len(images.classes),
+                window=self._materials.images.window,
             )
         # The place of each training image among those that have views.
         places = np.cumsum(np.isin(images.splits, order.splits)) - 1

@@ -88,7 +88,8 @@ class Networks:
         def pixels(some: np.ndarray) -> np.ndarray:
             if self._materials.whole:
                 files, _ = self._materials.files(some)
-                return images.resize_all([decode(path) for path in files], size)
+                window = self._materials.images.window
+                return images.resize_all([decode(path, window) for path in files], size)
             return np.asarray(self._materials.pixels.array[some], np.float32)
 
         def logits(model: keras.Model) -> np.ndarray:

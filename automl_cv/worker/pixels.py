@@ -45,7 +45,9 @@ class HeldPixels:
 
         images, cache, size = self._given.images, PixelCache(self._given.cache_dir), self.image_size
         paths = [Path(path) for path in images.paths]
-        self.array = pixels.load(cache, paths, images.content_hashes, size, report)
+        self.array = pixels.load(
+            cache, paths, images.content_hashes, size, report, window=images.window
+        )
         return Prepared(
             extracted=decoded,
             dimension=size * size * 3,

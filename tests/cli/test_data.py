@@ -22,10 +22,10 @@ PHOTOS
 10 images read, 1 file skipped, 1 hidden entry passed over
 sizes: 8x6 to 9x6, median 8x6, 2 different
 fingerprint: FINGERPRINT
+warning: 1 test image of 3 is identical to one in train, so scores on test come out too high; \
+first PHOTOS/test/dogs/copy.png and PHOTOS/train/dogs/0.png
 note: 1 image in PNG format under .jpg, read all the same; first val/dogs/odd.jpg
 note: 1 image is a copy of another
-overlap: 1 test image of 3 is identical to one in train, so scores on test come out too high; \
-first PHOTOS/test/dogs/copy.png and PHOTOS/train/dogs/0.png
 skipped: test/dogs/empty.png: empty file
 """
 
@@ -107,6 +107,19 @@ def test_long_lists_are_cut_in_the_table_only(photos, invoke):
     assert lines[-1] == "skipped: 5 more; --format json lists all"
     found = json.loads(invoke(photos, "--format", "json").stdout)
     assert len(found["ledger"]["skipped"]) == 25
+
+
+def test_a_thousand_classes_are_summed_up_in_the_table_only(tmp_path, invoke):
+    for number in range(45):
+        for copy in range(2 if number else 3):
+            paint(tmp_path / "many" / "train" / f"c{number:02d}" / f"{copy}.png", number, 8 + copy)
+            paint(tmp_path / "many" / "val" / f"c{number:02d}" / f"{copy}.png", number, 18 + copy)
+    lines = [line.rstrip() for line in invoke(tmp_path / "many").stdout.splitlines()]
+    assert "│ 25 larger ones │    51 │         51 │ 102 │" in lines
+    assert any("45 classes of 4 to 6 images, the smallest" in line for line in lines)
+    assert not any("c00" in line for line in lines)
+    found = json.loads(invoke(tmp_path / "many", "--format", "json").stdout)
+    assert len(found["classes"]) == 45
 
 
 @pytest.mark.parametrize(

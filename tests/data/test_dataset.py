@@ -116,9 +116,18 @@ def test_copies_stay_together_and_are_noted(photos, cache):
     same = images.images[images.images["content_hash"] == content]
     assert len(same) == 7
     assert same["split"].nunique() == 1
-    copies, labels = images.ledger.notes
-    assert copies == "6 images are copies of another"
-    assert labels == "1 picture under more than one label, first cat/00.png and owl/also.bmp"
+    labels, copies = images.ledger.findings
+    assert copies.line == "6 images are copies of another"
+    assert (labels.about, labels.harm) == ("labels", "stop")
+    assert labels.line == (
+        "1 picture under more than one label, in 7 files (19.4% of the images), first cat/00.png "
+        "and owl/also.bmp"
+    )
+    assert set(labels.files) == {
+        "cat/00.png",
+        *(f"cat/copy {number}.png" for number in range(5)),
+        "owl/also.bmp",
+    }
 
 
 def test_what_is_no_image_is_skipped_with_its_reason(photos, cache):
@@ -228,9 +237,9 @@ def test_groups_torn_by_ready_splits_are_noted(photos, cache):
         lines.append(f"{path.relative_to(photos)},{path.parent.name},{split},g{path.stem[-1:]}")
     lines[1] = lines[1].replace("g0", "g1")
     (photos / "images.csv").write_text("\n".join(lines))
-    assert load(photos / "images.csv", cache).ledger.notes == (
-        "1 group in more than one ready split: g1",
-    )
+    (found,) = load(photos / "images.csv", cache).ledger.findings
+    assert (found.harm, found.line) == ("warning", "1 group in more than one ready split: g1")
+    assert len(found.files) == 4
 
 
 def test_built_in_data(cache):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from automl_cv.data.images import content_hash, decode
+from automl_cv.data.images import Window, content_hash, decode
 from automl_cv.errors import AutomlError
 from tests.later import later
 
@@ -105,9 +105,9 @@ def test_batches_come_in_order(files, threads):
 def test_views_of_one_file_decode_it_once(files, monkeypatch):
     decoded = []
 
-    def count(path: Path) -> np.ndarray:
+    def count(path: Path, window: Window | None) -> np.ndarray:
         decoded.append(path)
-        return decode(path)
+        return decode(path, window)
 
     monkeypatch.setattr(images, "decode", count)
     repeated = [path for path in files[:4] for _ in range(3)]

@@ -28,9 +28,9 @@ from automl_cv.screen.console import messages, output, say, show
 if TYPE_CHECKING:
     from automl_cv.data.dataset import Dataset
     from automl_cv.data.ledger import Sizes
-    from automl_cv.data.overlap import Overlap
 
 SHOWN_SKIPPED = 20  # skipped files the table form lists; the JSON form lists all
+SHOWN_CLASSES = 40  # the same of classes, of which a screen holds about so many
 
 
 def data(
@@ -59,7 +59,7 @@ def data(
     Every file is decoded as training would decode it. A source without splits is divided as a
     study file that says nothing else would divide it: 60, 20 and 20 %, seed 0.
     """
-    from automl_cv.data import dataset, overlap
+    from automl_cv.data import dataset
     from automl_cv.study.studyfile import Data
 
     with _progress() as report:
@@ -72,14 +72,11 @@ def data(
             strict=strict,
             on_progress=report,
         )
-    twins = overlap.identical(
-        images.images["content_hash"].tolist(), images.images["split"].tolist()
-    )
     if output_format == "json":
-        typer.echo(json.dumps(_as_json(images, twins), ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(_as_json(images), ensure_ascii=False, indent=2))
     else:
         show(_as_table(images))
-        for line in _findings(images, twins):
+        for line in _findings(images):
             output().print(line, markup=False, highlight=False)
 
 
@@ -111,21 +108,39 @@ def _as_table(images: Dataset) -> Table:
     for split in counts.columns:
         table.add_column(str(split), justify="right", footer=f"{counts[split].sum():,}")
     table.add_column("all", justify="right", footer=f"{len(images.images):,}")
-    for label, row in counts.iterrows():
+    totals = counts.sum(axis=1)
+    shown = counts
+    if len(counts) > SHOWN_CLASSES:
+        # The smallest say the most of what is to be expected.
+        shown = counts.loc[totals.sort_values(kind="stable").index[: SHOWN_CLASSES // 2]]
+    for label, row in shown.iterrows():
         table.add_row(escape(str(label)), *(f"{n:,}" for n in row), f"{row.sum():,}")
+    if len(shown) < len(counts):
+        rest = counts.drop(shown.index)
+        table.add_row(
+            f"{len(rest):,} larger ones",
+            *(f"{n:,}" for n in rest.sum()),
+            f"{rest.to_numpy().sum():,}",
+        )
+        table.caption = (
+            f"{len(counts):,} classes of {totals.min():,} to {totals.max():,} images, the smallest "
+            "first; --format json lists all"
+        )
     return table
 
 
-def _findings(images: Dataset, twins: Overlap) -> Iterator[str]:
+def _findings(images: Dataset) -> Iterator[str]:
     """Yield the lines below the table."""
     ledger = images.ledger
     yield ledger.summary()
     if ledger.sizes is not None:
         yield f"sizes: {_describe(ledger.sizes)}"
     yield f"fingerprint: {images.fingerprint}"
-    yield from (f"note: {note}" for note in ledger.notes)
-    for warning in twins.warnings(images.images["path"].tolist()):
-        yield f"overlap: {warning}"
+    if ledger.greys is not None:
+        yield f"greys: {ledger.greys.summary()}"
+    for one in ledger.findings:
+        stops = "; search stops for that" if one.harm == "stop" else ""
+        yield f"{'note' if one.harm == 'note' else 'warning'}: {one.line}{stops}"
     for finding in ledger.skipped[:SHOWN_SKIPPED]:
         yield f"skipped: {finding.path}: {finding.reason}"
     if len(ledger.skipped) > SHOWN_SKIPPED:
@@ -141,7 +156,7 @@ def _describe(sizes: Sizes) -> str:
     return f"{smallest} to {largest}, median {median}, {sizes.n_different:,} different"
 
 
-def _as_json(images: Dataset, twins: Overlap) -> dict[str, object]:
+def _as_json(images: Dataset) -> dict[str, object]:
     counts = images.counts()
     return {
         "source": images.source,
@@ -150,6 +165,6 @@ def _as_json(images: Dataset, twins: Overlap) -> dict[str, object]:
             str(label): {str(split): int(n) for split, n in row.items()}
             for label, row in counts.iterrows()
         },
-        "overlap": twins.warnings(images.images["path"].tolist()),
+        "overlap": [one.line for one in images.ledger.findings if one.about == "overlap"],
         "ledger": images.ledger.to_json(),
     }

@@ -13,7 +13,7 @@ from automl_cv.cli import options
 from automl_cv.errors import UserError
 
 if TYPE_CHECKING:
-    from automl_cv.data.images import Picture
+    from automl_cv.data.images import Picture, Window
     from automl_cv.saved.folder import SavedClassifier
 
 COMPARED = 32  # images; enough to meet every class of most sets, and done in seconds
@@ -65,7 +65,7 @@ def export(
     out = out or Path(f"{str(model).rstrip('/')}-{entry.name}")
     exported.check_target(out, entry)
     paths = images or _own(saved, options.cache_folder(cache_dir))
-    pictures = [picture.pixels for picture in _sample(paths)]
+    pictures = [picture.pixels for picture in _sample(paths, saved.manifest.data.window)]
 
     with without_chatter():
         from automl_cv.engine import export as engine
@@ -102,6 +102,7 @@ def _own(saved: SavedClassifier, cache_dir: Path) -> list[str]:
             seed=study.seed,
             cache_dir=cache_dir,
             reading=study.data,
+            ledger=saved.manifest.data.ledger,
         )
     except UserError as error:
         raise UserError(
@@ -111,7 +112,7 @@ def _own(saved: SavedClassifier, cache_dir: Path) -> list[str]:
     return [str(path) for path in found.images["path"]]
 
 
-def _sample(paths: list[str]) -> Iterator[Picture]:
+def _sample(paths: list[str], window: Window | None) -> Iterator[Picture]:
     """Yield some pictures from all over the files; files that are none are passed over."""
     from automl_cv.data.images import DamagedImage, read
     from automl_cv.data.paths import expand
@@ -123,7 +124,7 @@ def _sample(paths: list[str]) -> Iterator[Picture]:
     found = 0
     for name in (name for part in order for name in part):
         try:
-            picture = read(Path(name))
+            picture = read(Path(name), window)
         except DamagedImage:
             continue
         yield picture

@@ -12,7 +12,7 @@ from automl_cv.errors import UserError, suggest
 from automl_cv.screen.console import say, without_chatter
 
 if TYPE_CHECKING:
-    from automl_cv.data.images import Picture
+    from automl_cv.data.images import Picture, Window
     from automl_cv.engine.maps import Network
     from automl_cv.saved.folder import SavedClassifier
     from automl_cv.study.studyfile import Backbone
@@ -90,8 +90,9 @@ def maps(
     Example: automl-cv maps compact photo.jpg --out maps
     """
     names = list(dict.fromkeys(filter(None, map(str.strip, (layers or "").split(",")))))
-    picture = _read(image)
-    network = _load(_find(model, image_size, weights), image_size)
+    found = _find(model, image_size, weights)
+    picture = _read(image, _window(found))
+    network = _load(found, image_size)
 
     from automl_cv.engine import classmaps
     from automl_cv.engine import maps as engine
@@ -120,13 +121,20 @@ def maps(
         typer.echo(path)
 
 
-def _read(image: Path) -> Picture:
+def _read(image: Path, window: Window | None) -> Picture:
     from automl_cv.data import images
 
     try:
-        return images.read(image)
+        return images.read(image, window)
     except images.DamagedImage as error:
         raise UserError(f"{image}: {error}; expected a picture, such as PNG or JPEG") from None
+
+
+def _window(found: Found) -> Window | None:
+    """Return the range of deep greys that a saved classifier was trained with."""
+    from automl_cv.saved.folder import SavedClassifier
+
+    return found.manifest.data.window if isinstance(found, SavedClassifier) else None
 
 
 def _find(model: str, image_size: int | None, weights: str | None) -> Found:

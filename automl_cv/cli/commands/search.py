@@ -74,6 +74,14 @@ def search(
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop where an image is damaged, with exit code 2.")
     ] = False,
+    despite_findings: Annotated[
+        bool,
+        typer.Option(
+            "--despite-findings",
+            help="Search images too whose labels contradict each other or whose splits overlap "
+            "so much that results mean nothing.",
+        ),
+    ] = False,
     path_column: options.PathColumn = None,
     label_column: options.LabelColumn = None,
     root: options.Root = None,
@@ -112,6 +120,7 @@ def search(
         workers=workers,
         new=new,
         strict=strict,
+        despite_findings=despite_findings,
     )
     try:
         with watching(quiet=quiet, json_lines=json_lines) as listen:

@@ -1,0 +1,74 @@
+"""Greys: the range of values that the deep pictures of a data set use, and what is made of it.
+
+A file of 16 bits need not use them: scanners and cameras give 10, 12 or 14, and slices of a body
+keep within a few hundred values. Scaled from all 65,536 they would come out black.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from automl_cv.data.images import WHOLE, Window
+from automl_cv.data.inspection import Inspected
+from automl_cv.data.ledger import Greys
+
+DARK = 16  # 12 bits in 16, of which Pillow keeps the upper 8 where there is colour
+
+
+def own_window(deep: Sequence[Inspected]) -> Window | None:
+    """Return the window that images use themselves.
+
+    Whole numbers that span half of the 16 bits or more keep all of them, floats that span half
+    of 0 to 1 keep that: such files use the range that they have.
+
+    Args:
+        deep: what inspection found of them, at least one.
+    """
+    low, high = min(one.low for one in deep), max(one.high for one in deep)
+    if all(one.depth == "float" for one in deep):
+        if low >= 0 and high <= 1 and high - low >= 0.5:
+            return Window(0, 1)
+    elif low >= 0 and high <= WHOLE and high - low >= (WHOLE + 1) / 2:
+        return None
+    return Window(low, high if high > low else low + 1)
+
+
+def of_images(inspected: Sequence[Inspected]) -> Greys | None:
+    """Return what deep pictures of a data set hold; None where there are none."""
+    deep = [one for one in inspected if one.depth]
+    if not deep:
+        return None
+    return Greys(
+        n_images=len(deep),
+        depths=tuple(sorted({one.depth for one in deep})),
+        low=min(one.low for one in deep),
+        high=max(one.high for one in deep),
+        window=deep[0].window,
+    )
+
+
+def note_unused(inspected: Sequence[Inspected]) -> list[str]:
+    """Note a range that most images, or all, leave unused.
+
+    Args:
+        inspected: the images of a data set.
+    """
+    greys = of_images(inspected)
+    notes = []
+    if greys is not None:
+        low, high = greys.window or (0, WHOLE)
+        tops = sorted(one.high for one in inspected if one.depth)
+        usual = tops[len(tops) // 2]
+        if usual - low < (high - low) / 8:
+            notes.append(
+                f"half of the images hold nothing above {usual:g} of {high:g}, the value of white, "
+                f"and come out dark; data.window = [{low:g}, {usual:g}] in the study file would "
+                "spread them"
+            )
+    plain = [one.high for one in inspected if not one.depth]
+    if plain and 0 < max(plain) < DARK:
+        notes.append(
+            f"no image is brighter than {max(plain):g} of 255: pictures of 16-bit colour that use "
+            "the lower bits, or masks of labels, look so; save them with their range stretched"
+        )
+    return notes

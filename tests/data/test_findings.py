@@ -1,0 +1,56 @@
+import pandas as pd
+
+from automl_cv.data import findings
+from automl_cv.data.ledger import Finding
+
+
+def table(*rows):
+    """Return images of (content, label, split)."""
+    frame = pd.DataFrame(rows, columns=["content_hash", "label", "split"])
+    names = [f"{number}.png" for number in range(len(rows))]
+    return frame.assign(name=names, path=[f"/at/{name}" for name in names])
+
+
+def test_the_worst_come_first_and_equal_ones_as_they_came():
+    several = [Finding("a", harm, "") for harm in ("note", "warning", "stop")]
+    again = [*several, Finding("b", "warning", "")]
+    assert [(one.harm, one.about) for one in findings.in_order(again)] == [
+        ("stop", "a"),
+        ("warning", "a"),
+        ("warning", "b"),
+        ("note", "a"),
+    ]
+    assert findings.worst(several) == several[2]
+    assert findings.worst(several[:2]) is None
+
+
+def test_every_picture_under_two_labels_is_the_worst_there_is():
+    (found,) = findings.of_labels(
+        table(("x", "a", "train"), ("x", "b", "train"), ("y", "a", "test"), ("y", "b", "test"))
+    )
+    assert found.harm == "stop"
+    assert found.files == ("0.png", "1.png", "2.png", "3.png")
+    assert found.line.startswith("2 pictures under more than one label, in 4 files (100.0%")
+
+
+def test_a_few_contradictions_are_a_warning():
+    others = [(f"other {number}", "a", "train") for number in range(30)]
+    (found,) = findings.of_labels(table(("x", "a", "train"), ("x", "b", "train"), *others))
+    assert found.harm == "warning"
+    assert findings.of_labels(table(*others)) == []
+
+
+def test_a_split_that_half_stands_in_train_is_named_whole():
+    rows = [("x", "a", "train"), ("z", "a", "train"), ("x", "a", "test"), ("y", "a", "test")]
+    (found,) = findings.of_overlap(table(*rows))
+    assert (found.harm, found.files) == ("stop", ("2.png",))
+    (found,) = findings.of_overlap(table(*rows, ("v", "a", "test")))
+    assert found.harm == "warning"
+
+
+def test_classes_of_very_different_sizes():
+    rows = [(f"{label}{number}", label, "train") for label in "ab" for number in range(10)]
+    assert findings.of_sizes(table(*rows)) == []
+    (found,) = findings.of_sizes(table(*rows, ("c", "c", "train")))
+    assert found.line.startswith("classes have 1 to 10 images; ten times fewer than the largest")
+    assert "'c'" in found.line
