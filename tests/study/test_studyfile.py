@@ -119,8 +119,7 @@ def test_whole_numbers_become_floats_where_a_parameter_is_a_float():
         ({"data__split": {"train": 0.5}}, "data.split: train + validation + test must be 1, "
                                           "got 0.9"),
         ({"backbone__name": "resnet50"}, "backbone.name: unknown backbone 'resnet50': did you "
-            "mean 'ResNet50' or 'ResNet50V2'? known: "
-            + ", ".join(BACKBONES.names)),
+            "mean 'ResNet50' or 'ResNet50V2'? known: " + ", ".join(BACKBONES.names)),
         ({"stage__0__sampler": "bayes"}, "stage.coarse.sampler: unknown sampler 'bayes': known: "
             "random, qmc, tpe, gp, cmaes"),
         ({"stage__0__sampler": 3}, "stage.coarse.sampler: got 3; expected a name in quotes, or a "
