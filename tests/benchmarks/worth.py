@@ -67,7 +67,7 @@ class Setting:
         number: the split's.
         pool: the images.
         parts: the part of each image of the pool, "" for those left out.
-        backbone: what makes the features.
+        backbone: what makes the features; None for what a study has itself.
         out: the benchmark's folder.
     """
 
@@ -75,7 +75,7 @@ class Setting:
     number: int
     pool: Pool
     parts: np.ndarray
-    backbone: Backbone
+    backbone: Backbone | None
     out: Path
 
     def rows(self, *parts: str) -> np.ndarray:
@@ -85,6 +85,7 @@ class Setting:
 
 def features(setting: Setting) -> np.ndarray:
     """Return the features of the whole pool, from the cache that the product will find."""
+    assert setting.backbone is not None
     paths = list(setting.pool.paths)
     hashes = [content_hash(decode(path)) for path in paths]
     cache, made = FeatureCache(setting.out / "cache"), recipe(setting.backbone)
@@ -167,12 +168,12 @@ def write_manifest(setting: Setting, path: Path) -> None:
 
 def write_study(setting: Setting, study: str, path: Path) -> None:
     """Write a study that is another one, but for its backbone."""
-    backbone = setting.backbone
     extended = str(Path(study).absolute()) if study.endswith(".toml") else study
-    path.write_text(
-        f"extends = {json.dumps(extended)}\nname = {json.dumps(path.stem)}\n[backbone]\n"
-        f"name = {json.dumps(backbone.name)}\nfeatures = {json.dumps(backbone.features)}\n"
-    )
+    lines = [f"extends = {json.dumps(extended)}", f"name = {json.dumps(path.stem)}"]
+    if setting.backbone is not None:
+        name, form = json.dumps(setting.backbone.name), json.dumps(setting.backbone.features)
+        lines += ["[backbone]", f"name = {name}", f"features = {form}"]
+    path.write_text("\n".join([*lines, ""]))
 
 
 def command(folder: Path, *arguments: str) -> float:
@@ -188,9 +189,11 @@ def command(folder: Path, *arguments: str) -> float:
 def measure_product(setting: Setting, label: str, study: str) -> dict[str, Any]:
     """Search, fit and ask the saved classifier about the test images of a split.
 
-    The features are in the cache before, so that seconds are those of searching and fitting.
+    Features of a given backbone are in the cache before, so that seconds are those of searching
+    and fitting.
     """
-    features(setting)
+    if setting.backbone is not None:
+        features(setting)
     name = f"{label}-{setting.name}-{setting.number}"
     folder = setting.out / "runs" / name
     folder.mkdir(parents=True, exist_ok=True)

