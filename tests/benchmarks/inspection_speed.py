@@ -4,8 +4,8 @@
 
 Prints seconds, on the clock and of the processor, of the first inspection, which decodes; of one
 that trusts what the file system says; of one that may trust nothing and reads every byte, as on
-a network disk; and the size of the memory. A bare `os.stat` of every file stands beside them, since the seconds depend on the
-machine.
+a network disk; and the size of the memory. A bare `os.stat` of every file stands beside them,
+since the seconds depend on the machine.
 """
 
 from __future__ import annotations
