@@ -33,6 +33,17 @@ float32 holds in full, 87.3 nats. A softmax in float32 gives 0 to what is less p
 wrong image would make the loss infinite."""
 
 
+def accuracy_and_loss(labels: Labels, probabilities: NDArray[np.floating]) -> tuple[float, float]:
+    """Return the share that is right, and the mean cross-entropy in nats.
+
+    Args:
+        labels: number of each image's class, shape (images,).
+        probabilities: shape (images, classes), rows of sum 1.
+    """
+    judged = Judged(labels, probabilities)
+    return float(judged.correct.mean()), float(judged.losses.mean())
+
+
 @dataclass(frozen=True, eq=False)
 class Counts:
     """Images of each class that has any, for each resample, float64 (resamples, classes).

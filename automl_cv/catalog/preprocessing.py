@@ -5,7 +5,7 @@ from __future__ import annotations
 from automl_cv.registry import Entry, Table
 
 UNCHANGED = "none"
-"""Of a saved model, which carries its own preprocessing."""
+"""Of a network that carries its own preprocessing: a saved model, a newer one of Keras's."""
 
 PREPROCESSINGS: Table[Entry] = Table(
     "preprocessing",
@@ -21,8 +21,18 @@ PREPROCESSINGS: Table[Entry] = Table(
             target="automl_cv.engine.preprocessing:tf",
         ),
         Entry(
+            name="torch",
+            about="scaled to 0 … 1, less ImageNet's means, divided by its standard deviations",
+            target="automl_cv.engine.preprocessing:torch",
+        ),
+        Entry(
+            name="lite",
+            about="less 127, divided by 128: about -1 to 1, as EfficientNet-Lite was trained",
+            target="automl_cv.engine.preprocessing:lite",
+        ),
+        Entry(
             name=UNCHANGED,
-            about="left as it is, 0 … 255",
+            about="left as it is, 0 … 255, for a network with its own",
             target="automl_cv.engine.preprocessing:unchanged",
         ),
     ],

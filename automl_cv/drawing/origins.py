@@ -11,6 +11,7 @@ from optuna.storages import RDBStorage
 from automl_cv.catalog.origins import ORIGINS
 from automl_cv.drawing.stage_memory import StageMemory
 from automl_cv.store.facts import Narrowed, StageFacts
+from automl_cv.store.runs import find_run
 from automl_cv.store.trials import StageTrials
 from automl_cv.study.space import Value
 from automl_cv.study.stage import Stage
@@ -31,6 +32,12 @@ class StoredRun:
     study: StudyFile
     storage: RDBStorage
     name: str
+
+    @property
+    def begun(self) -> tuple[str, ...]:
+        """Names of its stages that are stored; the time may have kept others from being begun."""
+        whole = self.name if "@" in self.name else f"{self.name}@1"
+        return find_run(self.storage, whole).stages
 
     def open(self, stage: str) -> StageTrials:
         """Return the part of the storage of a stage that was begun; AutomlError if none was."""

@@ -11,7 +11,6 @@ from automl_cv.drawing.origins import StoredRun, Wanted
 from automl_cv.drawing.retraining import RetrainMemory, Source, slots_of, sources
 from automl_cv.drawing.searched import members as members
 from automl_cv.store.facts import StageFacts
-from automl_cv.store.runs import find_run
 from automl_cv.store.trials import StageTrials
 from automl_cv.study.parameters import optimizer_parameters
 from automl_cv.study.stage import Stage
@@ -80,7 +79,7 @@ def _current_sources(stage: Stage, run: StoredRun) -> list[Source]:
     Raises:
         AutomlError: none of the stages that it names has a result.
     """
-    begun = find_run(run.storage, run.name if "@" in run.name else f"{run.name}@1").stages
+    begun = run.begun
     records = {}
     for name in stage.retrained_stages:
         if name in begun:

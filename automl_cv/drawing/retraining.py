@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from optuna.distributions import (
     BaseDistribution,
@@ -18,11 +18,10 @@ from optuna.distributions import (
 )
 
 from automl_cv.catalog.augmentations import AUGMENTATIONS
+from automl_cv.drawing.given_memory import GivenMemory
 from automl_cv.drawing.narrowing import best_trials
 from automl_cv.drawing.seeds import derived_seed
-from automl_cv.drawing.stage_memory import Drawn, StageMemory
 from automl_cv.errors import AutomlError
-from automl_cv.history import History
 from automl_cv.results.comparison import REPEAT, SOURCE, finalists
 from automl_cv.store.records import TrialRecord
 from automl_cv.study.space import Value
@@ -94,7 +93,7 @@ def _source_of(name: str, parameters: Mapping[str, Value]) -> Source:
     return Source(stage, int(trial), parameters)
 
 
-class RetrainMemory(StageMemory):
+class RetrainMemory(GivenMemory):
     """The trials of a stage that retrains: given, not drawn.
 
     Trial n is repeat n % repeats of slot n // repeats. Slots never move: a finalist that a
@@ -135,25 +134,10 @@ class RetrainMemory(StageMemory):
         """Return the finalist and the repeat that a trial stands for."""
         return self._held[trial // self._repeats], trial % self._repeats
 
-    def restore(
-        self,
-        trial: int,
-        parameters: Mapping[str, Value],
-        history: History,
-        system_attributes: Mapping[str, Any],
-    ) -> None:
-        """Add a trial that an earlier run finished, if it still counts."""
-        if trial in self.slots:
-            self._add(parameters, history, system_attributes)
-
-    def draw(self, trial: int) -> Drawn:
-        """Return the trial's given parameters and hold it as running."""
+    def given(self, trial: int) -> dict[str, Value]:
+        """Return which finalist and which repeat a trial is, and the finalist's parameters."""
         source, repeat = self.source(trial)
-        parameters = {SOURCE: source.name, REPEAT: repeat, **source.parameters}
-        known = self.distributions_of(parameters)
-        self._study.enqueue_trial(parameters)
-        self._running[trial] = self._study.ask(fixed_distributions=known)
-        return Drawn(trial, parameters, known, {})
+        return {SOURCE: source.name, REPEAT: repeat, **source.parameters}
 
     def combinations(self, names: Collection[str]) -> list[dict[str, Value]]:
         """Return every set of values that these parameters have among the finalists."""
@@ -169,11 +153,6 @@ class RetrainMemory(StageMemory):
         """A trial for each finalist and repeat, finalists best first, no more than wanted."""
         return slots_of(self._stage, self._held, self._chosen)
 
-    @property
-    def n_sets(self) -> int | None:
-        """None: nothing is drawn."""
-        return None
-
     def fold(self, trial: int) -> int | None:
         """Return which fold validates a trial; None where repeats are seeds."""
         return None if self._stage.folds is None else self.source(trial)[1]
@@ -181,10 +160,6 @@ class RetrainMemory(StageMemory):
     def head_stage(self, trial: int) -> Stage | None:
         """Return the stage, of those named, that trained the same head; see `StageMemory`."""
         return head_stage(self._stage, self._declared, self.source(trial)[0].stage)
-
-    def distributions_of(self, parameters: Mapping[str, Value]) -> dict[str, BaseDistribution]:
-        """Return what Optuna is told that the parameters were drawn from: the finalists' values."""
-        return {name: self.distributions[name] for name in parameters}
 
     def training_seed(self, trial: int) -> int:
         """Return the source trial's own seed for repeat 0, others of its own for the rest.

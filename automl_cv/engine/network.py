@@ -12,7 +12,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -138,7 +138,15 @@ class NetworkTrainer:
         if kept is not None:
             steps.restore(kept.state)
         run_epoch = partial(self._epoch, steps, task)
-        return training.run(run_epoch, steps.weights, on_epoch, replay, kept=kept, keep=keep)
+        result = training.run(run_epoch, steps.weights, on_epoch, replay, kept=kept, keep=keep)
+        if replay or not result.weights:
+            return result
+        # Validated once more: a checkpoint holds the best weights, not what they say.
+        steps.turn_to(result.weights)
+        seen: list[Seen] = []
+        self._validate(steps, seen)
+        logits = np.concatenate([logits for _, logits in seen])
+        return replace(result, probabilities=tf.nn.softmax(logits).numpy())
 
     def _epoch(self, steps: _Steps, task: TrainingTask, number: int, rates: np.ndarray) -> Epoch:
         started = time.perf_counter()
@@ -151,12 +159,7 @@ class NetworkTrainer:
             rates,
         )
         seen: list[Seen] | None = [] if METRICS[task.metric].of_epoch is None else None
-        val_loss, val_accuracy = steps.run(
-            self._batches(
-                np.arange(data.validation_images), VALIDATION_BATCH_SIZE, data.validation_batch
-            ),
-            seen=seen,
-        )
+        val_loss, val_accuracy = self._validate(steps, seen)
         epoch = Epoch(
             epoch=number,
             accuracy=accuracy,
@@ -172,6 +175,13 @@ class NetworkTrainer:
         return scored(
             epoch, task.metric, labels.argmax(axis=1), lambda: tf.nn.softmax(logits).numpy()
         )
+
+    def _validate(self, steps: _Steps, seen: list[Seen] | None) -> tuple[float, float]:
+        """Return loss and accuracy of the validation images; see `_Steps.run`."""
+        data = self._data
+        rows = np.arange(data.validation_images)
+        batches = self._batches(rows, VALIDATION_BATCH_SIZE, data.validation_batch)
+        return steps.run(batches, seen=seen)
 
     def _batches(
         self, order: np.ndarray, batch_size: int, make: Callable[[np.ndarray], Batch]
@@ -210,7 +220,7 @@ class _Steps:
         self._smoothing = float(task.head_parameters.get("label_smoothing", 0.0))
         self._optimizer = new_optimizer(task)
         self._optimizer.build(network.trainable_variables)
-        self._traced: dict[tuple[bool, int], Callable[..., tf.Tensor]] = {}
+        self._traced: dict[tuple[bool, bool, int], Callable[..., tf.Tensor]] = {}
 
     def run(
         self,
@@ -232,12 +242,12 @@ class _Steps:
             if rates is not None:
                 given.append(tf.constant(rates[number]))
             # oneDNN takes no empty part, as of a last batch of one image.
-            kind = (rates is not None, min(self._shards, len(labels)))
+            kind = (rates is not None, seen is not None, min(self._shards, len(labels)))
             if kind not in self._traced:
                 step: Callable[..., Any] = self._training_step
                 if rates is None:
                     step = self._validation_step if seen is None else self._seen_step
-                self._traced[kind] = _trace(partial(step, kind[1]), given)
+                self._traced[kind] = _trace(partial(step, kind[2]), given)
             found = self._traced[kind](*given)
             if seen is not None:
                 found, logits = found
@@ -259,9 +269,13 @@ class _Steps:
         for variable, value in zip(self._variables(), state, strict=True):
             variable.assign(value)
 
-    def weights(self) -> tuple[np.ndarray, ...]:
+    def weights(self) -> Weights:
         """Return a copy of the network's weights."""
         return tuple(variable.numpy() for variable in self._network.weights)
+
+    def turn_to(self, weights: Weights) -> None:
+        """Give the network other weights of its own."""
+        self._network.set_weights(list(weights))
 
     def _variables(self) -> list[Any]:
         return [*self._network.variables, *self._optimizer.variables]

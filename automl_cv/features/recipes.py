@@ -55,7 +55,8 @@ class Recipe:
         backbone: name of the backbone's entry, or of the saved model's file.
         network: what builds the network: the entry's target and arguments, or "saved model".
         block_outputs: the entry's pattern of layers that give a block's output.
-        weights: hash of the weights, "md5:…" as published by Keras or "blake2b:…" of the file.
+        weights: hash of the weights, "md5:…" or "sha256:…" as the entry has it, or "blake2b:…"
+            of the file.
         preprocessing: what happens to the pixels before the first layer.
         image_size: height and width in pixels.
         pooling: how a block's feature map becomes one vector; see `before_blocks` too.
@@ -155,12 +156,13 @@ def recipe(backbone: Backbone, augmentation: Augmentation | None = None, seed: i
     entry = BACKBONES[backbone.name]
     path = weightfile.path_of(backbone)
     arguments = ", ".join(f"{name}={value!r}" for name, value in entry.arguments.items())
-    published = path == entry.weights.path and entry.weights.md5
+    own = entry.weights
+    published = path == own.path and own.digest
     return Recipe(
         backbone=entry.name,
         network=f"{entry.target}({arguments})",
         block_outputs=entry.block_outputs,
-        weights=f"md5:{published}" if published else weightfile.hash_of(path),
+        weights=f"{own.algorithm}:{published}" if published else weightfile.hash_of(path),
         preprocessing=PREPROCESSINGS[entry.preprocessing].name,
         image_size=backbone.image_size or entry.image_size,
         view=view,

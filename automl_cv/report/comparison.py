@@ -220,8 +220,8 @@ def _footnotes(pairs: Sequence[Pair], metric: MetricEntry) -> list[str]:
     if any(pair.over_images for pair in pairs):
         lines.append(
             "one repeat is not judged: another may lie anywhere; its interval over images, "
-            "Newcombe's (1998), is of these very trainings on other images, and if anything too "
-            "wide, as both saw the same"
+            "Newcombe's (1998), is of these very trainings on other images; paired where both kept "
+            "what they said of each, else if anything too wide, as both saw the same"
         )
     if any(pair.over == "seeds" and pair.difference.n_repeats > 1 for pair in pairs):
         lines.append(

@@ -28,7 +28,7 @@ def finalist_lines(read: RunTrials, *, whole: bool = True) -> list[str]:
         whole: all of its stages were read, without which there is no winner.
     """
     facts = read.facts
-    found = compare(read.repeated, facts)
+    found = compare(read.repeated, facts, read.right)
     lines = [line for stage in found.stages for line in _stage_lines(stage, facts)]
     between = [pair for pair in found.pairs if pair.kind == "stages"]
     several = [pair for pair in between if pair.difference.n_repeats > 1]

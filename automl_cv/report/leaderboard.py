@@ -27,13 +27,12 @@ from automl_cv.report.winner import winner_data, winner_lines
 from automl_cv.results.corrected import CorrectedWinner
 from automl_cv.results.intervals import differs
 from automl_cv.results.leaderboard import RunTrials, ranked_frame, unranked_frame
-from automl_cv.results.ranking import in_order, reference_record
+from automl_cv.results.ranking import is_beaten_by_reference
 from automl_cv.store.facts import Narrowed, StudyFacts
 from automl_cv.store.records import MEMBERS, TrialRecord
+from automl_cv.study import reference
 from automl_cv.study.space import condition_text
 from automl_cv.words import counted, listed, printable, trials_text
-
-REFERENCE = "reference"
 
 
 def compose(
@@ -100,10 +99,7 @@ def _best_accuracy(read: RunTrials) -> float | None:
 
 def _reference_lines(read: RunTrials) -> list[str]:
     """Say where no trial is better than the reference, which `fit` then takes."""
-    floor = reference_record(read.facts, read.run.name)
-    if floor is None or not read.ranked:
-        return []
-    if in_order([*read.ranked, floor], read.facts)[0] is not floor:
+    if not is_beaten_by_reference(read.ranked, read.facts, read.run.name):
         return []
     return ["no trial is better than the reference, so that `automl-cv fit` takes it"]
 
@@ -113,7 +109,7 @@ def _combined_lines(records: Sequence[TrialRecord]) -> list[str]:
     lines = []
     for record in records:
         if MEMBERS in record.parameters:
-            weights = sorted(record.optimizer_config.items(), key=lambda one: -one[1])
+            weights = sorted(record.weights.items(), key=lambda one: -one[1])
             shown = [f"{name} × {weight:.2g}" for name, weight in weights if weight > 0]
             added = f": logits of {', '.join(shown)} added" if shown else ""
             lines.append(record.name + added)
@@ -175,17 +171,17 @@ def _reference_cells(
     columns: Sequence[Column], facts: StudyFacts, best: float | None
 ) -> tuple[str, ...]:
     """Return the row of the reference; it has the sign of a tie as any trial."""
-    reference = facts.reference or {}
+    figures = facts.reference or {}
     cells = {column.name: "" for column in columns}
     cells |= {
-        column.name: column.cell(reference[column.name])
+        column.name: column.cell(figures[column.name])
         for column in columns
-        if column.name in reference
+        if column.name in figures
     }
-    if facts.n_validation and best is not None and "val_accuracy" in reference:
-        low, high = sorted((best, reference["val_accuracy"]))
+    if facts.n_validation and best is not None and "val_accuracy" in figures:
+        low, high = sorted((best, figures["val_accuracy"]))
         cells["tie"] = "" if differs(high, low, facts.n_validation) else TIE
-    return tuple({**cells, "stage": REFERENCE}.values())
+    return tuple({**cells, "stage": reference.NAME}.values())
 
 
 def _footnotes(board: pd.DataFrame, n_ranked: int, facts: StudyFacts) -> list[str]:
@@ -222,7 +218,7 @@ def _footnotes(board: pd.DataFrame, n_ranked: int, facts: StudyFacts) -> list[st
     if (board["state"] == "pruned").any():
         lines.append("pruned: stopped for being worse than others at the same epoch")
     if facts.reference:
-        lines.append(printable(f"{REFERENCE}: {facts.reference.get('label', 'not named')}"))
+        lines.append(printable(f"{reference.NAME}: {facts.reference.get('label', 'not named')}"))
     return lines
 
 

@@ -12,7 +12,7 @@ from itertools import combinations
 from statistics import mean
 from typing import Any, Literal
 
-from automl_cv.results.intervals import signed_difference
+from automl_cv.results.intervals import paired_images, signed_difference
 from automl_cv.results.repeats import (
     Interval,
     interval,
@@ -20,6 +20,7 @@ from automl_cv.results.repeats import (
     rounding,
     unpaired_difference,
 )
+from automl_cv.results.said import Key, Right, key
 from automl_cv.store.facts import StudyFacts
 from automl_cv.store.records import TrialRecord
 
@@ -45,6 +46,7 @@ class Finalist:
         accuracies: validation accuracy there, by repeat.
         losses: validation loss there, by repeat.
         merit: over the repeats.
+        right: which images it classified right, by repeat, where that was kept.
         behind_first: how far it lies behind the first one; None for the first itself and
             where they have no fold in common.
     """
@@ -55,6 +57,7 @@ class Finalist:
     accuracies: Mapping[int, float]
     losses: Mapping[int, float]
     merit: Interval
+    right: Mapping[int, Right]
     behind_first: Interval | None = None
 
     @property
@@ -125,7 +128,8 @@ class Pair:
         over: what the repeats are.
         method: how the interval was made.
         over_images: ends of the 95 % interval of the difference over images, where one repeat
-            has none over repeats, and both sides are shares of the same images; else None.
+            has none over repeats, and both sides are shares of the same images; else None. It is
+            paired where both kept what they said of each image.
     """
 
     kind: Kind
@@ -163,7 +167,11 @@ class Comparison:
     pairs: tuple[Pair, ...]
 
 
-def compare(repeated: Sequence[TrialRecord], facts: StudyFacts) -> Comparison:
+def compare(
+    repeated: Sequence[TrialRecord],
+    facts: StudyFacts,
+    right: Mapping[Key, Right] | None = None,
+) -> Comparison:
     """Compare retrained trials between stages and within them.
 
     Between two stages that both trained a trial again it is the same trial, with the same
@@ -175,6 +183,7 @@ def compare(repeated: Sequence[TrialRecord], facts: StudyFacts) -> Comparison:
     Args:
         repeated: retrained trials of one run, in the order of their stages.
         facts: of that run; they say which stages have folds, and which head.
+        right: which images each trial classified right, of those that kept it.
     """
     declared = {str(stage["name"]): stage for stage in facts.study.get("stage", ())}
     names = dict.fromkeys(record.stage for record in repeated)
@@ -184,6 +193,7 @@ def compare(repeated: Sequence[TrialRecord], facts: StudyFacts) -> Comparison:
             [record for record in repeated if record.stage == name],
             declared.get(name, {}),
             facts,
+            right or {},
         )
         for name in names
     )
@@ -195,7 +205,11 @@ def compare(repeated: Sequence[TrialRecord], facts: StudyFacts) -> Comparison:
 
 
 def finalists(
-    records: Sequence[TrialRecord], *, folds: int | None, n_images: int | None = None
+    records: Sequence[TrialRecord],
+    *,
+    folds: int | None,
+    n_images: int | None = None,
+    right: Mapping[Key, Right] | None = None,
 ) -> list[Finalist]:
     """Return the retrained trials by mean merit, then by mean validation loss.
 
@@ -203,13 +217,16 @@ def finalists(
         records: trials of one stage that retrains.
         folds: number of cross-validation folds the repeats stand for; None for seeds.
         n_images: images that validate one repeat; None where it is not known.
+        right: see `compare`.
     """
     groups: dict[str, dict[int, TrialRecord]] = {}
     for record in records:
         if record.is_ranked:
             of_source = groups.setdefault(str(record.parameters[SOURCE]), {})
             of_source[int(record.parameters[REPEAT])] = record
-    found = [_finalist(source, group, folds, n_images) for source, group in groups.items()]
+    found = [
+        _finalist(source, group, folds, n_images, right or {}) for source, group in groups.items()
+    ]
     found.sort(key=lambda one: (-one.merit.mean, one.val_loss))
     return [
         replace(one, behind_first=_apart(found[0], one, folds, n_images)) if place else one
@@ -218,7 +235,11 @@ def finalists(
 
 
 def _retrained(
-    name: str, records: Sequence[TrialRecord], declared: Mapping[str, Any], facts: StudyFacts
+    name: str,
+    records: Sequence[TrialRecord],
+    declared: Mapping[str, Any],
+    facts: StudyFacts,
+    right: Mapping[Key, Right],
 ) -> Retrained:
     folds = (declared.get("retrain") or {}).get("folds")
     n_images = facts.n_validation if facts.metric.is_share_of_images else None
@@ -229,12 +250,16 @@ def _retrained(
         head=str((declared.get("head") or {}).get("name", "")),
         folds=folds,
         n_images=n_images,
-        finalists=tuple(finalists(records, folds=folds, n_images=n_images)),
+        finalists=tuple(finalists(records, folds=folds, n_images=n_images, right=right)),
     )
 
 
 def _finalist(
-    source: str, group: Mapping[int, TrialRecord], folds: int | None, n_images: int | None
+    source: str,
+    group: Mapping[int, TrialRecord],
+    folds: int | None,
+    n_images: int | None,
+    right: Mapping[Key, Right],
 ) -> Finalist:
     best = {repeat: record.best for repeat, record in group.items()}
     values = {repeat: epoch.merit for repeat, epoch in best.items() if epoch}
@@ -246,6 +271,7 @@ def _finalist(
         accuracies={repeat: epoch.val_accuracy for repeat, epoch in best.items() if epoch},
         losses={repeat: epoch.val_loss for repeat, epoch in best.items() if epoch},
         merit=interval(list(values.values()), folds=folds, least_variance=rounding(n_images)),
+        right={repeat: right[key(one)] for repeat, one in group.items() if key(one) in right},
     )
 
 
@@ -307,7 +333,9 @@ def _pair(
     sides = _side(left_stage, left, repeats), _side(right_stage, right, repeats)
     over_images = None
     if difference.n_repeats < 2 and n_images:
-        over_images = signed_difference(sides[0].merit, sides[1].merit, n_images)
+        over_images = _over_images(left, right)
+        if over_images is None:
+            over_images = signed_difference(sides[0].merit, sides[1].merit, n_images)
     return Pair(
         kind=kind,
         left=sides[0],
@@ -317,6 +345,15 @@ def _pair(
         method=method,
         over_images=over_images,
     )
+
+
+def _over_images(left: Finalist, right: Finalist) -> tuple[float, float] | None:
+    """Return the paired interval of two trials of one repeat; None where it was not kept."""
+    if len(left.right) != 1 or left.right.keys() != right.right.keys():
+        return None
+    ((_, one),), ((_, other),) = left.right.items(), right.right.items()
+    counts = (one & other, one & ~other, ~one & other, ~one & ~other)
+    return paired_images(*(int(count.sum()) for count in counts))
 
 
 def _side(stage: Retrained, one: Finalist, repeats: set[int] | None) -> Side:

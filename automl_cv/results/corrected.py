@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,14 +12,14 @@ from optuna.storages import RDBStorage
 from automl_cv.catalog.metrics import ACCURACY, MetricEntry
 from automl_cv.results.comparison import SOURCE
 from automl_cv.results.leaderboard import RunTrials
-from automl_cv.results.ranking import best_of, in_order, reference_record, rule_of
+from automl_cv.results.ranking import best_of, is_beaten_by_reference, rule_of
 from automl_cv.results.resamples import LOG_LOSS, Candidates
+from automl_cv.results.said import Key, key, said_of
 from automl_cv.results.selection import Corrected, Overtuning, correct
 from automl_cv.solving.threads import one_thread
 from automl_cv.store.database import open_storage
 from automl_cv.store.labels import Labels, read_labels
 from automl_cv.store.predictions import MOST_NUMBERS, Predictions
-from automl_cv.store.reading import read_predictions
 from automl_cv.store.records import TrialRecord
 
 MOST_CANDIDATES, FEWEST_CANDIDATES = 100, 8
@@ -27,8 +27,6 @@ RESAMPLES, FEWEST_RESAMPLES = 200, 50
 # Bounds that keep a report within 0.3 s, or a second of the largest: probabilities looked at,
 # draws of an image, and images of a class looked at where a metric is no mean over images.
 NUMBERS, DRAWS, LOOKS = 4_000_000, 2_000_000, 8_000_000
-# Half of the least that float16 holds, in nats: what a probability is at most that it calls 0.
-LOSS_OF_ZERO = -math.log(2.0**-25)
 
 
 @dataclass(frozen=True)
@@ -102,11 +100,13 @@ def corrected(
     metric, n_classes = read.facts.metric, max(len(read.facts.class_names), 1)
     count, resamples = _bounded(metric, len(labels.classes), n_classes, resamples)
     first = _first(read)
-    said, labels = _said(storage, read, [*ranked[:count], *([first] if first else [])], labels)
-    candidates = [one for one in ranked[:count] if _key(one) in said]
-    if _key(ranked[0]) not in said or len(candidates) < 2:
+    said, labels = said_of(
+        storage, read.run, [*ranked[:count], *([first] if first else [])], labels
+    )
+    candidates = [one for one in ranked[:count] if key(one) in said]
+    if key(ranked[0]) not in said or len(candidates) < 2:
         return None
-    if first is not None and _key(first) not in said:
+    if first is not None and key(first) not in said:
         first = None
     with one_thread():
         found = correct(
@@ -121,8 +121,7 @@ def corrected(
     if found.metric is None:
         return None
     best = best_of(ranked[0])
-    floor = reference_record(read.facts, read.run.name)
-    beaten = floor is not None and in_order([*ranked, floor], read.facts)[0] is floor
+    beaten = is_beaten_by_reference(ranked, read.facts, read.run.name)
     return CorrectedWinner(
         stage=ranked[0].stage,
         trial=ranked[0].trial,
@@ -152,13 +151,6 @@ def overtuning_text(winner: CorrectedWinner) -> str | None:
     ).replace("%", " %")
 
 
-Key = tuple[str, int]
-
-
-def _key(record: TrialRecord) -> Key:
-    return record.stage, record.trial
-
-
 def _bounded(metric: MetricEntry, n_images: int, n_classes: int, resamples: int) -> tuple[int, int]:
     """Return how many candidates and resamples a report has time for."""
     kept = min(n_images, -(-MOST_NUMBERS // n_classes))
@@ -180,47 +172,17 @@ def _first(read: RunTrials) -> TrialRecord | None:
     return None
 
 
-def _said(
-    storage: RDBStorage, read: RunTrials, records: Sequence[TrialRecord], labels: Labels
-) -> tuple[dict[Key, Predictions], Labels]:
-    """Return what those trials said that kept it, and of which images: those that all kept."""
-    found: dict[Key, Predictions] = {}
-    for stage, study_id in zip(read.run.stages, read.run.study_ids, strict=True):
-        own = [record for record in records if record.stage == stage]
-        if own:
-            kept = read_predictions(storage, study_id, own)
-            found |= {(stage, trial): one for trial, one in kept.items()}
-    n_images, every = len(labels.classes), max((one.every for one in found.values()), default=1)
-    common = {
-        key: Predictions(every, one.probabilities[:: every // one.every])
-        for key, one in found.items()
-        # Others would be of other images.
-        if len(one.probabilities) == -(-n_images // one.every) and every % one.every == 0
-    }
-    groups = None if labels.groups is None else labels.groups[::every]
-    return common, Labels(labels.classes[::every], groups)
-
-
 def _side_by_side(
-    records: Sequence[TrialRecord], said: dict[Key, Predictions], labels: Labels
+    records: Sequence[TrialRecord], said: Mapping[Key, Predictions], labels: Labels
 ) -> Candidates:
-    """Return trials with the losses of their images, whose means are what was measured exactly."""
-    probabilities = np.stack([said[_key(one)].probabilities for one in records])
-    own = probabilities[:, np.arange(len(labels.classes)), labels.classes].astype(np.float64)
-    losses = -np.log(np.maximum(own, 2.0**-25))
-    for row, record in enumerate(records):
-        zero = own[row] == 0
-        if zero.any():
-            # float16 says of these only that they are below it; the trial's own log loss is exact.
-            total = best_of(record).val_loss * len(own[row]) - losses[row][~zero].sum()
-            losses[row][zero] = max(total / zero.sum(), LOSS_OF_ZERO)
-    return Candidates(labels.classes, probabilities, losses)
+    """Return what trials said of the same images."""
+    return Candidates(labels.classes, np.stack([said[key(one)].probabilities for one in records]))
 
 
 def _at(figure: Corrected, raw: float, metric: MetricEntry) -> Corrected:
     """Return a figure moved to what was measured exactly, of all images.
 
-    Kept probabilities are of three figures, and may be of every second image.
+    Kept probabilities are rounded, and may be of every second image.
     """
     if metric is LOG_LOSS:
         factor = raw / figure.raw if figure.raw > 0 else 1.0

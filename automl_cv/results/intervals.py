@@ -31,6 +31,42 @@ def difference(
     return low, high
 
 
+def paired_images(both: int, left: int, right: int, neither: int) -> tuple[float, float]:
+    """Return Newcombe's 95 % interval of the difference of two accuracies on the same images.
+
+    R. G. Newcombe, "Improved confidence intervals for the difference between binomial
+    proportions based on paired data", Statistics in Medicine 17 (1998), 2635–2650, method 10:
+    the hybrid score interval with the correlation of the two, corrected for continuity where it
+    is positive.
+
+    Args:
+        both: images that both classified right.
+        left: that the left one alone did.
+        right: that the right one alone did.
+        neither: that none did.
+
+    Returns:
+        The lower and the upper end of left - right.
+    """
+    n_images = both + left + right + neither
+    shares = (both + left) / n_images, (both + right) / n_images
+    (left_low, left_high), (right_low, right_high) = (wilson(one, n_images) for one in shares)
+    product = (both + left) * (right + neither) * (both + right) * (left + neither)
+    agreement = float(both * neither - left * right)
+    if agreement > 0:
+        agreement = max(agreement - n_images / 2, 0)
+    correlation = agreement / math.sqrt(product) if product else 0.0
+
+    def margin(one: float, other: float) -> float:
+        return math.sqrt(max(one**2 - 2 * correlation * one * other + other**2, 0.0))
+
+    found = shares[0] - shares[1]
+    return (
+        found - margin(shares[0] - left_low, right_high - shares[1]),
+        found + margin(left_high - shares[0], shares[1] - right_low),
+    )
+
+
 def signed_difference(left: float, right: float, n_images: int) -> tuple[float, float]:
     """Return Newcombe's 95 % interval of left - right, whichever is higher; see `difference`."""
     if left >= right:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -14,6 +14,7 @@ from automl_cv.history import Epoch
 from automl_cv.results.comparison import SOURCE
 from automl_cv.results.intervals import differs
 from automl_cv.results.ranking import best_of, in_order
+from automl_cv.results.said import Key, Right, right_of
 from automl_cv.scoring import wilson
 from automl_cv.store.database import open_storage
 from automl_cv.store.facts import RunFacts, StudyFacts
@@ -43,6 +44,8 @@ class RunTrials:
         repeated: trials that were trained again over seeds or folds. Among all stages they are
             not ranked: the luckiest of many repeats would come first, and folds have other
             validation images. Of one stage asked for by name they are.
+        right: which images each of these classified right, where one of a source alone has a
+            result and kept what it said; repeats are compared with one another instead.
     """
 
     run: StudyRun
@@ -50,6 +53,7 @@ class RunTrials:
     ranked: tuple[TrialRecord, ...]
     unranked: tuple[TrialRecord, ...]
     repeated: tuple[TrialRecord, ...] = ()
+    right: Mapping[Key, Right] = field(default_factory=dict)
 
 
 def read_run(
@@ -102,7 +106,14 @@ def read_run(
         ranked=tuple(ranked),
         unranked=tuple(record for record in records if not record.is_ranked),
         repeated=tuple(repeated),
+        right=right_of(storage, run, _alone(repeated)),
     )
+
+
+def _alone(repeated: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Return trials that no other of their stage repeats."""
+    counts = Counter((record.stage, record.parameters[SOURCE]) for record in repeated)
+    return [one for one in repeated if counts[one.stage, one.parameters[SOURCE]] == 1]
 
 
 def leaderboard(
@@ -289,7 +300,9 @@ def _model(read: RunTrials, record: TrialRecord) -> str:
     declared = read.facts.networks.get(record.stage)
     if declared is not None:
         return str(record.parameters.get("network", declared))
-    return str(record.parameters.get("backbone", read.facts.backbone))
+    # A combination has that of its members.
+    found = record.optimizer_config.get("backbone", read.facts.backbone)
+    return str(record.parameters.get("backbone", found))
 
 
 def _parameters(records: Sequence[TrialRecord]) -> dict[str, pd.Series[Any]]:

@@ -81,7 +81,7 @@ def pairs_of(read: RunTrials, stage: str | None = None) -> list[Pair]:
     """
     if stage is not None:
         read.run.position(stage)
-    pairs = compare(read.repeated, read.facts).pairs
+    pairs = compare(read.repeated, read.facts, read.right).pairs
     return [pair for pair in pairs if stage in (None, pair.left.stage, pair.right.stage)]
 
 

@@ -10,7 +10,7 @@ image how sure, where accuracy says right or wrong.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from automl_cv.history import Epoch, History
@@ -60,6 +60,18 @@ def reference_record(facts: StudyFacts, run: str) -> TrialRecord | None:
     parameters = {"exact": "logistic", "penalty": float(found["penalty"])}
     history = History((epoch,), "epochs", seconds=epoch.seconds)
     return TrialRecord(run, reference.NAME, 0, "complete", parameters, history)
+
+
+def is_beaten_by_reference(ranked: Sequence[TrialRecord], facts: StudyFacts, run: str) -> bool:
+    """Tell whether the reference stands before every trial; False where it can't compete.
+
+    Args:
+        ranked: trials with a result.
+        facts: of the study.
+        run: name of the run.
+    """
+    floor = reference_record(facts, run)
+    return floor is not None and bool(ranked) and in_order([*ranked, floor], facts)[0] is floor
 
 
 def least_share(ranked: list[TrialRecord], facts: StudyFacts) -> float | None:

@@ -168,9 +168,12 @@ class StageRun:
         self._listen(events.TrialStarted(self._stage.name, number, drawn.parameters))
 
     def _note_redrawn(self, drawn: Drawn) -> None:
-        """Store and tell that a trial drew what another one has; it may not do so again."""
+        """Store and tell that a trial drew what another one has; it may not do so again.
+
+        Where all sets there are get a trial, it does not matter which comes when.
+        """
         redrawn = {*self._progress.redrawn} - {drawn.trial}
-        if drawn.same_as is not None:
+        if drawn.same_as is not None and not self._memory.tries_all:
             redrawn.add(drawn.trial)
             self._listen(events.TrialRedrawn(self._stage.name, drawn.trial, drawn.same_as))
         self._note(replace(self._progress, redrawn=tuple(sorted(redrawn))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,20 @@ from typing import Any
 import numpy as np
 
 from automl_cv import __version__
+from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.catalog.metrics import METRICS
 from automl_cv.data import dataset, findings
 from automl_cv.data.dataset import Dataset
+from automl_cv.data.ledger import Finding, Sizes
 from automl_cv.errors import UserError
 from automl_cv.scoring import figure
 from automl_cv.search import events
 from automl_cv.store.facts import StudyFacts
-from automl_cv.study.studyfile import StudyFile
+from automl_cv.study.studyfile import Backbone, StudyFile
 from automl_cv.words import listed
+
+# Times as large as what a network sees, from which pictures are taken for photographs.
+LARGER = 3
 
 
 def check_source(study: StudyFile) -> str:
@@ -60,7 +66,34 @@ def read_images(
         on_progress=lambda done, total: listen(events.Inspecting(done, total)),
     )
     _check_metric(study.metric, images)
-    return images
+    found = of_backbone(study.backbone, images.ledger.sizes)
+    ledger_of_all = replace(
+        images.ledger, findings=findings.in_order([*images.ledger.findings, *found])
+    )
+    return replace(images, ledger=ledger_of_all)
+
+
+def of_backbone(backbone: Backbone, sizes: Sizes | None) -> list[Finding]:
+    """Find that images are larger than what an embedded network has learned to see.
+
+    Args:
+        backbone: the study's own.
+        sizes: of the images; None where none was read.
+    """
+    entry = None if backbone.name not in BACKBONES.names else BACKBONES[backbone.name]
+    if entry is None or sizes is None or not entry.weights.embedded:
+        return []
+    size = backbone.image_size or entry.image_size
+    if min(sizes.median) < LARGER * size:
+        return []
+    width, height = sizes.median
+    line = (
+        f"most images are larger than {LARGER} × {size} pixels (half have {width} × {height} or "
+        f"more), and backbone {backbone.name} sees {size} × {size} and has learned from "
+        f"{entry.weights.about.partition(',')[0]} alone; for photographs run `automl-cv search "
+        "photos`, whose networks have seen ImageNet"
+    )
+    return [Finding("backbone", "warning", line)]
 
 
 def check_findings(images: Dataset) -> None:

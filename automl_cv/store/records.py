@@ -76,6 +76,14 @@ class TrialRecord:
         return {name: self.optimizer_config[name] for name in own if name in self.optimizer_config}
 
     @property
+    def weights(self) -> dict[str, float]:
+        """What each member of a combination counts, by its name; empty of other trials."""
+        if MEMBERS not in self.parameters:
+            return {}
+        weights: dict[str, float] = self.optimizer_config.get("weights", {})
+        return weights
+
+    @property
     def value(self) -> float | None:
         """Merit of the best epoch; None where no epoch has finite losses."""
         return None if self.best is None else self.best.merit

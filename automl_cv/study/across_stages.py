@@ -33,6 +33,7 @@ def check(study: StudyFile) -> None:
                     f"stage.{stage.name}.narrow_from.stage: no stage {source!r} stands "
                     f"above it: {suggest(source, names[:index])}"
                 )
+        _check_laid_over(study, stage)
         _check_retrain(study, stage, names[:index])
         _check_combine(study, stage, names[:index])
         _check_drawn_views(study, stage)
@@ -47,6 +48,17 @@ def check(study: StudyFile) -> None:
             f"validation: 'folds' is for heads on features, and stage {without[0].name!r} "
             f'trains {without[0].training.about}; set "auto" or "split", or leave it out'
         )
+
+
+def _check_laid_over(study: StudyFile, stage: Stage) -> None:
+    """Refuse a condition of what the stage above, which has its own, searches too."""
+    above = {name for one in stage.narrowed_stages for name in _drawn(study, study.stage(one))}
+    for name, parameter in stage.space.parameters.items():
+        if parameter.when and name in above:
+            raise ValueError(
+                f"stage.{stage.name}.space: {name}.when: a parameter set beside narrow_from keeps "
+                "the condition it has in the stage above; leave `when` out"
+            )
 
 
 def _check_combine(study: StudyFile, stage: Stage, above: list[str]) -> None:

@@ -321,12 +321,6 @@ class Stage(Section):
             if space.parameters:
                 raise ValueError("a stage that retrains searches nothing; leave the space out")
             return space
-        for name, parameter in space.parameters.items():
-            if is_partial and parameter.when:
-                raise ValueError(
-                    f"{name}.when: a parameter set beside narrow_from keeps the condition it "
-                    "has in the stage above; leave `when` out"
-                )
         kind = info.data.get("kind")
         training = KINDS[kind.name] if kind else None
         trained = info.data.get(training.trained) if training and training.trained else None

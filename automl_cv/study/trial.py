@@ -195,12 +195,15 @@ def plan(
     if head_stage is not None:
         head = plan(study, head_stage, number, parameters, seed=seed)
         head = replace(head.over(folds), fold=fold)
+    backbone = drawn_backbone(study.backbone, parameters)
+    if members:  # all learn from one
+        backbone = members[0].trial.backbone
     return Trial(
         number=number,
         parameters=parameters,
         inputs=Inputs(
             stage=stage,
-            backbone=drawn_backbone(study.backbone, parameters),
+            backbone=backbone,
             augmentation=stage.augmentation_of(parameters),
             folds=folds,
             heads=() if head is None else (head.inputs,),

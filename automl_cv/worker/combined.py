@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import softmax
 
+from automl_cv.data.folds import OutOfFold
 from automl_cv.engine import saved_network
 from automl_cv.engine.added_heads import added, weighed
 from automl_cv.engine.refitting import logits_of
@@ -23,12 +24,12 @@ from automl_cv.engine.scores import scored
 from automl_cv.engine.training import OnEpoch, TrainingResult
 from automl_cv.features import recipe
 from automl_cv.history import Epoch, History
+from automl_cv.measures import LEAST_PROBABILITY, accuracy_and_loss
 from automl_cv.orders.messages import Fit, Need
 from automl_cv.solving.temperature import combined
 from automl_cv.study.trial import Inputs, Trial
 from automl_cv.worker.kind import Made
 from automl_cv.worker.materials import Materials
-from automl_cv.worker.worth import TINY, worth
 
 # Parts of the validation images of a split: what folds are where there are any.
 PARTS = 5
@@ -69,10 +70,9 @@ class Combined:
         every = max(one.every for one in trial.members)
         if trial.is_out_of_fold:
             divisions = [materials.division(one)[1] for one in trial.of_each_fold()]
-            rows = np.concatenate(divisions)
-            parts = np.repeat(np.arange(len(divisions)), list(map(len, divisions)))
-            order = np.argsort(rows, kind="stable")
-            rows, parts = rows[order], parts[order]
+            order = OutOfFold.of(divisions)
+            rows = order.rows
+            parts = order.joined([np.full(len(own), n) for n, own in enumerate(divisions)])
         else:
             _, rows = materials.division(trial)
             parts = _parts(materials.images.labels[rows])
@@ -80,7 +80,7 @@ class Combined:
             labels=materials.images.labels[rows][::every],
             parts=parts[::every],
             members=[
-                np.log(np.maximum(one.probabilities[:: every // one.every], TINY))
+                np.log(np.maximum(one.probabilities[:: every // one.every], LEAST_PROBABILITY))
                 for one in trial.members
             ],
         )
@@ -103,16 +103,17 @@ class Combined:
             weights = combined(said.labels[rest], [one[rest] for one in said.members])
             others[own] = _sum(weights, [one[own] for one in said.members])
         weights = combined(said.labels, said.members)
-        known = worth(softmax(_sum(weights, said.members), axis=1), said.labels)
+        known = accuracy_and_loss(said.labels, softmax(_sum(weights, said.members), axis=1))
         shares = softmax(others, axis=1)
-        unknown = worth(shares, said.labels)
+        unknown = accuracy_and_loss(said.labels, shares)
         seconds = time.perf_counter() - started
         epoch = Epoch(1, known[0], unknown[0], known[1], unknown[1], 0.0, seconds)
         epoch = scored(epoch, trial.task.metric, said.labels, lambda: shares)
         history = History((epoch,), on_epoch(epoch) or "epochs", seconds=seconds)
         names = (f"{one.trial.stage.name}/{one.trial.number}" for one in trial.members)
         own_weights = dict(zip(names, map(float, weights), strict=True))
-        return TrainingResult(history, (weights,), own_weights, shares.astype(np.float32))
+        config = {"backbone": trial.backbone.name, "weights": own_weights}
+        return TrainingResult(history, (weights,), config, shares.astype(np.float32))
 
     def fit(self, order: Fit, rows: np.ndarray, on_epoch: Callable[[Epoch], None]) -> Made:
         """Train the members again, each as its kind does, and add their logits with the weights.
@@ -138,7 +139,7 @@ class Combined:
         plain = self._materials.features.plain(backbone)
         model = added(heads, plain.shape[1])
         logits = logits_of(model, np.asarray(plain[rows]))
-        known = self._worth(model, plain)
+        known = self._worth(model, trial, plain)
         epoch = Epoch(1, known[0], known[0], known[1], known[1], 0.0, 0.0)
         on_epoch(epoch)
         return Made(
@@ -148,12 +149,13 @@ class Combined:
             [model],
         )
 
-    def _worth(self, model: object, plain: np.ndarray) -> tuple[float, float]:
+    def _worth(self, model: object, trial: Trial, plain: np.ndarray) -> tuple[float, float]:
         """Return accuracy and cross-entropy on all images that the members were trained on."""
-        images = self._materials.images
-        rows = np.flatnonzero(np.isin(images.splits, ("train", "validation")))
+        rows, _ = self._materials.division(trial)
         logits = logits_of(model, np.asarray(plain[rows]))
-        return worth(softmax(logits.astype(np.float64), axis=1), images.labels[rows])
+        return accuracy_and_loss(
+            self._materials.images.labels[rows], softmax(logits.astype(np.float64), axis=1)
+        )
 
 
 def _parts(labels: np.ndarray) -> np.ndarray:

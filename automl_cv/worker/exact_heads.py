@@ -20,6 +20,7 @@ from automl_cv.engine.scores import scored
 from automl_cv.engine.training import OnEpoch, TrainingResult
 from automl_cv.features import recipe
 from automl_cv.history import Epoch, History
+from automl_cv.measures import accuracy_and_loss
 from automl_cv.orders.messages import Fit, Need, PrepareFeatures
 from automl_cv.solving.kernel import Kernel, KernelHead
 from automl_cv.solving.linear import Linear, folded
@@ -29,7 +30,6 @@ from automl_cv.solving.threads import one_thread
 from automl_cv.study.trial import Inputs, Trial
 from automl_cv.worker.kind import Made
 from automl_cv.worker.materials import Materials
-from automl_cv.worker.worth import worth
 
 T = TypeVar("T")
 
@@ -167,8 +167,8 @@ class ExactHeads:
         trained = np.concatenate(
             [softmax(part.head.logits(features[part.train]) / t, axis=1) for part, t in pairs]
         )
-        own = worth(trained, labels[np.concatenate([part.train for part in found.parts])])
-        other = worth(said, labels[order.rows])
+        own = accuracy_and_loss(labels[np.concatenate([one.train for one in found.parts])], trained)
+        other = accuracy_and_loss(labels[order.rows], said)
         epoch = Epoch(1, own[0], other[0], own[1], other[1], 0.0, time.perf_counter() - started)
         epoch = scored(epoch, trial.task.metric, labels[order.rows], lambda: said)
         stop = on_epoch(epoch) or "epochs"
@@ -213,7 +213,7 @@ class ExactHeads:
         rows, _ = self._materials.division(on_all)
         features = self._materials.features.plain(trial.backbone)[rows]
         said = softmax(head.logits(features), axis=1)
-        own = worth(said, self._materials.images.labels[rows])
+        own = accuracy_and_loss(self._materials.images.labels[rows], said)
         # Nothing validates it, as with any head that is fitted.
         epoch = Epoch(1, own[0], own[0], own[1], own[1], 0.0, 0.0)
         on_epoch(epoch)
@@ -280,7 +280,7 @@ class ExactHeads:
         pairs = zip(parts, temperatures, strict=True)
         said = np.concatenate([softmax(part.logits / t, axis=1) for part, t in pairs])
         rows = np.concatenate([part.validation for part in parts])
-        return Found(strength, parts, temperatures, worth(said, labels[rows])[1])
+        return Found(strength, parts, temperatures, accuracy_and_loss(labels[rows], said)[1])
 
     def _temperatures(self, trial: Trial, parts: Sequence[Solved]) -> list[float]:
         """Return what the logits of each division are divided by."""

@@ -16,11 +16,11 @@ from automl_cv.engine.prediction import Predictor
 from automl_cv.engine.refitting import probabilities
 from automl_cv.errors import AutomlError
 from automl_cv.history import Epoch, StopReason
+from automl_cv.measures import LEAST_PROBABILITY
 from automl_cv.orders import messages
 from automl_cv.study.trial import Trial
 from automl_cv.worker.kind import Made
 from automl_cv.worker.materials import BOTH, Materials
-from automl_cv.worker.worth import TINY
 
 # Images that the written network is tried on, and by how much a probability may differ from
 # what was trained: batches of other sizes round differently.
@@ -185,7 +185,7 @@ def _unknown(
     if said is None:
         raise AutomlError(f"the winner, of stage {trial.stage.name!r}, diverged on the folds")
     rows = np.flatnonzero(np.isin(images.splits, BOTH))
-    return images.labels[rows], [np.log(np.maximum(said, TINY))]
+    return images.labels[rows], [np.log(np.maximum(said, LEAST_PROBABILITY))]
 
 
 def _made(

@@ -41,7 +41,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import StandardScaler
-from worth_sets import SETS, Absent, ImageSet, Pool
+from worth_sets import SETS, UNSEEN, Absent, ImageSet, Pool
 
 from automl_cv import Classifier
 from automl_cv.data.images import content_hash, decode
@@ -67,7 +67,7 @@ class Setting:
         number: the split's.
         pool: the images.
         parts: the part of each image of the pool, "" for those left out.
-        backbone: what makes the features.
+        backbone: what makes the features; None for what a study has itself.
         out: the benchmark's folder.
     """
 
@@ -75,7 +75,7 @@ class Setting:
     number: int
     pool: Pool
     parts: np.ndarray
-    backbone: Backbone
+    backbone: Backbone | None
     out: Path
 
     def rows(self, *parts: str) -> np.ndarray:
@@ -85,6 +85,7 @@ class Setting:
 
 def features(setting: Setting) -> np.ndarray:
     """Return the features of the whole pool, from the cache that the product will find."""
+    assert setting.backbone is not None
     paths = list(setting.pool.paths)
     hashes = [content_hash(decode(path)) for path in paths]
     cache, made = FeatureCache(setting.out / "cache"), recipe(setting.backbone)
@@ -167,12 +168,12 @@ def write_manifest(setting: Setting, path: Path) -> None:
 
 def write_study(setting: Setting, study: str, path: Path) -> None:
     """Write a study that is another one, but for its backbone."""
-    backbone = setting.backbone
     extended = str(Path(study).absolute()) if study.endswith(".toml") else study
-    path.write_text(
-        f"extends = {json.dumps(extended)}\nname = {json.dumps(path.stem)}\n[backbone]\n"
-        f"name = {json.dumps(backbone.name)}\nfeatures = {json.dumps(backbone.features)}\n"
-    )
+    lines = [f"extends = {json.dumps(extended)}", f"name = {json.dumps(path.stem)}"]
+    if setting.backbone is not None:
+        name, form = json.dumps(setting.backbone.name), json.dumps(setting.backbone.features)
+        lines += ["[backbone]", f"name = {name}", f"features = {form}"]
+    path.write_text("\n".join([*lines, ""]))
 
 
 def command(folder: Path, *arguments: str) -> float:
@@ -188,9 +189,11 @@ def command(folder: Path, *arguments: str) -> float:
 def measure_product(setting: Setting, label: str, study: str) -> dict[str, Any]:
     """Search, fit and ask the saved classifier about the test images of a split.
 
-    The features are in the cache before, so that seconds are those of searching and fitting.
+    Features of a given backbone are in the cache before, so that seconds are those of searching
+    and fitting.
     """
-    features(setting)
+    if setting.backbone is not None:
+        features(setting)
     name = f"{label}-{setting.name}-{setting.number}"
     folder = setting.out / "runs" / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -227,10 +230,10 @@ def measure_heads(setting: Setting, study: str) -> dict[str, dict[str, Any]]:
     rows = np.concatenate([known, tested])
     numbers = np.searchsorted(classes, labels[rows])
     found = worth_heads.measure(features(setting)[rows], numbers, len(known), study)
-    promise = found["promised"]
-    low, high = wilson(promise, len(known))
     shared = {"seconds": found["seconds"], "chosen": found["chosen"]}
-    own = {"promised": promise, "promised_low": low, "promised_high": high}
+    low, high = wilson(found["raw"], len(known))
+    own = {name: value for name, value in found.items() if name.startswith("promised")}
+    own |= {"raw": found["raw"], "raw_low": low, "raw_high": high}
     return {
         "heads": {**figures(found["winner"], labels[tested], classes), **shared, **own},
         "own reference": {**figures(found["reference"], labels[tested], classes), **shared},
@@ -245,7 +248,7 @@ def promised(validation: Any) -> dict[str, float | None]:
     corrected = getattr(validation, "corrected", None)
     if corrected is not None:
         return {
-            "promised": corrected.accuracy,
+            "promised": corrected.value,
             "promised_low": corrected.low,
             "promised_high": corrected.high,
         }
@@ -270,7 +273,7 @@ def measure(asked: argparse.Namespace, studies: dict[str, str], rows_file: Path)
     """Measure what is asked for and not in the file yet; add it there, line by line."""
     known = {(row["set"], row["split"], row["method"]) for row in worth_tables.read(rows_file)}
     for name in asked.sets:
-        image_set = SETS[name]
+        image_set = {**SETS, **UNSEEN}[name]
         try:
             pool = worth_sets.build(image_set.pool, asked.out / "cache", asked.root)
             backbone = backbone_of(image_set, next(iter(studies.values())), asked.backbone)
@@ -312,7 +315,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--studies", nargs="*", default=["quickstart"], metavar="[LABEL=]STUDY")
     parser.add_argument("--heads", metavar="STUDY", help="its exact stages alone, in this process")
     parser.add_argument("--first", type=int, default=0, help="number of the first split")
-    parser.add_argument("--sets", nargs="*", default=list(SETS), choices=list(SETS))
+    parser.add_argument("--sets", nargs="*", default=list(SETS), choices=[*SETS, *UNSEEN])
     parser.add_argument("--splits", type=int, default=6)
     parser.add_argument("--out", type=Path, default=Path("worth"))
     parser.add_argument("--root", type=Path, default=Path("/"), help="unpacked packages")

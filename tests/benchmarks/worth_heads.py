@@ -18,7 +18,9 @@ from scipy.special import softmax
 from automl_cv.catalog.kinds import KINDS
 from automl_cv.orders.images import Images
 from automl_cv.orders.messages import Fit
-from automl_cv.results.ranking import in_order
+from automl_cv.results.ranking import best_of, in_order, rule_of
+from automl_cv.results.resamples import Candidates
+from automl_cv.results.selection import correct
 from automl_cv.store.facts import StudyFacts
 from automl_cv.store.predictions import packed, unpacked
 from automl_cv.store.records import TrialRecord
@@ -88,7 +90,9 @@ def measure(features: np.ndarray, labels: np.ndarray, known: int, study: str) ->
 
     Returns:
         `winner` and `reference`, probabilities (other images, classes); `chosen`, which trial
-        that is; its `promised` accuracy; seconds of all but the reference's fit.
+        that is; its `promised` accuracy, corrected for having been chosen as the product does,
+        with `promised_low` and `promised_high`; `raw`, not corrected; seconds of all but the
+        reference's fit.
     """
     started = time.perf_counter()
     loaded = library.load(study).decided(known, fewest=known)
@@ -120,8 +124,28 @@ def measure(features: np.ndarray, labels: np.ndarray, known: int, study: str) ->
         "winner": winner,
         "reference": said(reference),
         "chosen": f"{first.stage}/{first.trial}",
-        "promised": best.val_accuracy,
+        "raw": best.val_accuracy,
+        **_promise(labels[:known], [result for _, result in trained.values()], records, facts),
         "seconds": seconds,
+    }
+
+
+def _promise(
+    labels: np.ndarray, results: list[Any], records: list[TrialRecord], facts: StudyFacts
+) -> dict[str, float]:
+    """Return what the winner's accuracy is worth, as `results.corrected` has it."""
+    ranked = in_order(records, facts)
+    order = [records.index(one) for one in ranked]
+    said = np.stack(
+        [unpacked(packed(results[place].probabilities)).probabilities for place in order]
+    )
+    found = correct(Candidates(labels, said), facts.metric, rule=rule_of(facts), selected=0).metric
+    assert found is not None, "any image determines its accuracy"
+    move = best_of(ranked[0]).merit - found.raw
+    return {
+        "promised": found.value + move,
+        "promised_low": max(found.low + move, 0.0),
+        "promised_high": min(found.high + move, 1.0),
     }
 
 

@@ -11,6 +11,10 @@ surfaces
     `ufoai-textures`: opaque pictures whose file names begin with one of eleven kinds of
     surface ("bricks_r_1", "wood017", "roof004"), one of each number, so that variants of a
     picture are left out. 526 pictures.
+
+Sets of UNSEEN were made when all was chosen, and no choice saw an image of them: other clothes
+(the other 5,000 test images), letters (A to J in the fonts of Debian's `fonts-aenigma`, white on
+black) and the five next folders of stamps. They are measured where `--sets` names them.
 """
 
 from __future__ import annotations
@@ -22,10 +26,11 @@ import re
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from sklearn.model_selection import train_test_split
 
 from automl_cv.catalog import datasets
@@ -33,8 +38,10 @@ from automl_cv.catalog import datasets
 STAMPS = Path("usr/share/tuxpaint/stamps")
 TEXTURES = Path("usr/share/games/ufoai/base/0textures.pk3")
 CLOTHES = Path("usr/share/datasets/fashion-mnist")
+FONTS = Path("usr/share/fonts/truetype/aenigma")
 
 CUT_OUTS = "symbols animals town food seasonal plants vehicles household".split()
+SMALL_CUT_OUTS = "clothes space hobbies sports military".split()
 SURFACES = {
     "brick": r"bricks?|wall_bricks?|trak\d_brick|streetbricks",
     "carpet": "carpet|wallpaper",
@@ -82,6 +89,13 @@ SETS = {
     "surfaces": ImageSet("surfaces", (162, 54, 310), needs_backbone=True),
     "digits": ImageSet("digits", (1078, 360, 359)),
     "clothes": ImageSet("clothes", (1000, 400, 3600)),
+}
+UNSEEN = {
+    "few-other-clothes": ImageSet("other-clothes", (120, 40, 4840)),
+    "other-clothes": ImageSet("other-clothes", (1000, 400, 3600)),
+    "few-letters": ImageSet("letters", (120, 40, 4000)),
+    "letters": ImageSet("letters", (1000, 400, 3000)),
+    "small-cut-outs": ImageSet("small-cut-outs", (30, 10, 29), needs_backbone=True),
 }
 
 
@@ -142,22 +156,57 @@ def _digits(folder: Path, root: Path) -> list[Path]:
 
 
 def _clothes(folder: Path, root: Path) -> list[Path]:
+    paths = _all_clothes(folder, root)
+    return [paths[place] for place in _chosen_clothes(len(paths))]
+
+
+def _other_clothes(folder: Path, root: Path) -> list[Path]:
+    paths = _all_clothes(folder, root)
+    chosen = set(_chosen_clothes(len(paths)).tolist())
+    return [path for place, path in enumerate(paths) if place not in chosen]
+
+
+def _all_clothes(folder: Path, root: Path) -> list[Path]:
     if not (root / CLOTHES).is_dir():
         raise Absent(f"{root / CLOTHES}: not there; install Debian's dataset-fashion-mnist")
     os.environ[datasets.FASHION_MNIST_VARIABLE] = str(root / CLOTHES)
-    paths = sorted(datasets.materialise("fashion-mnist-test", folder).rglob("*.png"))
-    chosen = np.random.default_rng(0).choice(len(paths), 5000, replace=False)
-    return [paths[place] for place in np.sort(chosen)]
+    return sorted(datasets.materialise("fashion-mnist-test", folder).rglob("*.png"))
 
 
-def _cut_outs(folder: Path, root: Path) -> list[Path]:
+def _chosen_clothes(count: int) -> np.ndarray:
+    return np.sort(np.random.default_rng(0).choice(count, 5000, replace=False))
+
+
+def _letters(folder: Path, root: Path) -> list[Path]:
+    fonts = sorted((root / FONTS).glob("*.ttf"))
+    if not fonts:
+        raise Absent(f"{root / FONTS}: not there; install Debian's fonts-aenigma")
+    return _written(folder / "sets" / "letters", lambda: _drawn_letters(fonts))
+
+
+def _drawn_letters(fonts: list[Path]) -> Iterator[Picture]:
+    for path in fonts:
+        font = ImageFont.truetype(str(path), 40)
+        for letter in "ABCDEFGHIJ":
+            left, top, right, bottom = font.getbbox(letter)
+            if right - left < 4 or bottom - top < 4:
+                continue  # the font has no such letter
+            side = int(max(right - left, bottom - top)) + 8
+            picture = Image.new("L", (side, side))
+            middle = ((side - right - left) / 2, (side - bottom - top) / 2)
+            ImageDraw.Draw(picture).text(middle, letter, fill=255, font=font)
+            small = picture.resize((28, 28), Image.Resampling.LANCZOS)
+            yield letter, f"{path.stem}.png", small.convert("RGB")
+
+
+def _cut_outs(name: str, kinds: list[str], folder: Path, root: Path) -> list[Path]:
     if not (root / STAMPS).is_dir():
         raise Absent(f"{root / STAMPS}: not there; install Debian's tuxpaint-stamps-default")
-    return _written(folder / "sets" / "cut-outs", lambda: _stamps(root / STAMPS))
+    return _written(folder / "sets" / name, lambda: _stamps(root / STAMPS, kinds))
 
 
-def _stamps(stamps: Path) -> Iterator[Picture]:
-    for kind in CUT_OUTS:
+def _stamps(stamps: Path, kinds: list[str]) -> Iterator[Picture]:
+    for kind in kinds:
         for path in sorted((stamps / kind).rglob("*.png")):
             stamp = Image.open(path).convert("RGBA")
             white = Image.new("RGBA", stamp.size, "white")
@@ -186,7 +235,7 @@ def _textures(archive: Path) -> Iterator[Picture]:
                 continue
             seen |= {(path.parent.name, found[1]), content}
             picture.thumbnail(_thumbnail(picture.size), Image.Resampling.LANCZOS)
-            yield found[0], f"{path.parent.name}-{path.stem}.png", picture
+            yield found[0], f"{path.stem}.png", picture
 
 
 def _kind(path: Path) -> tuple[str, str] | None:
@@ -221,6 +270,9 @@ def _written(folder: Path, pictures: Callable[[], Iterator[Picture]]) -> list[Pa
 POOLS: dict[str, Callable[[Path, Path], list[Path]]] = {
     "digits": _digits,
     "clothes": _clothes,
-    "cut-outs": _cut_outs,
+    "cut-outs": partial(_cut_outs, "cut-outs", CUT_OUTS),
     "surfaces": _surfaces,
+    "other-clothes": _other_clothes,
+    "letters": _letters,
+    "small-cut-outs": partial(_cut_outs, "small-cut-outs", SMALL_CUT_OUTS),
 }

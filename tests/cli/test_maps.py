@@ -112,7 +112,7 @@ def test_what_is_refused(picture, tmp_path):
     for arguments, message in {
         ("compact", words): f"{words}: not an image; expected a picture, such as PNG or JPEG",
         ("compact", tmp_path / "none.png"): "can't be read: No such file or directory",
-        ("compcat", picture): "no backbone: did you mean 'compact'? known: compact, ResNet50",
+        ("compcat", picture): "no backbone: did you mean 'compact'? known: compact, ",
         (tmp_path / "none.keras", picture): f"{tmp_path / 'none.keras'}: no such file",
         (tmp_path, picture): "bundle.json: missing; expected a folder that `automl-cv fit` wrote",
         (pickled, picture): "no network that Keras saved",

@@ -14,6 +14,7 @@ from automl_cv.store.database import open_storage
 from automl_cv.store.facts import StudyFacts
 from automl_cv.store.trials import StageTrials
 from automl_cv.study.studyfile import parse
+from automl_cv.study.trial import plan
 
 STUDY = parse(
     {
@@ -92,7 +93,7 @@ def test_of_trials_that_differ_in_numbers_the_best_stands_for_all(run):
     finish(above, 0, 0.5, **exact("logistic", penalty=1.0))
     finish(above, 1, 0.4, **exact("logistic", penalty=2.0))
     finish(above, 2, 0.3, **exact("lda"))
-    finish(above, 3, 0.1, **exact("lda", features="all"))  # other features than the study's
+    finish(above, 3, 0.35, **exact("lda", features="all"))  # other features than the best's
     finish(above, 4, 0.2, None, **exact("logistic", "unit"))  # nobody kept what it said
     slot, names, members = slots_and_members(run, begin(run, "combined"))
     assert (slot, names) == (0, "exact/2 + exact/1")
@@ -100,6 +101,17 @@ def test_of_trials_that_differ_in_numbers_the_best_stands_for_all(run):
     assert [one.trial.number for one in members] == [2, 1]
     assert all(one.trial.is_out_of_fold for one in members)
     np.testing.assert_allclose(members[0].probabilities, SAID, rtol=1e-3)
+
+
+def test_all_learn_from_the_features_of_the_best(run):
+    above = begin(run, "exact")
+    finish(above, 0, 0.3, **exact("lda"))
+    finish(above, 1, 0.1, **exact("lda", features="all"))
+    finish(above, 2, 0.5, **exact("logistic", features="all"))
+    _, names, members = slots_and_members(run, begin(run, "combined"))
+    assert names == "exact/1 + exact/2"
+    trial = plan(STUDY, STAGE, 0, {"members": names}, seed=1, members=members)
+    assert trial.backbone.features == "all"
 
 
 def test_no_more_than_are_wanted_from_all_stages(run):

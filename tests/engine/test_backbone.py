@@ -23,7 +23,6 @@ from tests.later import later
 
 with later():
     import keras
-    from keras.src.applications import imagenet_utils
     from keras.src.applications import resnet as keras_resnet
 
     from automl_cv.engine import backbone as backbones
@@ -32,7 +31,7 @@ with later():
 # Keras's `save` copies variables in a way that NumPy 2 deprecates (keras/backend/tensorflow).
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-IMAGENET = [entry for entry in BACKBONES if not entry.weights.embedded]
+RESNETS = [entry for entry in BACKBONES if entry.name.startswith("ResNet")]
 
 
 def pixels(n_images: int, size: int) -> np.ndarray:
@@ -47,9 +46,9 @@ def weights(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("entry", IMAGENET, ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", RESNETS, ids=lambda entry: entry.name)
 def test_hashes_and_addresses_are_those_of_keras(entry):
-    assert entry.weights.md5 == keras_resnet.WEIGHTS_HASHES[entry.name.lower()][1]
+    assert entry.weights.digest == keras_resnet.WEIGHTS_HASHES[entry.name.lower()][1]
     assert entry.weights.url == keras_resnet.BASE_WEIGHTS_PATH + entry.weights.file_name
 
 
@@ -65,7 +64,7 @@ BLOCKS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("entry", BACKBONES, ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", [BACKBONES["compact"], *RESNETS], ids=lambda entry: entry.name)
 def test_block_outputs_are_all_blocks_and_rectified(entry):
     network = entry.load()(**entry.arguments)
     found = [layer for layer in network.layers if re.fullmatch(entry.block_outputs, layer.name)]
@@ -89,15 +88,45 @@ def test_the_embedded_backbone():
     assert all(vector.min() >= 0 and vector.std() > 0 for vector in vectors)
 
 
-@pytest.mark.parametrize("mode", ["caffe", "tf"])
+# What the networks of each module of keras.applications were trained behind.
+FAMILIES = {
+    "caffe": {"resnet", "resnet50", "vgg16", "vgg19"},
+    "tf": {
+        *("inception_resnet_v2", "inception_v3", "mobilenet", "mobilenet_v2", "nasnet"),
+        *("resnet_v2", "xception"),
+    },
+    "torch": {"densenet"},
+    "none": {"convnext", "efficientnet", "efficientnet_v2", "mobilenet_v3"},
+}
+
+
+@pytest.mark.parametrize("mode", FAMILIES)
 def test_preprocessing_is_that_of_keras_applications(mode):
     pixel_input = keras.Input((8, 8, 3))
     network = keras.Model(pixel_input, PREPROCESSINGS[mode].load()(pixel_input))
     images = pixels(4, 8)
-    expected = imagenet_utils.preprocess_input(images.copy(), mode=mode)
     found = network(images).numpy()
-    # Keras divides by 127.5 and subtracts, which rounds once more than to multiply.
-    np.testing.assert_allclose(found, expected, rtol=0, atol=0 if mode == "caffe" else 2e-7)
+    for family in FAMILIES[mode]:
+        expected = getattr(keras.applications, family).preprocess_input(images.copy())
+        # Keras divides and subtracts one after the other, which rounds once more.
+        exact = mode in ("caffe", "none")
+        np.testing.assert_allclose(found, expected, rtol=0, atol=0 if exact else 1e-6)
+
+
+def test_every_family_of_keras_applications_is_known():
+    families = {
+        name
+        for name, module in vars(keras.applications).items()
+        if hasattr(module, "preprocess_input") and name != "imagenet_utils"
+    }
+    assert families == set().union(*FAMILIES.values())
+
+
+def test_entries_have_the_preprocessing_of_their_family():
+    for entry in BACKBONES:
+        if entry.weights.url:
+            family = getattr(keras.applications, entry.name).__module__.rpartition(".")[2]
+            assert family in FAMILIES[entry.preprocessing], entry.name
 
 
 def test_an_unknown_preprocessing_is_told_in_one_line(tmp_path):
@@ -132,14 +161,17 @@ def test_the_last_block_is_what_keras_itself_gives(name, module, tmp_path):
 def test_the_network_is_saved_and_loaded_without_this_package(tmp_path):
     """Only Keras's own layers and operations stand in the graph."""
     pixel_input = keras.Input((8, 8, 3))
-    outputs = [PREPROCESSINGS[kind].load()(pixel_input) for kind in ("caffe", "tf", "none")]
+    outputs = [PREPROCESSINGS[kind].load()(pixel_input) for kind in PREPROCESSINGS.names]
     keras.Model(pixel_input, outputs).save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
     images = pixels(2, 8)
-    caffe, scaled, same = (output.numpy() for output in loaded(images))
+    caffe, scaled, torch, lite, same = (output.numpy() for output in loaded(images))
     expected = keras.applications.resnet.preprocess_input(images.copy())
     np.testing.assert_array_equal(caffe, expected)
     np.testing.assert_allclose(scaled, images / 127.5 - 1, atol=1e-6)
+    expected = keras.applications.densenet.preprocess_input(images.copy())
+    np.testing.assert_allclose(torch, expected, atol=1e-6)
+    np.testing.assert_allclose(lite, (images - 127) / 128, atol=1e-6)
     np.testing.assert_array_equal(same, images)
 
 
@@ -183,7 +215,9 @@ def server(weights: Path) -> Iterator[str]:
 
 
 def published(url: str, md5: str):
-    weights = Weights(file_name="tiny.weights.h5", about="nothing", licence="MIT", url=url, md5=md5)
+    weights = Weights(
+        file_name="tiny.weights.h5", about="nothing", licence="MIT", url=url, digest=md5
+    )
     entry = replace(tiny.entry(Path("unused"), "published"), weights=weights)
     return BACKBONES.temporary(entry)
 
@@ -215,8 +249,8 @@ def test_a_failed_download_says_what_to_do(server, tmp_path, monkeypatch, reacha
     assert re.fullmatch(
         r"the ImageNet weights of published are not at hand and can't be downloaded \(.*\): put "
         r"tiny.weights.h5 from http://.* into .*/keras/models, or name a file with "
-        r"backbone.weights; the backbone 'compact' needs no download: "
-        r"automl-cv search quickstart --data DIR",
+        r"backbone.weights; those of EfficientNetLite0 to 2 come as packages, the extra photos: "
+        r"automl-cv search photos --data DIR",
         message,
     )
     assert message.count(url) == 1

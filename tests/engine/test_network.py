@@ -82,6 +82,7 @@ def test_a_network_trains_as_a_head_does(optimizer, changes, shards):
             assert getattr(ours, name) == pytest.approx(getattr(theirs, name), rel=1e-4), name
     for ours, theirs in zip(found.weights, expected.weights, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, rtol=1e-3, atol=1e-5)
     assert found.optimizer_config == {
         **expected.optimizer_config,
         "name": found.optimizer_config["name"],  # Keras counts them
@@ -213,6 +214,7 @@ def test_a_finished_training_is_told_again_from_its_last_checkpoint(tmp_path):
     last = (tmp_path / "own" / checkpoints.FILE_NAME).stat().st_mtime_ns
     again = small_network.train(tmp_path / "own")
     assert figures(again) == figures(whole)
+    np.testing.assert_array_equal(again.probabilities, whole.probabilities)
     assert (tmp_path / "own" / checkpoints.FILE_NAME).stat().st_mtime_ns == last
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from automl_cv.catalog.augmentations import augmentation
+from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.errors import UserError
 from automl_cv.features import Recipe, ViewRecipe, recipe, view_names
 from automl_cv.features.weightfile import hash_of
@@ -114,7 +115,7 @@ def test_a_saved_model_for_any_size_needs_one(tmp_path):
         (
             Backbone(weights="imagenet"),
             "backbone.weights: there are no ImageNet weights of 'compact'; leave it out for "
-            "its own, or choose a ResNet",
+            "its own, or choose another backbone",
         ),
         (
             Backbone(name="mine.keras", weights="w.h5"),
@@ -126,3 +127,14 @@ def test_what_is_wrong_is_said_in_one_line(backbone, message):
     with pytest.raises(UserError) as caught:
         recipe(backbone)
     assert str(caught.value) == message
+
+
+def test_a_package_that_is_not_installed_is_named_with_its_extra():
+    own = BACKBONES["EfficientNetLite0"]
+    absent = replace(own, name="absent", weights=replace(own.weights, package="not_a_package"))
+    with BACKBONES.temporary(absent), pytest.raises(UserError) as caught:
+        recipe(Backbone(name="absent"))
+    assert str(caught.value) == (
+        "the backbone 'absent' needs the package not-a-package, which is not installed; run: "
+        "pip install 'automl-cv[photos]'"
+    )

@@ -175,6 +175,10 @@ def test_a_single_repeat_is_not_judged_over_seeds_but_over_images():
     assert pair.verdict == "not judged over seeds"
     assert pair.difference.low == -math.inf
     assert pair.over_images == pytest.approx((0.0518, 0.1143), abs=5e-5), "Newcombe's"
+    said = {("finalists", 0): np.arange(360) < 329, ("tuned", 0): np.arange(360) < 358}
+    (paired,) = compare(records, facts(*declared, images=360), said).pairs
+    low, high = paired.over_images
+    assert 0.0518 < low < 0.0806 < high < 0.1143, "the same images are missed"
     (turned,) = compare(records[::-1], facts(*declared[::-1], images=360)).pairs
     assert turned.over_images == (-pair.over_images[1], -pair.over_images[0])
     (unknown,) = compare(records, facts(*declared)).pairs

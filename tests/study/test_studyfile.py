@@ -7,6 +7,7 @@ import tomllib
 
 import pytest
 
+from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.errors import UserError
 from automl_cv.study import library, studyfile
 from automl_cv.study.sections import Reading
@@ -119,8 +120,7 @@ def test_whole_numbers_become_floats_where_a_parameter_is_a_float():
         ({"data__split": {"train": 0.5}}, "data.split: train + validation + test must be 1, "
                                           "got 0.9"),
         ({"backbone__name": "resnet50"}, "backbone.name: unknown backbone 'resnet50': did you "
-            "mean 'ResNet50' or 'ResNet50V2'? known: compact, ResNet50, "
-            "ResNet101, ResNet152, ResNet50V2, ResNet101V2, ResNet152V2"),
+            "mean 'ResNet50' or 'ResNet50V2'? known: " + ", ".join(BACKBONES.names)),
         ({"stage__0__sampler": "bayes"}, "stage.coarse.sampler: unknown sampler 'bayes': known: "
             "random, qmc, tpe, gp, cmaes"),
         ({"stage__0__sampler": 3}, "stage.coarse.sampler: got 3; expected a name in quotes, or a "

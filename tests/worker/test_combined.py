@@ -101,7 +101,8 @@ def test_what_says_nothing_has_no_weight():
     good = member(materials, own, "exact", penalty=3.0)
     result = Combined(materials).train(combination(own, noise(good, 1), good), go_on)
     assert result.weights[0][0] == 0 < result.weights[0][1]
-    assert list(result.optimizer_config.values()) == list(result.weights[0])
+    assert result.optimizer_config["backbone"] == "compact"
+    assert list(result.optimizer_config["weights"].values()) == list(result.weights[0])
 
 
 def test_unlike_members_are_better_together():
