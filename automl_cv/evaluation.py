@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from automl_cv import scoring
 from automl_cv.catalog.datasets import DATASETS
 from automl_cv.catalog.metrics import METRICS
-from automl_cv.data import dataset
+from automl_cv.data import dataset, sources
 from automl_cv.data.dataset import Dataset
 from automl_cv.data.inspection import OnProgress
 from automl_cv.data.ledger import Skipped
@@ -193,9 +193,11 @@ def _own_images(
 ) -> Dataset:
     """Read the images that a classifier was fitted on; they must be the same still."""
     data = saved.manifest.data
+    source = sources.as_stored(data.source, data.ledger)
+    was_at = sources.was_at(source, data.ledger)
     try:
         images = dataset.load(
-            data.source,
+            source,
             split=study.data.split,
             reading=study.data,
             ledger=data.ledger,
@@ -207,14 +209,14 @@ def _own_images(
         if data.source in DATASETS:
             raise
         raise UserError(
-            f"{error}; {saved.folder} was fitted on it: name where it is now with --data"
+            f"{error}; {saved.folder} was fitted on it{was_at}: name where it is now with --data"
         ) from None
     if images.fingerprint != data.fingerprint:
         raise UserError(
             f"{data.source}: the images are not those that {saved.folder} was fitted on "
             f"({sum(data.split_sizes.values()):,} images then, {len(images.images):,} now, "
             f"fingerprint {data.fingerprint[:8]} then, {images.fingerprint[:8]} now), so its test "
-            "split is lost; put them back, or name where they are with --data"
+            f"split is lost{was_at}; put them back, or name where they are with --data"
         )
     return images
 

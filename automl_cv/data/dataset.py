@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from automl_cv.catalog.datasets import DATASETS
 from automl_cv.data import findings, greys, inspection, sources, splitting
 from automl_cv.data.candidates import Candidate, Listing
 from automl_cv.data.images import Window
@@ -110,7 +112,9 @@ def load(
         UserError: there is no such source, it holds no images, fewer than two classes, or a class
             too small to be in every split.
     """
-    found, kept, skipped = _read(source, cache_dir, reading or Reading(), ledger, on_progress)
+    place, found, kept, skipped = _read(
+        source, cache_dir, reading or Reading(), ledger, on_progress
+    )
     if strict and skipped:
         raise UserError(
             f"{source}: {counted(len(skipped), 'file')} can't be used as images: "
@@ -151,6 +155,7 @@ def load(
         passed_over=found.passed_over,
         sizes=inspection.measure(one for _, one in kept),
         greys=greys.of_images([one for _, one in kept]),
+        place=place,
     )
     images = table[list(COLUMNS)]
     return Dataset(source, images, classes, about, fingerprint(images))
@@ -179,7 +184,9 @@ def load_undivided(
     Raises:
         UserError: there is no such source, or it holds no image that can be read.
     """
-    found, kept, skipped = _read(source, cache_dir, reading or Reading(), ledger, on_progress)
+    place, found, kept, skipped = _read(
+        source, cache_dir, reading or Reading(), ledger, on_progress
+    )
     table = _table(kept)
     images = table[list(COLUMNS)]
     about = Ledger(
@@ -189,6 +196,7 @@ def load_undivided(
         passed_over=found.passed_over,
         sizes=inspection.measure(one for _, one in kept),
         greys=greys.of_images([one for _, one in kept]),
+        place=place,
     )
     classes = tuple(sorted(set(table["label"])))
     return Dataset(source, images, classes, about, fingerprint(images.fillna({"split": ""})))
@@ -200,8 +208,8 @@ def _read(
     reading: Reading,
     ledger: Mapping[str, Any] | None,
     on_progress: OnProgress | None,
-) -> tuple[Listing, list[tuple[Candidate, Inspected]], list[Skipped]]:
-    """List a source and decode its files; return what was listed, the images, and the rest."""
+) -> tuple[str, Listing, list[tuple[Candidate, Inspected]], list[Skipped]]:
+    """List a source and decode its files; return its place, what was listed, images, the rest."""
     root, found = sources.list_source(source, cache_dir, reading)
     memory = inspection.memory_path(cache_dir, str(root.absolute()))
     paths = [candidate.path for candidate in found.candidates]
@@ -220,7 +228,8 @@ def _read(
             f"{source}: holds no image that can be read"
             + (f": {listed([f'{one.path} ({one.reason})' for one in skipped])}" if skipped else "")
         )
-    return found, kept, skipped
+    place = "" if source in DATASETS else os.path.abspath(root)
+    return place, found, kept, skipped
 
 
 def _sort_out(

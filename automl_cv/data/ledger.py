@@ -115,6 +115,8 @@ class Ledger:
         passed_over: hidden entries and systems' litter (Thumbs.db); not worth a name.
         sizes: None where nothing was read.
         greys: of pictures of more than 8 bits; None where there are none.
+        place: absolute path of the source, which may be named relative to where the command ran;
+            empty for built-in data.
     """
 
     n_read: int
@@ -123,6 +125,7 @@ class Ledger:
     passed_over: int = 0
     sizes: Sizes | None = None
     greys: Greys | None = None
+    place: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the ledger as plain dicts and lists; `from_json` reads it back."""
@@ -141,6 +144,7 @@ class Ledger:
             findings=findings_of(stored),
             passed_over=stored["passed_over"],
             sizes=sizes,
+            place=stored.get("place", ""),
             greys=None if stored.get("greys") is None else Greys.from_json(stored["greys"]),
         )
 

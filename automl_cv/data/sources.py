@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from automl_cv.catalog import datasets
 from automl_cv.data import listing, manifest, tables
@@ -53,6 +56,27 @@ def list_source(source: str, cache_dir: Path, reading: Reading) -> tuple[Path, L
             f"{', '.join(tables.ENDINGS[:-1])} or {tables.ENDINGS[-1]}{hint}"
         )
     return root, manifest.list_manifest(root, reading)
+
+
+def as_stored(source: str, ledger: Mapping[str, Any]) -> str:
+    """Return where a stored source lies: as it was named, or else where that was.
+
+    Args:
+        source: as it was named, maybe relative to where the command ran.
+        ledger: as stored beside it.
+    """
+    place = ledger.get("place", "")
+    if not place or source in datasets.DATASETS or Path(source).expanduser().exists():
+        return source
+    return str(place) if Path(place).exists() else source
+
+
+def was_at(source: str, ledger: Mapping[str, Any]) -> str:
+    """Return what to say of where a stored source was, to stand in a message; or nothing."""
+    place = ledger.get("place", "")
+    if not place or os.path.abspath(os.path.expanduser(source)) == place:
+        return ""
+    return f" (the images were at {place})"
 
 
 def hint_at_classes(source: str) -> str | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.catalog.datasets import DATASETS
-from automl_cv.data import dataset
+from automl_cv.data import dataset, sources
 from automl_cv.data.dataset import Dataset
 from automl_cv.drawing.origins import StoredRun, origin_of
 from automl_cv.drawing.seeds import derived_seed
@@ -168,23 +168,32 @@ def _promised(read: RunTrials, winner: Winner) -> float:
 
 def _load(study: StudyFile, read: RunTrials, options: FitOptions, listen: Listener) -> Dataset:
     """Read the images, which must be those of the search."""
-    source = options.data or read.facts.data_source
-    images = dataset.load(
-        source,
-        split=study.data.split,
-        reading=study.data,
-        ledger=read.facts.ledger,
-        seed=study.seed,
-        cache_dir=options.cache_dir,
-        on_progress=lambda done, total: listen("inspecting images", done, total),
-    )
+    ledger = read.facts.ledger
+    source = options.data or sources.as_stored(read.facts.data_source, ledger)
+    was_at = sources.was_at(source, ledger)
+    try:
+        images = dataset.load(
+            source,
+            split=study.data.split,
+            reading=study.data,
+            ledger=ledger,
+            seed=study.seed,
+            cache_dir=options.cache_dir,
+            on_progress=lambda done, total: listen("inspecting images", done, total),
+        )
+    except UserError as error:
+        if source in DATASETS:
+            raise
+        raise UserError(
+            f"{error}; {read.run.name} was searched on it{was_at}: name where it is now with --data"
+        ) from None
     if images.fingerprint != read.facts.data_fingerprint:
         before, now = sum(read.facts.split_sizes.values()), len(images.images)
         raise UserError(
             f"{source}: the images are not those that {read.run.name} was searched on "
             f"({before:,} images then, {now:,} now, fingerprint "
-            f"{read.facts.data_fingerprint[:8]} then, {images.fingerprint[:8]} now). Put them "
-            "back, name where they are with --data, or search again with --new"
+            f"{read.facts.data_fingerprint[:8]} then, {images.fingerprint[:8]} now){was_at}. Put "
+            "them back, name where they are with --data, or search again with --new"
         )
     return images
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -24,6 +24,8 @@ from automl_cv.words import counted, listed, printable
 WRONG_LISTED = 10  # of the most confidently wrong images, in the tables
 MATRIX_WIDTH = 100  # characters; a wider confusion matrix gives way to its largest entries
 CONFUSIONS = 12  # that many
+MOST_COLUMNS = 100  # classes; a table of the probabilities of more is mostly zeros
+TOP = 10  # classes of each image that it then keeps
 
 
 def to_text(evaluation: Evaluation) -> str:
@@ -88,7 +90,12 @@ def to_json(evaluation: Evaluation) -> str:
 
 
 def predictions_csv(evaluation: Evaluation) -> str:
-    """Return a row an image: path, its class, the predicted one, a probability for each class."""
+    """Return a row an image: path, its class, the predicted one, a probability for each class.
+
+    Of more than MOST_COLUMNS classes the true one's, and those of the TOP most probable.
+    """
+    if len(evaluation.classes) > MOST_COLUMNS:
+        return _top_csv(evaluation)
     rows = (
         (path, evaluation.true(row), evaluation.predicted(row), *values.tolist())
         for row, (path, values) in enumerate(
@@ -97,6 +104,29 @@ def predictions_csv(evaluation: Evaluation) -> str:
     )
     titles = (f"probability of {name}" for name in evaluation.classes)
     return _csv([("path", "class", "predicted", *titles), *rows])
+
+
+def _top_csv(evaluation: Evaluation) -> str:
+    """Return the most probable classes of each image, and how probable the true one is."""
+    titles = [f"{what} {place}" for place in range(1, TOP + 1) for what in ("class", "probability")]
+    rows: list[Sequence[object]] = [
+        ("path", "class", "predicted", "probability of class", *titles),
+    ]
+    for row, path in enumerate(evaluation.paths):
+        values = evaluation.probabilities[row]
+        # Of equal probabilities the class that comes first counts, as in argmax.
+        order = np.argsort(-values, kind="stable")[:TOP]
+        pairs = [(evaluation.classes[place], values[place].item()) for place in order]
+        rows.append(
+            (
+                path,
+                evaluation.true(row),
+                evaluation.predicted(row),
+                values[evaluation.labels[row]].item(),
+                *(cell for pair in pairs for cell in pair),
+            )
+        )
+    return _csv(rows)
 
 
 def confusion_csv(evaluation: Evaluation) -> str:

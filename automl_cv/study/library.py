@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from automl_cv.catalog.datasets import DATASETS
 from automl_cv.errors import UserError, suggest
 from automl_cv.study.studyfile import StudyFile, parse
 
@@ -77,6 +78,7 @@ def _read(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:
         raise UserError(f"{path}: no valid TOML: {error}") from None
     except OSError as error:
         raise UserError(f"{path}: can't be read: {error.strerror}") from None
+    _place_source(path, raw)
     parent = raw.pop("extends", None)
     if parent is None:
         return raw
@@ -87,6 +89,17 @@ def _read(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:
     base = _read(parent_path, (*chain, path))
     base.pop("about", None)  # what is said of another study need not hold for this one
     return _merge(base, raw)
+
+
+def _place_source(path: Path, raw: dict[str, Any]) -> None:
+    """Take `data.source` from beside the file, where it lies there, else as it is named."""
+    data = raw.get("data")
+    source = data.get("source") if isinstance(data, dict) else None
+    if not isinstance(data, dict) or not isinstance(source, str) or source in DATASETS:
+        return
+    beside = (path.resolve() if path.is_symlink() else path).parent / source
+    if not Path(source).expanduser().is_absolute() and beside.exists():
+        data["source"] = str(beside)
 
 
 def _with_line(problem: str, text: str) -> str:

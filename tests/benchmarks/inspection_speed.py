@@ -2,10 +2,10 @@
 
     python tests/benchmarks/inspection_speed.py [--files 100000] [--suffix .png]
 
-Prints seconds of the first inspection, which decodes; of one that trusts what the file system
-says; of one that may trust nothing and reads every byte, as on a network disk; and the size of
-the memory. A bare `os.stat` of every file stands beside them, since the seconds depend on the
-machine.
+Prints seconds, on the clock and of the processor, of the first inspection, which decodes; of one
+that trusts what the file system says; of one that may trust nothing and reads every byte, as on
+a network disk; and the size of the memory. A bare `os.stat` of every file stands beside them,
+since the seconds depend on the machine.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ def grow(folder: Path, files: int, suffix: str) -> list[str]:
 
 
 def timed(what: str, action: Callable[[], object]) -> None:
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), time.process_time()
     action()
-    print(f"{what:40s} {time.perf_counter() - began:7.2f} s")
+    wall, busy = time.perf_counter() - began, time.process_time() - busy
+    print(f"{what:40s} {wall:7.2f} s, {busy:7.2f} s of processor time")
 
 
 def main() -> None:

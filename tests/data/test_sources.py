@@ -3,7 +3,7 @@ from collections import Counter
 import pandas as pd
 import pytest
 
-from automl_cv.data.sources import list_source
+from automl_cv.data.sources import as_stored, list_source, was_at
 from automl_cv.errors import UserError
 from automl_cv.study.sections import Reading
 
@@ -205,3 +205,15 @@ def test_a_spreadsheet_is_to_be_saved_as_csv(tmp_path):
     grow(tmp_path, "labels.xlsx")
     with pytest.raises(UserError, match="labels.xlsx: expected .*; save it as CSV"):
         listed(tmp_path / "labels.xlsx")
+
+
+def test_a_stored_source_is_found_where_it_was(tmp_path, monkeypatch):
+    ledger = {"place": str(grow(tmp_path / "there", "photos/a.png") / "photos")}
+    monkeypatch.chdir(tmp_path)
+    assert as_stored("photos", ledger) == ledger["place"]
+    assert was_at("photos", ledger) == f" (the images were at {ledger['place']})"
+    assert was_at("there/photos", ledger) == ""
+    (tmp_path / "photos").mkdir()
+    assert as_stored("photos", ledger) == "photos"
+    assert as_stored("digits", ledger) == "digits"
+    assert as_stored("gone", {}) == as_stored("gone", {"place": "/no/where"}) == "gone"

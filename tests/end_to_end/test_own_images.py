@@ -7,11 +7,14 @@ import os
 import shutil
 from pathlib import Path
 from subprocess import CompletedProcess
+from zlib import crc32
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from automl_cv.classifier import Classifier
+from automl_cv.data.images import Window, decode
 from automl_cv.store.database import open_storage
 from automl_cv.store.runs import claim, find_run, release
 from tests.in_process import run_here
@@ -26,6 +29,18 @@ source = "photos"
 name = "coarse"
 trials = 3
 epochs = 5
+"""
+
+
+SCANS = """
+extends = "mine.toml"
+name = "scans"
+[data]
+source = "scans"
+[[stage]]
+name = "coarse"
+trials = 1
+epochs = 2
 """
 
 
@@ -161,3 +176,42 @@ def test_missing_imagenet_weights_are_one_line_that_helps(photos, run, tmp_path,
         "with backbone.weights",
     ):
         assert part in error
+
+
+def deep(path, low, high, reach=200):
+    """Write a picture of 16 bits that uses 1000 to 1000 + `reach`, but for noise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draw = np.random.default_rng(crc32(f"{path.parent.name}/{path.name}".encode()))
+    values = np.full((16, 16), 1000) + reach * draw.uniform(low, high, (16, 16))
+    values[0, :2] = 1000, 1000 + reach
+    Image.fromarray(values.round().astype(np.uint16)).save(path)
+
+
+@pytest.mark.slow
+def test_deep_greys_keep_their_range_from_search_to_prediction(call, tmp_path):
+    for number in range(10):
+        deep(tmp_path / "there" / "scans" / "dark" / f"{number}.png", 0, 0.5)
+        deep(tmp_path / "there" / "scans" / "light" / f"{number}.png", 0.5, 1)
+    (tmp_path / "there" / "mine.toml").write_text(STUDY)
+    (tmp_path / "there" / "scans.toml").write_text(SCANS)
+    storage = ("--storage", f"sqlite:///{tmp_path}/scans.db")
+    call(
+        "search",
+        "./scans.toml",
+        "--stage",
+        "coarse",
+        "--quiet",
+        *storage,
+        folder=tmp_path / "there",
+    )
+    report = json.loads(call("report", "scans", "--format", "json", *storage).stdout)
+    assert report["facts"]["ledger"]["greys"]["window"] == [1000, 1200]
+    # From another folder: the relative path of the study file leads back to where it was.
+    call("fit", "scans", "--out", "model", "--quiet", *storage)
+    assert Classifier.load(tmp_path / "model").manifest.data.window == (1000, 1200)
+    assert "held-out test split" in call("evaluate", "model").stdout
+    deep(tmp_path / "new.png", 0.5, 1, reach=300)  # brighter than any before
+    classifier = Classifier.load(tmp_path / "model")
+    seen = classifier.predict_proba([decode(tmp_path / "new.png", Window(1000, 1200))])
+    for given in (tmp_path / "new.png", Image.open(tmp_path / "new.png")):
+        np.testing.assert_array_equal(classifier.predict_proba(given), seen)

@@ -10,6 +10,7 @@ import pytest
 from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.errors import UserError
 from automl_cv.study import library, studyfile
+from automl_cv.study.sections import Reading
 from automl_cv.study.space import FloatRange
 
 RAW = tomllib.loads(
@@ -355,6 +356,34 @@ class TestLibrary:
         )
         assert study.backbone.features == "last"
         assert study.backbone.name == "compact"
+
+    def test_images_are_looked_for_beside_the_file_first(self, tmp_path, monkeypatch):
+        for place in ("here/photos", "own/photos", "here/others"):
+            (tmp_path / place).mkdir(parents=True)
+        monkeypatch.chdir(tmp_path / "here")
+        file = tmp_path / "own" / "study.toml"
+        for source, found in (
+            ("photos", str(tmp_path / "own" / "photos")),
+            ("others", "others"),
+            ("gone", "gone"),
+            ("digits", "digits"),
+            (str(tmp_path / "here" / "photos"), str(tmp_path / "here" / "photos")),
+        ):
+            file.write_text(f'extends = "quickstart"\nname = "own"\n[data]\nsource = "{source}"\n')
+            assert library.load(str(file)).data.source == found
+
+    def test_how_images_are_read_is_no_part_of_what_a_study_is(self):
+        study = library.load("quickstart")
+        said = Reading(label_column="breed", class_level=2, window=(0, 4095))
+        other = studyfile.overridden(study, reading=said)
+        assert other.digest() == study.digest()
+        assert other.data.window == (0, 4095)
+        assert "label_column" not in study.as_toml_data()["data"]
+        again = studyfile.parse(other.as_toml_data(), "stored")
+        assert again == other
+        with pytest.raises(UserError, match="data.window: expected .*low below high"):
+            raw = {**study.as_toml_data(), "data": {"window": [3, 3]}}
+            studyfile.parse(raw, "file")
 
     def test_extends_a_file_beside_it(self, tmp_path):
         (tmp_path / "base.toml").write_text('extends = "slides"\nname = "base"\nseed = 4\n')

@@ -90,10 +90,11 @@ def export(
 
 def _own(saved: SavedClassifier, cache_dir: Path) -> list[str]:
     """Return the files of the images that a classifier was fitted on."""
-    from automl_cv.data import dataset
+    from automl_cv.data import dataset, sources
     from automl_cv.study import studyfile
 
-    source = saved.manifest.data.source
+    data = saved.manifest.data
+    source = sources.as_stored(data.source, data.ledger)
     study = studyfile.parse(saved.manifest.study, str(saved.folder))
     try:
         found = dataset.load(
@@ -102,7 +103,7 @@ def _own(saved: SavedClassifier, cache_dir: Path) -> list[str]:
             seed=study.seed,
             cache_dir=cache_dir,
             reading=study.data,
-            ledger=saved.manifest.data.ledger,
+            ledger=data.ledger,
         )
     except UserError as error:
         raise UserError(
