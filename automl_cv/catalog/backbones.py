@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from automl_cv.catalog.preprocessing import UNCHANGED
 from automl_cv.registry import Entry, Table
 
 EMBEDDED_FOLDER = Path(__file__).parent.parent / "weights"
@@ -77,13 +78,14 @@ class BackboneEntry(Entry):
         image_size: height and width in pixels that images are resized to by default.
         preprocessing: what it does to pixels of 0 to 255 first, an entry of
             `catalog.preprocessing`.
-        block_outputs: regular expression that matches the whole names of the layers whose
-            outputs are those of the blocks or stages; the last of them is the network's own
-            output.
+        block_outputs: regular expression that matches the whole names of the layers that end
+            blocks or stages. The network's own output is one more, the last, where it is not
+            among them. Where the target's model has several outputs, they are the blocks.
         weights: what the backbone was trained to; a study file may name another file.
         arguments: passed to the target.
         reader: "package.module:attribute" of a function (network, path) that puts the weights
-            of a `.pth` file into the network; empty where Keras reads all there is.
+            of the entry's own file, and of any `.pth` file, into the network; empty where
+            Keras's `load_weights` does all.
     """
 
     image_size: int
@@ -119,7 +121,79 @@ _COMPACT_BLOCKS = r"(?!stage1_block1_)stage\d_block\d+_preact_relu|post_relu"
 _LITE_STAGES = r"stage\d_end|head_relu"
 
 _IMAGENET = "ImageNet, 1.28 million photographs of 1,000 classes (Deng et al. 2009)"
-_KERAS_WEIGHTS = "https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
+_KERAS = "https://storage.googleapis.com/"
+
+
+def _published(address: str, digest: str, licence: str = "Apache-2.0") -> Weights:
+    """Return weights that Keras publishes; `digest` is that of keras/src/applications/."""
+    return Weights(
+        file_name=address.rpartition("/")[2],
+        about=_IMAGENET,
+        licence=licence,
+        url=_KERAS + address,
+        digest=digest,
+    )
+
+
+def _of_keras(
+    name: str,
+    about: str,
+    weights: Weights,
+    *,
+    blocks: str,
+    image_size: int = 224,
+    preprocessing: str = UNCHANGED,
+    reader: str = "",
+) -> BackboneEntry:
+    """Return the entry of a function of keras.applications."""
+    return BackboneEntry(
+        name=name,
+        about=about,
+        target=f"keras.applications:{name}",
+        arguments={"include_top": False, "weights": None},
+        image_size=image_size,
+        preprocessing=preprocessing,
+        block_outputs=blocks,
+        weights=weights,
+        reader=reader,
+    )
+
+
+def _mobilenet_v3(size: str, about: str, blocks: str, md5: str) -> BackboneEntry:
+    file_name = f"weights_mobilenet_v3_{size.lower()}_224_1.0_float_no_top_v2.h5"
+    return _of_keras(
+        f"MobileNetV3{size}",
+        f"{about}, for telephones (Howard et al. 2019)",
+        _published(f"tensorflow/keras-applications/mobilenet_v3/{file_name}", md5),
+        blocks=blocks,
+    )
+
+
+def _efficientnet_v2(variant: str, image_size: int, blocks: str, md5: str) -> BackboneEntry:
+    file_name = f"efficientnetv2-{variant.lower()}_notop.h5"
+    return _of_keras(
+        f"EfficientNetV2{variant}",
+        "6 stages, of which the first 3 have fused blocks (Tan and Le 2021)",
+        _published(f"tensorflow/keras-applications/efficientnet_v2/{file_name}", md5),
+        blocks=blocks,
+        image_size=image_size,
+    )
+
+
+def _convnext(size: str, about: str, sha256: str) -> BackboneEntry:
+    file_name = f"convnext_{size.lower()}_notop.h5"
+    return BackboneEntry(
+        name=f"ConvNeXt{size}",
+        about=f"{about} in 4 stages (Liu et al. 2022)",
+        target="automl_cv.engine.applications:convnext",
+        arguments={"name": f"ConvNeXt{size}"},
+        image_size=224,
+        preprocessing=UNCHANGED,
+        block_outputs="",
+        weights=_published(
+            f"tensorflow/keras-applications/convnext/{file_name}", sha256, licence="MIT"
+        ),
+    )
 
 
 def _efficientnet_lite(
@@ -148,26 +222,14 @@ def _efficientnet_lite(
     )
 
 
-def _imagenet_resnet(
-    name: str, about: str, preprocessing: str, block_outputs: str, md5: str
-) -> BackboneEntry:
-    """Return the entry of a ResNet of keras/src/applications/resnet.py, as `md5` is."""
+def _resnet(name: str, about: str, preprocessing: str, blocks: str, md5: str) -> BackboneEntry:
     file_name = f"{name.lower()}_weights_tf_dim_ordering_tf_kernels_notop.h5"
-    return BackboneEntry(
-        name=name,
-        about=about,
-        target=f"keras.applications:{name}",
-        arguments={"include_top": False, "weights": None},
-        image_size=224,
+    return _of_keras(
+        name,
+        about,
+        _published(f"tensorflow/keras-applications/resnet/{file_name}", md5),
+        blocks=blocks,
         preprocessing=preprocessing,
-        block_outputs=block_outputs,
-        weights=Weights(
-            file_name=file_name,
-            about=_IMAGENET,
-            licence="Apache-2.0",
-            url=_KERAS_WEIGHTS + file_name,
-            digest=md5,
-        ),
     )
 
 
@@ -208,42 +270,115 @@ BACKBONES: Table[BackboneEntry] = Table(
             (1.1, 1.2),
             "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
         ),
-        _imagenet_resnet(
+        _mobilenet_v3(
+            "Small",
+            "11 blocks in 5 stages",
+            r"expanded_conv_(project_bn|(2|5|7|10)_add)",
+            "d3e8ec802a04aa4fc771ee12a9a9b836",
+        ),
+        _mobilenet_v3(
+            "Large",
+            "15 blocks in 6 stages",
+            r"expanded_conv_((2|5|9|11|14)_)?add",
+            "07fb09a5933dd0c8eaafa16978110389",
+        ),
+        _of_keras(
+            "EfficientNetB0",
+            "16 blocks in 7 stages (Tan and Le 2019)",
+            _published(
+                "keras-applications/efficientnetb0_notop.h5", "50bc09e76180e00e4465e1a485ddc09d"
+            ),
+            blocks=r"block(1a_project_bn|2b_add|3b_add|4c_add|5c_add|6d_add|7a_project_bn)",
+            reader="automl_cv.engine.applications:load_efficientnet",
+        ),
+        _efficientnet_v2(
+            "B0",
+            224,
+            r"block(1a_project_activation|2b_add|3b_add|4c_add|5e_add|6h_add)",
+            "893217f2bb855e2983157299931e43ff",
+        ),
+        _efficientnet_v2(
+            "B1",
+            240,
+            r"block(1b|2c|3c|4d|5f|6i)_add",
+            "0e80663031ca32d657f9caa404b6ec37",
+        ),
+        _efficientnet_v2(
+            "B2",
+            260,
+            r"block(1b|2c|3c|4d|5f|6j)_add",
+            "1dfe2e7a5d45b6632553a8961ea609eb",
+        ),
+        _efficientnet_v2(
+            "B3",
+            300,
+            r"block(1b|2c|3c|4e|5g|6l)_add",
+            "f6abf7b5849ac99a89b50dd3fd532856",
+        ),
+        _efficientnet_v2(
+            "S",
+            384,
+            r"block(1b|2d|3d|4f|5i|6o)_add",
+            "af0682fb74e8c54910f2d4393339c070",
+        ),
+        _convnext(
+            "Tiny",
+            "18 blocks",
+            "d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1",
+        ),
+        _convnext(
+            "Small",
+            "36 blocks",
+            "6fc8009faa2f00c1c1dfce59feea9b0745eb260a7dd11bee65c8e20843da6eab",
+        ),
+        _of_keras(
+            "DenseNet121",
+            "121 layers, 58 blocks in 4 stages (Huang et al. 2017)",
+            _published(
+                "tensorflow/keras-applications/densenet/"
+                "densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5",
+                "30ee3e1110167f948a6b9946edeeb738",
+                licence="BSD-3-Clause",
+            ),
+            blocks=r"pool\d_relu",
+            preprocessing="torch",
+        ),
+        _resnet(
             "ResNet50",
             "50 layers, 16 blocks (He et al. 2015)",
             "caffe",
             _V1_BLOCKS,
             "4d473c1dd8becc155b73f8504c6f6626",
         ),
-        _imagenet_resnet(
+        _resnet(
             "ResNet101",
             "101 layers, 33 blocks (He et al. 2015)",
             "caffe",
             _V1_BLOCKS,
             "88cf7a10940856eca736dc7b7e228a21",
         ),
-        _imagenet_resnet(
+        _resnet(
             "ResNet152",
             "152 layers, 50 blocks (He et al. 2015)",
             "caffe",
             _V1_BLOCKS,
             "ee4c566cf9a93f14d82f913c2dc6dd0c",
         ),
-        _imagenet_resnet(
+        _resnet(
             "ResNet50V2",
             "50 layers, 16 pre-activation blocks (He et al. 2016)",
             "tf",
             _V2_BLOCKS,
             "fac2f116257151a9d068a22e544a4917",
         ),
-        _imagenet_resnet(
+        _resnet(
             "ResNet101V2",
             "101 layers, 33 pre-activation blocks (He et al. 2016)",
             "tf",
             _V2_BLOCKS,
             "c0ed64b8031c3730f411d2eb4eea35b5",
         ),
-        _imagenet_resnet(
+        _resnet(
             "ResNet152V2",
             "152 layers, 50 pre-activation blocks (He et al. 2016)",
             "tf",

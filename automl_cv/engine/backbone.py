@@ -151,12 +151,11 @@ def compile_calls(network: keras.Model, batch_size: int) -> Callable[[np.ndarray
 def _load_entry(entry: BackboneEntry, path: Path) -> keras.Model:
     """Build an entry's network and load its weights: a model to the outputs of its blocks."""
     network = entry.load()(**entry.arguments)
-    is_read_here = bool(entry.reader) and path.suffix == ".pth"
     expected = f"a file that `save_weights` of the headless {entry.name} wrote"
-    if is_read_here:
+    if path.suffix == ".pth" and entry.weights.package:
         expected = f"one like that of the package {entry.weights.distribution}"
     try:
-        if is_read_here:
+        if entry.reader and (path == entry.weights.path or path.suffix == ".pth"):
             load(entry.reader)(network, path)
         else:
             network.load_weights(path)
@@ -164,10 +163,16 @@ def _load_entry(entry: BackboneEntry, path: Path) -> keras.Model:
         raise UserError(
             f"{path}: no weights of {entry.name}: {_first_line(error)}; expected {expected}"
         ) from None
-    outputs = [
+    return keras.Model(network.input, block_outputs(entry, network), name=entry.name)
+
+
+def block_outputs(entry: BackboneEntry, network: keras.Model) -> list[keras.KerasTensor]:
+    """Return the outputs of the blocks of an entry's network; the network's own is the last."""
+    *ends, last = network.outputs
+    ends += [
         layer.output for layer in network.layers if re.fullmatch(entry.block_outputs, layer.name)
     ]
-    return keras.Model(network.input, outputs, name=entry.name)
+    return [*(end for end in ends if end is not last), last]
 
 
 def _have(entry: BackboneEntry, weights_key: str) -> None:

@@ -68,11 +68,11 @@ def cut(backbone: Backbone, image_size: int, n_blocks: int) -> Cut:
             f"fine_tune.blocks: {backbone.name} has {len(outputs)} blocks, "
             f"can't train the last {n_blocks}"
         )
-    numbers = {id(layer.output): number for number, layer in enumerate(network.layers)}
+    numbers = {id(step.output): number for number, step in enumerate(network.operations)}
     # The output of the last block that stays may lie behind the cut, and is trained then.
     stays = n_blocks < len(outputs)
     place = _bottleneck(network, numbers[id(outputs[-n_blocks - 1])] if stays else 0)
-    layer = network.layers[place]
+    layer = network.operations[place]
     behind = [output for output in outputs if numbers[id(output)] > place]
     trained = keras.Model(layer.output, behind, name="trained")
     for own in trained.layers:
@@ -93,15 +93,16 @@ def cut(backbone: Backbone, image_size: int, n_blocks: int) -> Cut:
 
 
 def _bottleneck(network: keras.Model, highest: int) -> int:
-    """Return the latest layer, up to the number `highest`, that every path goes through.
+    """Return the latest operation, up to the number `highest`, that every path goes through.
 
-    Layers stand in an order in which each comes after those that it reads. So a path misses
-    a layer exactly where one before it is read by one behind it.
+    Most are layers; some networks of Keras's add and multiply without one. They stand in an
+    order in which each comes after those that it reads. So a path misses one exactly where one
+    before it is read by one behind it.
     """
-    numbers = {id(layer.output): number for number, layer in enumerate(network.layers)}
-    furthest = [0] * len(network.layers)  # the last layer that reads each layer
-    for number, layer in enumerate(network.layers[1:], start=1):
-        for tensor in keras.tree.flatten(layer.input):
+    numbers = {id(step.output): number for number, step in enumerate(network.operations)}
+    furthest = [0] * len(network.operations)  # the last operation that reads each
+    for number, step in enumerate(network.operations[1:], start=1):
+        for tensor in keras.tree.flatten(step.input):
             furthest[numbers[id(tensor)]] = number
     return max(
         number for number in range(highest + 1) if max(furthest[:number], default=0) <= number

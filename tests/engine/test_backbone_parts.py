@@ -32,7 +32,7 @@ SIZE = 40
 def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Return files of random weights; BatchNorms with statistics that matter."""
     folder, draw, found = tmp_path_factory.mktemp("weights"), np.random.default_rng(0), {}
-    for name in ("ResNet50", "ResNet50V2"):
+    for name in ("ResNet50", "ResNet50V2", "MobileNetV3Small"):
         keras.utils.set_random_seed(0)
         network = BACKBONES[name].load()(**BACKBONES[name].arguments)
         for weight in network.weights:
@@ -67,6 +67,8 @@ CUTS = [
     ("ResNet50V2", 3, (2, 2, 1024), 13),
     ("ResNet50V2", 15, (10, 10, 256), 0),
     ("ResNet50V2", 16, (40, 40, 3), 0),
+    # Adds and multiplies without layers.
+    ("MobileNetV3Small", 2, (2, 2, 48), 4),
 ]
 
 
