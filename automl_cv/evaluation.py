@@ -26,6 +26,7 @@ from automl_cv.saved.evaluation import ALL, HELD_OUT, OWN_TEST, Evaluation
 from automl_cv.saved.folder import NETWORK, TRAINED_ON, SavedClassifier
 from automl_cv.saved.looks import Look
 from automl_cv.study import studyfile
+from automl_cv.study.sections import Reading
 from automl_cv.study.studyfile import StudyFile
 from automl_cv.words import counted, listed
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from automl_cv.engine.prediction import Predictor
+
+AS_IN_STUDY = {"path_column", "label_column", "class_level"}  # how other images are read too
 
 Listener = Callable[[str, int, int], None]
 """Is told (what is done now, how much of it is done, how much there is)."""
@@ -58,7 +61,12 @@ class Subject:
 
 
 def choose(
-    saved: SavedClassifier, data: str | None, *, cache_dir: Path, listen: Listener
+    saved: SavedClassifier,
+    data: str | None,
+    *,
+    cache_dir: Path,
+    reading: Reading,
+    listen: Listener,
 ) -> Subject:
     """Find the images to evaluate a classifier on. Loads no TensorFlow.
 
@@ -68,6 +76,7 @@ def choose(
             manifest or built-in name: where that holds the very images of the study, their test
             split; else its own test split; else all of its images.
         cache_dir: where built-in data and what inspection found are kept.
+        reading: how `data` is read; what it does not say is as in the study, but for the root.
         listen: is told how far it is.
 
     Raises:
@@ -81,8 +90,13 @@ def choose(
 
     if data is None:
         return _held_out(saved, _own_images(saved, study, cache_dir, inspecting))
+    said = {**study.data.model_dump(include=AS_IN_STUDY), **reading.model_dump()}
     undivided = dataset.load_undivided(
-        data, cache_dir=cache_dir, ledger=saved.manifest.data.ledger, on_progress=inspecting
+        data,
+        cache_dir=cache_dir,
+        reading=Reading(**said),
+        ledger=saved.manifest.data.ledger,
+        on_progress=inspecting,
     )
     same = _if_of_study(saved, study, data, cache_dir)
     if same is not None:

@@ -39,6 +39,10 @@ def evaluate(
         str,
         typer.Option("--format", metavar="|".join(EVALUATION_FORMATS.names), help="What to print."),
     ] = "table",
+    path_column: options.PathColumn = None,
+    label_column: options.LabelColumn = None,
+    root: options.Root = None,
+    class_level: options.ClassLevel = None,
     quiet: options.Quiet = False,
     cache_dir: options.CacheDir = None,
     debug: options.Debug = False,
@@ -60,7 +64,11 @@ def evaluate(
     saved = folder.read(model.expanduser())
     with progress(quiet=quiet) as listen:
         subject = evaluation.choose(
-            saved, data, cache_dir=options.cache_folder(cache_dir), listen=listen
+            saved,
+            data,
+            cache_dir=options.cache_folder(cache_dir),
+            reading=options.reading(path_column, label_column, root, class_level),
+            listen=listen,
         )
     with without_chatter():
         predictor = evaluation.load_predictor(saved)
