@@ -300,6 +300,7 @@ class TestNarrowFrom:
                 "least 1"),
             ("coarse", {"momentun": 0.5}, "stage.fine.space: unknown parameter 'momentun': did "
                 "you mean 'momentum'? known: optimizer, batch_size, learning_rate, momentum, "
+                "beta_1, beta_2, clip_threshold, "
                 "normalization, label_smoothing, weight_decay, backbone, image_size, features, "
                 "horizontal_flip, zoom, rotation, width_shift, height_shift, brightness, "
                 "contrast, rand_augment, cutmix, mixup"),
