@@ -41,7 +41,7 @@ pruner = "third_epoch"
 head = "wide"
 schedule = { name = "halved", after = 1 }
 [stage.space]
-optimizer = "Lion"
+optimizer = "Signs"
 batch_size = 16
 learning_rate = { low = 0.001, high = 0.01 }
 """
@@ -78,7 +78,7 @@ def third_epoch(**unused):
 def entries():
     with (
         OPTIMIZERS.temporary(
-            OptimizerEntry(name="Lion", about="signs", target="keras.optimizers:Lion")
+            OptimizerEntry(name="Signs", about="signs", target="keras.optimizers:Lion")
         ),
         HEADS.temporary(HeadEntry(name="wide", about="one hidden layer", target=f"{HERE}:wide")),
         SCHEDULES.temporary(
@@ -141,7 +141,7 @@ def test_new_entries_go_from_a_study_file_to_the_report(entries, tmp_path):
     url = f"sqlite:///{tmp_path}/new.db"
     search(studyfile.parse(tomllib.loads(TOML), "new.toml"), url)
     table = automl_cv.leaderboard(url, "new")
-    assert list(table["optimizer"]) == ["Lion", "Lion"]
+    assert list(table["optimizer"]) == ["Signs", "Signs"]
     assert list(table["epochs"]) == [3, 3]
     assert set(table["stop_reason"]) == {"pruned"}
     assert set(table["state"]) == {"pruned"}
@@ -154,7 +154,7 @@ def test_without_the_entries_the_same_file_is_refused():
     with pytest.raises(UserError) as raised:
         studyfile.parse(tomllib.loads(TOML), "new.toml")
     text = str(raised.value)
-    for name in ("coin", "third_epoch", "wide", "halved", "Lion"):
+    for name in ("coin", "third_epoch", "wide", "halved", "Signs"):
         assert repr(name) in text
 
 

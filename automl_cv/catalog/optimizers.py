@@ -24,6 +24,15 @@ class OptimizerEntry(SettableEntry):
 
 _MOMENTUM = {"momentum": Setting(0.0, lowest=0, highest=1)}
 
+
+def _betas(first: float, second: float) -> dict[str, Setting]:
+    """Return how much of their past two running averages keep, with Keras's defaults."""
+    return {
+        "beta_1": Setting(first, lowest=0, highest=1, open_ends=(False, True)),
+        "beta_2": Setting(second, lowest=0, highest=1, open_ends=(False, True)),
+    }
+
+
 OPTIMIZERS: Table[OptimizerEntry] = Table(
     "optimizer",
     [
@@ -63,6 +72,24 @@ OPTIMIZERS: Table[OptimizerEntry] = Table(
             name="Nadam",
             about="Adam with Nesterov momentum (Dozat 2016)",
             target="keras.optimizers:Nadam",
+        ),
+        OptimizerEntry(
+            name="Lion",
+            about="the sign of a running gradient; wants a small rate (Chen et al. 2023)",
+            target="keras.optimizers:Lion",
+            parameters=_betas(0.9, 0.99),
+        ),
+        OptimizerEntry(
+            name="Adafactor",
+            about="second moments by row and column; rates relative to weights (Shazeer 2018)",
+            target="keras.optimizers:Adafactor",
+            parameters={"clip_threshold": Setting(1.0, lowest=0, open_ends=(True, False))},
+        ),
+        OptimizerEntry(
+            name="Lamb",
+            about="Adam whose steps are as long as each layer's weights (You et al. 2019)",
+            target="keras.optimizers:Lamb",
+            parameters=_betas(0.9, 0.999),
         ),
     ],
 )

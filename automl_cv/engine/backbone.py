@@ -15,6 +15,7 @@ from keras import layers
 
 from automl_cv.catalog.backbones import BACKBONES, BackboneEntry
 from automl_cv.catalog.preprocessing import PREPROCESSINGS, UNCHANGED
+from automl_cv.engine.bottlenecks import last_of_each_size
 from automl_cv.errors import UserError
 from automl_cv.features import weightfile
 from automl_cv.features.cache import Matrix
@@ -29,7 +30,8 @@ def build(backbone: Backbone, image_size: int, weights_key: str = weightfile.KEY
     uses its stored statistics, whatever mode the network is called in.
 
     A saved `.keras` model gets pixels of 0 to 255 as they are: models that carry their
-    own preprocessing expect these. It has one block. A feature map at its end is pooled,
+    own preprocessing expect these. Its blocks are the last map of each size that every path
+    goes through, and its output (models in it count as one layer). A feature map is pooled,
     a vector is taken as it is, and a last Dense layer with softmax is cut off, since
     scores of some other task's classes are poor features.
 
@@ -212,7 +214,7 @@ def _download(entry: BackboneEntry, weights_key: str) -> None:
 
 
 def _load_saved_model(path: Path, image_size: int) -> keras.Model:
-    """Load a `.keras` model and cut it where its features are: a model to a list of one output."""
+    """Load a `.keras` model and cut it where its features are: a model to a list of outputs."""
     try:
         # Safe mode refuses Lambda layers, whose code would run on loading.
         model = keras.models.load_model(path, compile=False, safe_mode=True)
@@ -237,7 +239,12 @@ def _load_saved_model(path: Path, image_size: int) -> keras.Model:
         output = last.input
     if not keras.backend.is_keras_tensor(output) or len(output.shape) not in (2, 4):
         raise UserError(f"{path}: expected one output, a feature map or a vector for each image")
-    return keras.Model(model.input, [output], name="saved_model")
+    network = keras.Model(model.input, [output])
+    ends = [end for end in last_of_each_size(network, image_size) if end is not output]
+    pooled = output._keras_history.operation
+    if ends and isinstance(pooled, layers.GlobalAveragePooling2D) and pooled.input is ends[-1]:
+        ends.pop()  # pooled here too, it would be the output once more
+    return keras.Model(model.input, [*ends, output], name="saved_model")
 
 
 def _first_line(error: Exception) -> str:

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from automl_cv.engine import backbone as backbones
+from automl_cv.engine.bottlenecks import bottlenecks
 from automl_cv.errors import UserError
 from automl_cv.features import weightfile
 from automl_cv.study.studyfile import Backbone
@@ -71,7 +72,8 @@ def cut(backbone: Backbone, image_size: int, n_blocks: int) -> Cut:
     numbers = {id(step.output): number for number, step in enumerate(network.operations)}
     # The output of the last block that stays may lie behind the cut, and is trained then.
     stays = n_blocks < len(outputs)
-    place = _bottleneck(network, numbers[id(outputs[-n_blocks - 1])] if stays else 0)
+    highest = numbers[id(outputs[-n_blocks - 1])] if stays else 0
+    place = max(place for place in bottlenecks(network) if place <= highest)
     layer = network.operations[place]
     behind = [output for output in outputs if numbers[id(output)] > place]
     trained = keras.Model(layer.output, behind, name="trained")
@@ -90,20 +92,3 @@ def cut(backbone: Backbone, image_size: int, n_blocks: int) -> Cut:
     whole = backbones.on_pixels(network, preprocessing, image_size, backbones.pool)
     n_frozen = len(outputs) - len(behind)
     return Cut(frozen, trained, trained.get_weights(), shape, n_frozen, whole)
-
-
-def _bottleneck(network: keras.Model, highest: int) -> int:
-    """Return the latest operation, up to the number `highest`, that every path goes through.
-
-    Most are layers; some networks of Keras's add and multiply without one. They stand in an
-    order in which each comes after those that it reads. So a path misses one exactly where one
-    before it is read by one behind it.
-    """
-    numbers = {id(step.output): number for number, step in enumerate(network.operations)}
-    furthest = [0] * len(network.operations)  # the last operation that reads each
-    for number, step in enumerate(network.operations[1:], start=1):
-        for tensor in keras.tree.flatten(step.input):
-            furthest[numbers[id(tensor)]] = number
-    return max(
-        number for number in range(highest + 1) if max(furthest[:number], default=0) <= number
-    )

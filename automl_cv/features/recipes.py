@@ -147,7 +147,7 @@ def recipe(backbone: Backbone, augmentation: Augmentation | None = None, seed: i
         return Recipe(
             backbone=path.name,
             network="saved model",
-            block_outputs="output",
+            block_outputs="the last map of each size, and the output",
             weights=weightfile.hash_of(path),
             preprocessing=UNCHANGED,
             image_size=backbone.image_size or weightfile.image_size_of(path),

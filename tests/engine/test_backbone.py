@@ -288,6 +288,37 @@ def test_a_saved_model_gives_one_vector_of_its_features(tmp_path, outputs):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+def test_blocks_of_a_saved_model_are_found(tmp_path):
+    """The last map of each size that every path goes through: sums, not what is within a block."""
+
+    def outputs(x):
+        x = keras.layers.Rescaling(1 / 255)(x)
+        for width in (4, 6, 8):
+            x = keras.layers.Conv2D(width, 3, strides=2, padding="same", activation="relu")(x)
+            inner = keras.layers.Conv2D(width, 3, padding="same", activation="relu")(x)
+            x = keras.layers.Add(name=f"sum{width}")([x, inner])
+            x = keras.layers.ZeroPadding2D(1)(x)
+        x = keras.layers.GlobalAveragePooling2D()(x)
+        return keras.layers.Dense(5, activation="relu")(x)
+
+    backbone = saved(tmp_path / "mine.keras", outputs)
+    images = pixels(3, 12)
+    found = backbones.compile_calls(backbones.build(backbone, 12), 4)(images)
+    model = keras.models.load_model(backbone.name)
+    sums = [model.get_layer(f"sum{width}").output for width in (4, 6, 8)]
+    *maps, last = keras.Model(model.input, [*sums, model.output])(images)
+    assert len(found) == 4
+    for vectors, expected in zip(found, maps, strict=False):
+        np.testing.assert_allclose(vectors, np.mean(expected, axis=(1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(found[-1], last, rtol=1e-5)
+
+
+def test_a_saved_model_whose_layer_is_used_twice_has_one_block(tmp_path):
+    shared = keras.layers.Conv2D(3, 3, padding="same")
+    backbone = saved(tmp_path / "mine.keras", lambda x: vector(shared(shared(x))))
+    assert len(backbones.build(backbone, 12).outputs) == 1
+
+
 def test_a_saved_model_that_does_not_fit(tmp_path):
     backbone = saved(tmp_path / "mine.keras", vector)
     with pytest.raises(UserError, match=r"takes inputs of shape \(None, 12, 12, 3\), not images"):

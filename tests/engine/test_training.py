@@ -32,6 +32,9 @@ SETTINGS = {
     "Adam": (0.01, {}),
     "Adamax": (0.01, {}),
     "Nadam": (0.01, {}),
+    "Lion": (0.01, {"beta_1": 0.8, "beta_2": 0.95}),
+    "Adafactor": (0.1, {"clip_threshold": 0.5}),
+    "Lamb": (0.03, {"beta_1": 0.8, "beta_2": 0.95}),
 }
 
 

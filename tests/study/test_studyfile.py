@@ -90,7 +90,7 @@ def test_whole_numbers_become_floats_where_a_parameter_is_a_float():
             "0, got '1'"),
         ({"stage__0__space__optimizer": ["SGD", "Adm"]}, "stage.coarse.space: unknown optimizer "
             "'Adm': did you mean 'Adam' or 'Adamax'? known: SGD, RMSprop, Adagrad, "
-            "Adadelta, Adam, Adamax, Nadam"),
+            "Adadelta, Adam, Adamax, Nadam, Lion, Adafactor, Lamb"),
         ({"stage__0__space__momentun": [0.1]}, "stage.coarse.space: unknown parameter "
             "'momentun': did you mean 'momentum'? known: optimizer, batch_size, learning_rate, "
             "momentum, normalization, label_smoothing, weight_decay, backbone, image_size, "
@@ -301,6 +301,7 @@ class TestNarrowFrom:
                 "least 1"),
             ("coarse", {"momentun": 0.5}, "stage.fine.space: unknown parameter 'momentun': did "
                 "you mean 'momentum'? known: optimizer, batch_size, learning_rate, momentum, "
+                "beta_1, beta_2, clip_threshold, "
                 "normalization, label_smoothing, weight_decay, backbone, image_size, features, "
                 "horizontal_flip, zoom, rotation, width_shift, height_shift, brightness, "
                 "contrast, rand_augment, cutmix, mixup"),
