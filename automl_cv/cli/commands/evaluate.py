@@ -101,17 +101,17 @@ def _check_out(out: Path, model: Path) -> None:
 
 def _write(found: Evaluation, out: Path) -> None:
     """Write all files, each whole or not at all."""
-    from automl_cv.features.arrays import replacing
     from automl_cv.pictures import evaluation as pictures
     from automl_cv.report import evaluation as report
+    from automl_cv.report.files import writing
 
     try:
         out.mkdir(exist_ok=True)
         for name, write in report.FILES.items():
-            with replacing(out / name) as temporary:
+            with writing(out / name) as temporary:
                 temporary.write_text(write(found), encoding="utf-8")
         for name, sheet in pictures.draw(found).items():
-            with replacing(out / name) as temporary:
+            with writing(out / name) as temporary:
                 sheet.save(temporary)
     except OSError as error:
         raise UserError(f"--out {out}: can't be written to: {error.strerror}") from None

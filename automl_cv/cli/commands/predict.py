@@ -62,7 +62,7 @@ def predict(
 
     from automl_cv.classifier import Classifier
     from automl_cv.data.paths import expand
-    from automl_cv.features.arrays import replacing
+    from automl_cv.report.files import writing
 
     with without_chatter():
         classifier = Classifier.load(model)
@@ -72,7 +72,7 @@ def predict(
     if out is None:
         write(predictions, sys.stdout, top, classifier.classes)
     else:
-        with replacing(out) as temporary:
+        with writing(out) as temporary:
             mode, encoding = ("wb", None) if chosen.is_binary else ("w", "utf-8")
             with temporary.open(mode, encoding=encoding) as file:
                 write(predictions, file, top, classifier.classes)
