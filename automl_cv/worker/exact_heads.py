@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeVar
 
 import numpy as np
@@ -86,16 +87,22 @@ class Found:
 
 
 class Held(dict[object, T]):
-    """What was made last; the oldest goes where there is more than `most`."""
+    """What was made last; the oldest goes where there is more than `most`.
+
+    Several threads may put things in: each looks for the oldest while no other adds one, as a
+    dict can't be iterated over while it grows.
+    """
 
     def __init__(self, most: int) -> None:
         super().__init__()
         self._most = most
+        self._lock = Lock()
 
     def __setitem__(self, key: object, value: T) -> None:
-        super().__setitem__(key, value)
-        while len(self) > self._most:
-            self.pop(next(iter(self)), None)  # two threads may come to the same one
+        with self._lock:
+            super().__setitem__(key, value)
+            while len(self) > self._most:
+                del self[next(iter(self))]
 
 
 HELD_DIVISIONS, HELD_TRIALS = 10, 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +23,7 @@ with later():
     from sklearn.metrics import log_loss
     from sklearn.preprocessing import StandardScaler
 
-    from automl_cv.worker.exact_heads import ExactHeads
+    from automl_cv.worker.exact_heads import ExactHeads, Held
 
 STAGE = {"name": "exact", "exact": "logistic", "trials": 4}
 
@@ -165,3 +167,20 @@ def test_a_strength_that_is_not_given_is_the_one_of_lowest_log_loss(head):
     assert min(others) < chosen < max(others)
     again = heads.train(trial(materials, exact=head, **{strength: chosen}), go_on)
     assert again.history.epochs[0].val_loss == pytest.approx(loss, abs=1e-3)
+
+
+def test_threads_that_hold_things_at_once_do_not_disturb_each_other():
+    """One search in three hundred ended with "dictionary changed size during iteration"."""
+    held, interval = Held(3), sys.getswitchinterval()
+
+    def put(number):
+        for row in range(5000):
+            held[number, row] = row
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(put, range(4)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(held) == 3
