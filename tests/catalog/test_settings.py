@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -87,7 +88,11 @@ def test_no_name_of_a_space_means_two_things():
 
 
 def test_optimizers_that_share_a_name_share_its_values():
-    """One space may draw any of them; a stage has only one head and one schedule."""
+    """One space may draw any of them; a stage has only one head and one schedule.
+
+    What holds where the space says nothing is each one's own: Lion's beta_2 is 0.99, Adam's 0.999.
+    """
     for one, other in combinations(OPTIMIZERS, 2):
         for name in set(one.parameters) & set(other.parameters):
-            assert one.parameters[name] == other.parameters[name]
+            own, others = one.parameters[name], other.parameters[name]
+            assert replace(own, default=others.default) == others
