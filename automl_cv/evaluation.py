@@ -210,14 +210,8 @@ def _own_images(
     source = sources.as_stored(data.source, data.ledger)
     was_at = sources.was_at(source, data.ledger)
     try:
-        images = dataset.load(
-            source,
-            split=study.data.split,
-            reading=study.data,
-            ledger=data.ledger,
-            seed=study.seed,
-            cache_dir=cache_dir,
-            on_progress=inspecting,
+        images = dataset.load_for(
+            study, source, cache_dir=cache_dir, ledger=data.ledger, on_progress=inspecting
         )
     except UserError as error:
         if data.source in DATASETS:
@@ -240,14 +234,8 @@ def _if_of_study(
 ) -> Dataset | None:
     """Return the images of a source if a classifier was fitted on them, else None."""
     try:
-        images = dataset.load(
-            source,
-            split=study.data.split,
-            seed=study.seed,
-            cache_dir=cache_dir,
-            reading=study.data,
-            ledger=saved.manifest.data.ledger,
-        )
+        ledger = saved.manifest.data.ledger
+        images = dataset.load_for(study, source, cache_dir=cache_dir, ledger=ledger)
     except UserError:  # too few images to be divided: they can't be those
         return None
     return images if images.fingerprint == saved.manifest.data.fingerprint else None

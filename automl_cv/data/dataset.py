@@ -77,6 +77,40 @@ class Dataset:
         return found.reindex(index=self.classes, columns=list(self.splits), fill_value=0)
 
 
+def load_for(
+    study: studyfile.StudyFile,
+    source: str,
+    *,
+    cache_dir: Path,
+    ledger: Mapping[str, Any] | None,
+    strict: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Dataset:
+    """Read a source of images as a study reads and divides its own; see `load`.
+
+    Args:
+        study: gives the shares of the splits, the seed, and how a source is read.
+        source: where the images are.
+        cache_dir: see `load`.
+        ledger: see `load`.
+        strict: see `load`.
+        on_progress: see `load`.
+
+    Raises:
+        UserError: see `load`.
+    """
+    return load(
+        source,
+        split=study.data.split,
+        seed=study.seed,
+        cache_dir=cache_dir,
+        reading=study.data,
+        ledger=ledger,
+        strict=strict,
+        on_progress=on_progress,
+    )
+
+
 def load(
     source: str,
     *,

@@ -172,13 +172,11 @@ def _load(study: StudyFile, read: RunTrials, options: FitOptions, listen: Listen
     source = options.data or sources.as_stored(read.facts.data_source, ledger)
     was_at = sources.was_at(source, ledger)
     try:
-        images = dataset.load(
+        images = dataset.load_for(
+            study,
             source,
-            split=study.data.split,
-            reading=study.data,
-            ledger=ledger,
-            seed=study.seed,
             cache_dir=options.cache_dir,
+            ledger=ledger,
             on_progress=lambda done, total: listen("inspecting images", done, total),
         )
     except UserError as error:

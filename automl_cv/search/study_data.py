@@ -55,11 +55,9 @@ def read_images(
     Raises:
         UserError: the study names no data, there are none, or not such as it needs.
     """
-    images = dataset.load(
+    images = dataset.load_for(
+        study,
         check_source(study),
-        split=study.data.split,
-        reading=study.data,
-        seed=study.seed,
         cache_dir=cache_dir,
         ledger=ledger if study.data.window is None else None,
         strict=strict,

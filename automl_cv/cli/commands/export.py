@@ -97,14 +97,7 @@ def _own(saved: SavedClassifier, cache_dir: Path) -> list[str]:
     source = sources.as_stored(data.source, data.ledger)
     study = studyfile.parse(saved.manifest.study, str(saved.folder))
     try:
-        found = dataset.load(
-            source,
-            split=study.data.split,
-            seed=study.seed,
-            cache_dir=cache_dir,
-            reading=study.data,
-            ledger=data.ledger,
-        )
+        found = dataset.load_for(study, source, cache_dir=cache_dir, ledger=data.ledger)
     except UserError as error:
         raise UserError(
             f"the images that {saved.folder} was fitted on can't be read ({error}); name others "
