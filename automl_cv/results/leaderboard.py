@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -44,8 +45,7 @@ class RunTrials:
         repeated: trials that were trained again over seeds or folds. Among all stages they are
             not ranked: the luckiest of many repeats would come first, and folds have other
             validation images. Of one stage asked for by name they are.
-        right: which images each of these classified right, where one of a source alone has a
-            result and kept what it said; repeats are compared with one another instead.
+        storage: the database; None where there is none to ask again.
     """
 
     run: StudyRun
@@ -53,7 +53,18 @@ class RunTrials:
     ranked: tuple[TrialRecord, ...]
     unranked: tuple[TrialRecord, ...]
     repeated: tuple[TrialRecord, ...] = ()
-    right: Mapping[Key, Right] = field(default_factory=dict)
+    storage: RDBStorage | None = None
+
+    @cached_property
+    def right(self) -> Mapping[Key, Right]:
+        """Which images retrained trials classified right, of those that kept what they said.
+
+        Of those alone that no other of their stage repeats: repeats are compared with one
+        another. It is read when it is asked for, since most readers never do.
+        """
+        if self.storage is None:
+            return {}
+        return right_of(self.storage, self.run, _alone(self.repeated))
 
 
 def read_run(
@@ -106,7 +117,7 @@ def read_run(
         ranked=tuple(ranked),
         unranked=tuple(record for record in records if not record.is_ranked),
         repeated=tuple(repeated),
-        right=right_of(storage, run, _alone(repeated)),
+        storage=storage,
     )
 
 
