@@ -136,14 +136,19 @@ class StageMemory:
         """Number of different parameter sets; None where there are enough for all trials."""
         return None if self._n_distinct == self._stage.trials else self._n_distinct
 
-    @cached_property
+    @property
     def tries_all(self) -> bool:
         """Whether every parameter set there is gets a trial, whatever is drawn first."""
-        return n_sets(self._stage.space, self._stage.trials + 1) <= self._stage.trials
+        return self._n_counted <= self._stage.trials
+
+    @property
+    def _n_distinct(self) -> int:
+        return min(self._n_counted, self._stage.trials)
 
     @cached_property
-    def _n_distinct(self) -> int:
-        return n_sets(self._stage.space, self._stage.trials)
+    def _n_counted(self) -> int:
+        """Different parameter sets, counted to one more than there are trials."""
+        return n_sets(self._stage.space, self._stage.trials + 1)
 
     def training_seed(self, trial: int) -> int:
         """Return the seed of a trial's weights, order and dropout."""
