@@ -29,7 +29,7 @@ import worth_tables
 from worth import Setting
 
 from automl_cv.study import library
-from automl_cv.study.studyfile import Backbone
+from automl_cv.study.studyfile import Backbone, drawn_backbone
 
 SETS = ["cut-outs", "surfaces"]
 TEST = 0.2  # of all images
@@ -40,11 +40,7 @@ def backbones(study: str) -> list[Backbone]:
     """Return what the first stage of a study has race."""
     loaded = library.load(study)
     drawn = loaded.stages[0].space.combinations(("backbone", "image_size", "features"))
-    names = {"backbone": "name"}
-    return [
-        Backbone.model_validate({names.get(key, key): value for key, value in one.items()})
-        for one in drawn
-    ]
+    return [drawn_backbone(loaded.backbone, one) for one in drawn]
 
 
 def main() -> None:
