@@ -15,8 +15,10 @@ product as a manifest, so that both sides see the same train, validation and tes
 
 Test images are looked at here alone. Each measurement is a line of OUT/rows.jsonl, and what is
 there already is not measured again; `--studies today=quickstart` names what the lines of a study
-are kept under, so that two versions of the code can be compared on the same splits. The tables
-go to standard output, as Markdown.
+are kept under, so that two versions of the code can be compared on the same splits. With
+`--trained` the trial of least validation loss is fitted, whether the reference is better or not:
+for comparing studies of heads in steps (`heads_in_steps/`). The tables go to standard output, as
+Markdown.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 from worth_sets import SETS, UNSEEN, Absent, ImageSet, Pool
 
-from automl_cv import Classifier
+from automl_cv import Classifier, leaderboard
 from automl_cv.data.images import content_hash, decode
 from automl_cv.engine.extract import extract
 from automl_cv.features import FeatureCache, recipe
@@ -186,7 +188,7 @@ def command(folder: Path, *arguments: str) -> float:
     return time.perf_counter() - started
 
 
-def measure_product(setting: Setting, label: str, study: str) -> dict[str, Any]:
+def measure_product(setting: Setting, label: str, study: str, trained: bool) -> dict[str, Any]:
     """Search, fit and ask the saved classifier about the test images of a split.
 
     Features of a given backbone are in the cache before, so that seconds are those of searching
@@ -202,6 +204,10 @@ def measure_product(setting: Setting, label: str, study: str) -> dict[str, Any]:
     shared = ["--cache-dir", str((setting.out / "cache").absolute()), "--quiet"]
     file = f"./{label}.toml"
     searching = command(folder, "search", file, "--data", "images.csv", "--new", *shared)
+    if trained:
+        board = leaderboard(f"sqlite:///{folder.absolute()}/automl-cv.db")
+        first = board[board["stage"] != REFERENCE].nsmallest(1, "val_loss").iloc[0]
+        shared += ["--trial", f"{first['stage']}/{first['trial']}"]
     fitting = command(folder, "fit", file, "--out", "model", *shared)
     classifier = Classifier.load(folder / "model")
     tested = setting.rows("test")
@@ -292,7 +298,7 @@ def measure(asked: argparse.Namespace, studies: dict[str, str], rows_file: Path)
                 if method == REFERENCE:
                     found = measure_reference(setting)
                 else:
-                    found = measure_product(setting, method, studies[method])
+                    found = measure_product(setting, method, studies[method], asked.trained)
                 keep(rows_file, setting, image_set, method, found)
 
 
@@ -314,6 +320,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--studies", nargs="*", default=["quickstart"], metavar="[LABEL=]STUDY")
     parser.add_argument("--heads", metavar="STUDY", help="its exact stages alone, in this process")
+    parser.add_argument("--trained", action="store_true", help="fit no reference")
     parser.add_argument("--first", type=int, default=0, help="number of the first split")
     parser.add_argument("--sets", nargs="*", default=list(SETS), choices=[*SETS, *UNSEEN])
     parser.add_argument("--splits", type=int, default=6)
