@@ -41,10 +41,10 @@ _RESNET = {
 }
 
 
-def _resnet(depth: int, about: str) -> NetworkEntry:
+def _resnet(depth: int, about: str, source: str = "He et al. 2015") -> NetworkEntry:
     return NetworkEntry(
         name=f"ResNet{depth}",
-        about=f"{depth} layers, {about} (He et al. 2015)",
+        about=f"{depth} layers, {about} ({source})",
         target=f"automl_cv.engine.resnet:resnet{depth}",
         parameters=_RESNET,
     )
@@ -53,6 +53,7 @@ def _resnet(depth: int, about: str) -> NetworkEntry:
 NETWORKS: Table[NetworkEntry] = Table(
     "network",
     [
+        _resnet(10, "4 blocks of two", "Simon et al. 2016"),
         _resnet(18, "8 blocks of two"),
         _resnet(34, "16 blocks of two"),
         _resnet(50, "16 bottlenecks"),

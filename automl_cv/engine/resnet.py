@@ -89,6 +89,8 @@ def build(
     return keras.Model(pixels, logits, name=layout.name)
 
 
+# Simon, Rodner and Denzler 2016, arXiv 1612.01452: ResNet-18 with one block a stage.
+resnet10 = partial(build, Layout("resnet10", (1, 1, 1, 1)))
 resnet18 = partial(build, Layout("resnet18", (2, 2, 2, 2)))
 resnet34 = partial(build, Layout("resnet34", (3, 4, 6, 3)))
 resnet50 = partial(build, Layout("resnet50", (3, 4, 6, 3), bottleneck=True))

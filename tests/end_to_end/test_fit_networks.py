@@ -55,7 +55,7 @@ trials = 1
 epochs = 2
 pruner = "none"
 schedule = "cosine"
-network = { name = "ResNet18", stem = "small", width = 0.25, stochastic_depth = 0.2 }
+network = { name = "ResNet10", stem = "small", width = 0.25, stochastic_depth = 0.2 }
 augmentation = { zoom = 0.1 }
 [stage.space]
 optimizer = "Adam"
@@ -151,7 +151,7 @@ def check_from_scratch(tmp_path, study, order, tested, labels) -> None:
     manifest = saved.manifest
     assert (manifest.kind, manifest.backbone, manifest.weights_licence) == ("network", None, None)
     card = (tmp_path / "scratch" / "card.md").read_text()
-    assert "ResNet18, trained from its first weights on these pictures alone" in card
+    assert "ResNet10, trained from its first weights on these pictures alone" in card
     assert "| weights | trained from scratch on these pictures" in card
 
     _, winner = choose(f"sqlite:///{tmp_path}/automl-cv.db", "kinds", "scratch/0")

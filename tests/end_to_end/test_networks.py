@@ -33,7 +33,7 @@ trials = 1
 epochs = 1
 [[stage]]
 name = "scratch"
-network = { name = "ResNet18", stem = "small", width = 0.25, stochastic_depth = 0.2 }
+network = { name = "ResNet10", stem = "small", width = 0.25, stochastic_depth = 0.2 }
 retrain = { stages = "coarse", top = 1, repeats = 1 }
 epochs = 3
 pruner = "none"
@@ -43,13 +43,13 @@ augmentation = { zoom = 0.1, cutmix = true, mixup = true }
 name = "architectures"
 trials = 2
 epochs = 1
-network = { name = "ResNet18", stem = "small" }
+network = { name = "ResNet10", stem = "small" }
 [stage.space]
 optimizer = "SGD"
 batch_size = 64
 learning_rate = { low = 0.01, high = 0.1 }
 momentum = 0.9
-network = ["ResNet18"]
+network = ["ResNet10"]
 block = ["original", "full_preactivation"]
 width = [0.25]
 """
@@ -98,7 +98,7 @@ def test_a_killed_network_goes_on_from_its_last_epoch(study, call, tmp_path, cac
 def check_parameters(call) -> None:
     found = json.loads(call("report", "--stage", "scratch", "--format", "json").stdout)
     for trial in found["trials"]:
-        assert trial["model"] == "ResNet18"
+        assert trial["model"] == "ResNet10"
         # The head's width and dropout are not the network's.
         assert trial.get("width") is None
         assert trial.get("dropout") is None

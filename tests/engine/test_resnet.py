@@ -141,6 +141,7 @@ def test_the_orders_are_those_that_a_study_can_name():
 # torchvision counts what is trained: convolutions without biases, gamma and beta of each
 # BatchNorm, weights and biases of the last layer. (Its documents: "num_params" of the weights.)
 TORCHVISION = {
+    "ResNet10": 5_418_792,
     "ResNet18": 11_689_512,
     "ResNet34": 21_797_672,
     "ResNet50": 25_557_032,
@@ -153,6 +154,7 @@ TORCHVISION = {
 @pytest.mark.parametrize(
     ("name", "count", "channels"),
     [
+        ("ResNet10", (1, 1, 1, 1), (64, 128, 256, 512)),
         ("ResNet18", (2, 2, 2, 2), (64, 128, 256, 512)),
         ("ResNet34", (3, 4, 6, 3), (64, 128, 256, 512)),
         ("ResNet50", (3, 4, 6, 3), (256, 512, 1024, 2048)),
@@ -215,7 +217,12 @@ def test_orders_differ_in_batch_norms_alone(block, layout):
 
 
 @pytest.mark.parametrize(
-    ("name", "projected"), [("ResNet34", 128 + 256 + 512), ("ResNet50", 256 + 512 + 1024 + 2048)]
+    ("name", "projected"),
+    [
+        ("ResNet10", 128 + 256 + 512),
+        ("ResNet34", 128 + 256 + 512),
+        ("ResNet50", 256 + 512 + 1024 + 2048),
+    ],
 )
 def test_full_preactivation_lacks_the_norms_of_projections_alone(name, projected):
     """Each block's last norm is the next one's first, the last block's is `post_bn`."""

@@ -42,7 +42,7 @@ STUDY = studyfile.parse(
         [[stage]]
         name = "scratch"
         retrain = { stages = "finalists", top = 1, repeats = 1 }
-        network = { name = "ResNet18", stem = "small", width = 0.125 }
+        network = { name = "ResNet10", stem = "small", width = 0.125 }
     """),
     "s.toml",
 )

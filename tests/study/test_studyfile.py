@@ -477,7 +477,7 @@ label_smoothing = 0.1
         [
             (('"ResNet34", stem', '"ResNet35", stem'), "stage.scratch.network: unknown network"),
             (('stem = "small"', 'stem = "smal"'), "stem: expected one of 'imagenet', 'small'"),
-            (('["ResNet18", "ResNet34"]', '["ResNet1"]'), "network: expected one of 'ResNet18'"),
+            (('["ResNet18", "ResNet34"]', '["ResNet1"]'), "network: expected one of 'ResNet10'"),
             (("label_smoothing = 0.1", 'features = "all"'), "unknown parameter 'features'"),
             (('network = "ResNet18"\n[stage', "[stage"), "unknown parameter 'network'"),
         ],
