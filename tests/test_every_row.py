@@ -437,6 +437,7 @@ def test_every_table_is_followed():
     assert not [where for key, where in tables.items() if key not in tested]
 
 
+@pytest.mark.slow
 def test_they_are_searched_and_reported(followed):
     trials = json.loads(followed("report", "new", "--format", "json"))["trials"]
     heads = [one for one in trials if one["stage"] == "heads"]
@@ -461,6 +462,7 @@ def test_they_are_searched_and_reported(followed):
     followed("report", "new", "--out", "new.loud")
 
 
+@pytest.mark.slow
 def test_columns_of_the_other_views(followed, monkeypatch, tmp_path):
     (pair,) = rows(followed("report", "new", "--compare", "--format", "csv"))
     assert pair["loud_pair"] == "ROW 0" and pair["top_two"]
@@ -473,6 +475,7 @@ def test_columns_of_the_other_views(followed, monkeypatch, tmp_path):
     assert "loud_share" in shown and "ROW 0" in shown
 
 
+@pytest.mark.slow
 def test_they_are_fitted_and_evaluated(followed, fitted):
     for model in fitted:
         found = json.loads(followed("evaluate", model, "--format", "json", "--quiet"))
@@ -487,6 +490,7 @@ def test_they_are_fitted_and_evaluated(followed, fitted):
     assert "intervals: of the accuracy, top_two Wilson's" in followed("evaluate", "head", "--quiet")
 
 
+@pytest.mark.slow
 def test_they_predict_and_are_exported(followed, fitted, tmp_path):
     stripes(tmp_path)
     for model in fitted:
@@ -496,6 +500,7 @@ def test_they_predict_and_are_exported(followed, fitted, tmp_path):
     assert "graph" in called
 
 
+@pytest.mark.slow
 def test_every_target_that_trains_was_called(followed, fitted, tmp_path):
     """The targets of views and forms are seen by what they write."""
     targets = {own.target.partition(":")[2] for _, own in entries(tmp_path)}

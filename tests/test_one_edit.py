@@ -137,6 +137,7 @@ def search(study: studyfile.StudyFile, url: str) -> None:
         )
 
 
+@pytest.mark.slow
 def test_new_entries_go_from_a_study_file_to_the_report(entries, tmp_path):
     url = f"sqlite:///{tmp_path}/new.db"
     search(studyfile.parse(tomllib.loads(TOML), "new.toml"), url)
@@ -158,6 +159,7 @@ def test_without_the_entries_the_same_file_is_refused():
         assert repr(name) in text
 
 
+@pytest.mark.slow
 def test_history_is_what_is_stored(entries, tmp_path):
     """Nothing of a trial's curve is lost between training and the report."""
     url = f"sqlite:///{tmp_path}/new.db"

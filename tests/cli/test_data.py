@@ -122,6 +122,7 @@ def test_a_thousand_classes_are_summed_up_in_the_table_only(tmp_path, invoke):
     assert len(found["classes"]) == 45
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "line"),
     [

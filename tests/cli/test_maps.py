@@ -103,6 +103,7 @@ def test_named_layers_of_a_file(picture, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_what_is_refused(picture, tmp_path):
     out = tmp_path / "maps"
     words = tmp_path / "words.png"

@@ -88,6 +88,7 @@ def test_wrong_use_is_one_line_and_exit_2(run, folder, arguments, message):
     assert not (folder / "absent.db").exists()
 
 
+@pytest.mark.slow
 def test_retrained_trials_are_compared_instead_of_ranked(run, tmp_path):
     retrained(tmp_path)
     shown = run("slides", "--compare", folder=tmp_path)
@@ -106,6 +107,7 @@ def test_nothing_to_compare_is_one_line_and_no_failure(run, folder):
     assert as_data.err.startswith("nothing to compare")
 
 
+@pytest.mark.slow
 def test_importance_of_too_few_trials_is_a_line(run, tmp_path):
     drawn(tmp_path, 30)
     shown = run("--importance", folder=tmp_path)
@@ -125,6 +127,7 @@ def test_the_storage_may_come_from_the_environment(run, tmp_path, monkeypatch):
     assert done.out.count("\n") == 12
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_a_table_of_its_width(folder):
     code = "import sys; from automl_cv.cli.app import main; sys.argv[0] = 'automl-cv'; main()"
     parent, child = pty.openpty()
@@ -149,6 +152,7 @@ def test_a_terminal_gets_a_table_of_its_width(folder):
     assert b"not shown at this width" in shown
 
 
+@pytest.mark.slow
 def test_neither_tensorflow_nor_keras_is_imported(folder):
     code = (
         "import sys; from automl_cv.cli.app import build\n"

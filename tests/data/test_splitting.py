@@ -47,6 +47,7 @@ images = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(images=images, seed=st.integers(0, 100), data=st.data())
 def test_copies_and_groups_never_straddle_whatever_the_order(images, seed, data):
     def chosen(rows):

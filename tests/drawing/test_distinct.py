@@ -56,6 +56,7 @@ def keys(stage: Stage, drawn: list[Drawn]) -> set[Any]:
     return {key_of(stage.space, one.parameters) for one in drawn}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
 @pytest.mark.parametrize("seed", range(5))
 def test_a_finite_space_is_tried_to_its_end_without_a_repeat(sampler, seed):

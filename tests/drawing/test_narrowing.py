@@ -342,6 +342,7 @@ def cases(draw: Any) -> tuple[Space, list[TrialRecord], int]:
     return space, trials, draw(st.integers(1, 4))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(cases())
 def test_always(case: tuple[Space, list[TrialRecord], int]) -> None:

@@ -52,6 +52,7 @@ def our_stop(values: list[float], patience: int, min_delta: float) -> int | None
     return None
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     values=CURVES,

@@ -76,6 +76,7 @@ def test_the_study_names_every_operation():
     assert all(f"{name} =" in STUDY for name in AUGMENTATIONS.names)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_resumed_with_two_workers_it_is_the_same_to_the_bit(call, tmp_path, cache_dir, undisturbed):
 
@@ -128,6 +129,7 @@ def test_two_workers_extract_each_view_once_and_never_again(call, tmp_path):
         assert sum(event["extracted"] for event in ready) == extracted
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_trial_is_fitted_with_the_augmentation_it_drew(cache_dir, tmp_path, undisturbed):
     for trial in ("coarse/1", "online/0"):

@@ -79,6 +79,7 @@ def results(folder: Path, storage: str, stage: str) -> pd.DataFrame:
     return frame[columns].sort_values(keys).reset_index(drop=True)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_cut_search_has_a_winner_and_a_resume_ends_as_an_undisturbed_one(
     search, tmp_path, monkeypatch

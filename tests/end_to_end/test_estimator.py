@@ -140,6 +140,7 @@ def fitted(digits, kept):
     return model
 
 
+@pytest.mark.slow
 def test_it_classifies(fitted, digits):
     images, numbers = digits
     assert fitted.score(images[200:], numbers[200:]) > 0.7
@@ -151,6 +152,7 @@ def test_it_classifies(fitted, digits):
     assert found.dtype == numbers.dtype
 
 
+@pytest.mark.slow
 def test_all_images_trained_or_validated(fitted):
     manifest = fitted.classifier.manifest
     assert manifest.fitting.images == 200
@@ -160,11 +162,13 @@ def test_all_images_trained_or_validated(fitted):
     assert manifest.calibration.images == 200
 
 
+@pytest.mark.slow
 def test_fitting_sets_what_ends_in_an_underscore(fitted):
     public = {name for name in vars(fitted) if not name.startswith("_")}
     assert public == {*fitted.get_params(), "classes_", "run_folder_"}
 
 
+@pytest.mark.slow
 def test_predicting_changes_nothing(fitted, digits):
     images = digits[0][200:240]
     images.flags.writeable = False
@@ -177,6 +181,7 @@ def test_predicting_changes_nothing(fitted, digits):
     assert {name: repr(value)[:200] for name, value in vars(fitted).items()} == before
 
 
+@pytest.mark.slow
 def test_a_pickle_predicts_the_same(fitted, digits):
     images = digits[0][200:]
     expected = fitted.predict_proba(images)
@@ -186,6 +191,7 @@ def test_a_pickle_predicts_the_same(fitted, digits):
         clone(again).predict(images)
 
 
+@pytest.mark.slow
 def test_the_folder_keeps_a_saved_classifier(fitted, digits):
     saved = Classifier.load(fitted.run_folder_ / "model")
     colours = np.repeat(digits[0][200:, :, :, None], 3, axis=-1)
@@ -270,6 +276,7 @@ def test_wrong_use_is_one_line(options, images, labels, error, message):
         AutoClassifier(**options).fit(images, labels)
 
 
+@pytest.mark.slow
 def test_its_import_loads_no_tensorflow(tmp_path: Path):
     code = (
         "import sys, automl_cv\nassert 'sklearn' not in sys.modules\nautoml_cv.AutoClassifier\n"

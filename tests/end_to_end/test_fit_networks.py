@@ -32,7 +32,7 @@ STUDY = """
 extends = "optimizers"
 name = "kinds"
 [data]
-split = { train = 0.2, validation = 0.1, test = 0.7 }
+split = { train = 0.12, validation = 0.1, test = 0.78 }
 [[stage]]
 name = "coarse"
 trials = 2
@@ -64,6 +64,7 @@ learning_rate = 0.005
 """
 
 
+@pytest.mark.exhaustive
 def test_networks_from_scratch_and_fine_tuned_ones_are_fitted(call, tmp_path, cache_dir):
     (tmp_path / "kinds.toml").write_text(STUDY)
     call("search", "./kinds.toml", "--quiet")

@@ -49,6 +49,7 @@ def check_inside(found: dict[str, Any], count: int) -> dict[str, Any]:
     return stored
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_search_report_and_a_resume_after_more_trials(study, call):
     done = call("search", study)

@@ -18,7 +18,7 @@ STUDY = """
 extends = "optimizers"
 name = "net"
 [data]
-split = { train = 0.2, validation = 0.1, test = 0.7 }
+split = { train = 0.12, validation = 0.1, test = 0.78 }
 [[stage]]
 name = "coarse"
 head = { name = "mlp", width = 16 }
@@ -74,6 +74,7 @@ def everything(call, *arguments: str) -> pd.DataFrame:
     return pd.concat([leaderboard(call, "--stage", name, *arguments)[EXACT] for name in stages])
 
 
+@pytest.mark.exhaustive
 def test_a_killed_network_goes_on_from_its_last_epoch(study, call, tmp_path, cache_dir):
     search = Search(tmp_path, cache_dir, study)
     before = [scratch_epoch(search), scratch_epoch(search)]

@@ -67,6 +67,7 @@ def searched(call, tmp_path) -> Path:
     return folder
 
 
+@pytest.mark.exhaustive
 def test_it_is_the_same_for_any_workers_and_after_a_cut(call, searched, tmp_path):
     expected, kept = trials(call, searched), said(searched)
     assert {row["stage"] for row in expected} == set(STAGES)
@@ -108,6 +109,7 @@ def test_more_trials_are_combined_anew(call, searched):
     assert before["members"] in held.stage_facts.finalists
 
 
+@pytest.mark.exhaustive
 def test_winner_reference_and_combination_become_models(call, searched, tmp_path):
     figures = {}
     for name, options in {

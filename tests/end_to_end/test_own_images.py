@@ -105,6 +105,7 @@ def test_from_folder_to_report(searched, made, call):
     assert stored["trials"][0]["val_accuracy"] >= 0.8, "colours tell these classes apart"
 
 
+@pytest.mark.slow
 def test_what_is_refused_before_anything_is_extracted(photos, call, tmp_path):
     done = call("search", "./mine.toml", "--strict", check=False)
     assert done.returncode == 2

@@ -135,6 +135,7 @@ class Search:
         return not self.workers()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_killed_search_goes_on_and_ends_as_an_undisturbed_one(
     study, run, call, tmp_path, cache_dir, undisturbed
@@ -191,6 +192,7 @@ def test_ctrl_c_keeps_everything_and_says_how_to_go_on(study, call, tmp_path, ca
     assert len(leaderboard(call)) >= 2
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 class TestLongTrials:
     @pytest.fixture
@@ -281,6 +283,7 @@ def test_a_second_search_passes_no_image_through_the_backbone(
     assert search.end() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -304,6 +307,7 @@ def test_wrong_input_exits_with_2_and_one_readable_line(arguments, message, call
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_traceback_comes_with_debug_only(run):
     assert "Traceback" in run("search", "quikstart", "--debug", check=False).stderr
 
@@ -364,6 +368,7 @@ schedule = "cosine"
 """
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_all_stages_from_coarse_to_the_comparison(call, tmp_path, cache_dir):
     (tmp_path / "stages.toml").write_text(ALL_STAGES)

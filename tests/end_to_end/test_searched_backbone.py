@@ -33,6 +33,7 @@ retrain = { stages = "coarse", top = 2, repeats = 1 }
 """
 
 
+@pytest.mark.exhaustive
 def test_each_trial_learns_from_the_features_it_drew(call, tmp_path):
     (tmp_path / "sizes.toml").write_text(STUDY)
     done = call("search", "./sizes.toml")

@@ -93,6 +93,7 @@ def test_a_published_file_gives_what_keras_makes_of_it(tmp_path, monkeypatch):
     np.testing.assert_allclose(vectors[-1], expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_an_efficientnet_is_mended_as_keras_mends_it(tmp_path, monkeypatch):
     """Keras builds it otherwise for `weights="imagenet"`; here with another file's weights."""
     keras.utils.set_random_seed(0)
@@ -113,6 +114,7 @@ def test_an_efficientnet_is_mended_as_keras_mends_it(tmp_path, monkeypatch):
     assert np.abs(other - expected).max() > 1e-3 * np.abs(expected).max(), "it makes a difference"
 
 
+@pytest.mark.slow
 def test_the_stages_of_a_convnext_end_in_its_sums(tmp_path):
     """A small one; Keras's own weights fit, and it is saved and loaded in safe mode."""
     keras.utils.set_random_seed(0)

@@ -83,6 +83,7 @@ def test_an_export_says_what_it_takes_and_what_was_compared(saved, pictures, tmp
     assert made.compared.largest_difference <= made.compared.tolerance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "message"),
     [

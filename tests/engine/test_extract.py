@@ -84,6 +84,7 @@ def test_each_picture_passes_once(paths, tmp_path):
     assert run(paths, FeatureCache(tmp_path)) == N_IMAGES - 41
 
 
+@pytest.mark.slow
 def test_features_are_those_of_their_image(paths, tmp_path):
     """Each row against the same image extracted alone, in another cache."""
     together = FeatureCache(tmp_path / "together")
@@ -95,6 +96,7 @@ def test_features_are_those_of_their_image(paths, tmp_path):
     assert len(np.unique(features_of(paths, together), axis=0)) == N_IMAGES
 
 
+@pytest.mark.slow
 def test_any_part_of_the_recipe_changed_is_all_again(paths, folder, entry, tmp_path):
     cache, some = FeatureCache(tmp_path), paths[:5]
     assert run(some, cache) == 5
@@ -182,6 +184,7 @@ def views_of(paths: list[Path], cache: FeatureCache, views: int, seed: int = 0) 
     return np.array(cache.open(wanted, names, "all").array).reshape(len(paths), views, -1)
 
 
+@pytest.mark.slow
 def test_each_view_of_a_picture_passes_once(paths, tmp_path):
     cache, some = FeatureCache(tmp_path), paths[:20]
     assert run_views([*some, *some[:5]], cache, views=3) == 60

@@ -149,6 +149,7 @@ def write_classifier(out: Path) -> keras.Model:
     return network
 
 
+@pytest.mark.slow
 def test_a_saved_classifier_and_the_file_in_it(tmp_path: Path):
     model = write_classifier(tmp_path / "saved")
     opened = maps.of_folder(folder.read(tmp_path / "saved"))

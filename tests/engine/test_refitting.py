@@ -24,6 +24,7 @@ def whole(data: TrainingData) -> TrainingData:
     return replace(data, train=rows, train_labels=labels, validation=rows, validation_labels=labels)
 
 
+@pytest.mark.slow
 def test_training_ends_with_the_best_epoch_and_keeps_its_weights():
     data, todo = blobs(), task(learning_rate=3.0, epochs=12)
     searched = HeadTrainer(data).train(todo, go_on).history

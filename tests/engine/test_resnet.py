@@ -78,6 +78,7 @@ FIGURE_4 = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", VARIANTS)
 @pytest.mark.parametrize("layout", [TWO, BOTTLENECK], ids=lambda layout: layout["name"])
 def test_a_blocks_layers_stand_as_in_the_figure(block, layout):
@@ -216,6 +217,7 @@ def test_orders_differ_in_batch_norms_alone(block, layout):
     assert counts[0] == counts[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "projected"),
     [
@@ -229,6 +231,7 @@ def test_full_preactivation_lacks_the_norms_of_projections_alone(name, projected
     assert trainable(network(name)) == TORCHVISION[name] - 2 * projected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stem", ["small", "imagenet", "resnet_d"])
 def test_stems(stem):
     model = network("ResNet18", size=32, classes=10, stem=stem)
@@ -293,6 +296,7 @@ def test_stochastic_depth_rises_to_the_last_block_and_leaves_out_whole_residuals
     np.testing.assert_array_equal(drops[1](ones, training=False), ones)
 
 
+@pytest.mark.slow
 def test_random_states_are_variables_that_can_be_kept_and_put_back():
     images = np.random.default_rng(0).uniform(0, 255, (8, 16, 16, 3)).astype(np.float32)
     given = {"stochastic_depth": 0.5, "dropout": 0.5}
@@ -309,6 +313,7 @@ def test_random_states_are_variables_that_can_be_kept_and_put_back():
     np.testing.assert_array_equal(small(TWO, **given)(images, training=True), first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", VARIANTS)
 def test_squeeze_and_excitation_weighs_the_residual(block):
     model = small(BOTTLENECK, block=block, squeeze_excitation=True, stochastic_depth=0.1)
@@ -348,6 +353,7 @@ def test_half_precision_scales_pixels_and_gives_logits_in_full():
     assert model(np.full((1, 16, 16, 3), 255, np.float32)).dtype == "float32"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_a_saved_network_is_loaded_without_this_package(tmp_path):
     """Only Keras's own layers stand in the graph."""

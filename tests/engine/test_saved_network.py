@@ -87,6 +87,7 @@ def expected(frozen, heads, pixels) -> np.ndarray:
     return probabilities([logits_of(head, features) for head in heads])
 
 
+@pytest.mark.slow
 def test_one_graph_from_raw_images_of_any_size(model, pixels, expected):
     network = saved_network.load(folder.read(model))
     assert network.input_shape == (None, None, None, 3)
@@ -95,6 +96,7 @@ def test_one_graph_from_raw_images_of_any_size(model, pixels, expected):
             np.testing.assert_allclose(found[0], wanted, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_temperature_divides_the_mean_logits(model, frozen, heads, pixels, expected, tmp_path):
     network = saved_network.on_backbone(COMPACT, SIZE, heads)
     saved_network.save(network, tmp_path / "calibrated.keras", 2.5)
@@ -113,6 +115,7 @@ def test_a_temperature_divides_the_mean_logits(model, frozen, heads, pixels, exp
     assert set(tempered) - set(plain) == {"tempered"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [1.0, 2.5])
 def test_a_loss_beyond_any_probability_is_the_one_that_training_measures(
     frozen, heads, pixels, tmp_path, temperature
@@ -173,6 +176,7 @@ def test_it_needs_keras_alone_and_holds_no_code(model, pixels, expected, tmp_pat
     np.testing.assert_allclose(list(map(float, done.stdout.split())), expected[1], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_predictor_keeps_order_and_gives_reasons(model, pixels, expected, tmp_path):
     paths = [tmp_path / f"{number}.png" for number in range(7)]
     whole = [0, 2, 3, 4, 6]
@@ -189,6 +193,7 @@ def test_a_predictor_keeps_order_and_gives_reasons(model, pixels, expected, tmp_
     np.testing.assert_allclose(together, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_predictor_holds_few_of_endless_images(model, pixels):
     asked = 0
 

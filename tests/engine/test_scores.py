@@ -23,6 +23,7 @@ with later():
     from automl_cv.engine.training import HeadTrainer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", METRICS.names)
 def test_the_best_epoch_is_that_of_the_metric(metric):
     data = imbalanced()

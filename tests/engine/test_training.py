@@ -318,6 +318,7 @@ def test_divergence_ends_the_trial_and_names_the_epoch():
     assert result.weights == ()
 
 
+@pytest.mark.slow
 def test_keras_defaults_are_recorded():
     adadelta = HeadTrainer(blobs()).train(task("Adadelta", epochs=1), go_on)
     assert adadelta.optimizer_config["rho"] == 0.95

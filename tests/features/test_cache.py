@@ -180,6 +180,7 @@ def test_gathering_takes_little_memory(tmp_path, monkeypatch):
     assert peak < found.array.nbytes / 4
 
 
+@pytest.mark.slow
 def test_many_shards_do_not_run_out_of_open_files(tmp_path):
     cache, hashes = FeatureCache(tmp_path), [str(number) for number in range(60)]
     for text in hashes:
@@ -211,6 +212,7 @@ FeatureCache(Path(sys.argv[1])).add(RECIPE, ["8"], blocks_of(["8"]))
 """
 
 
+@pytest.mark.slow
 def test_a_killed_writer_leaves_nothing_that_counts(cache):
     folder = cache.folder.parent
     done = subprocess.run([sys.executable, "-c", KILLED, str(folder)], check=False)
@@ -241,6 +243,7 @@ print(cache.open(RECIPE, hashes, "all").array.sum(dtype="float64"))
 """
 
 
+@pytest.mark.slow
 def test_processes_may_write_and_gather_at_once(tmp_path):
     command = [sys.executable, "-W", "error", "-c", AT_ONCE, str(tmp_path)]
     running = [

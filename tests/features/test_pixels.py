@@ -77,6 +77,7 @@ def test_too_few_images_are_not_kept(tmp_path):
     assert cache.entries() == []
 
 
+@pytest.mark.slow
 def test_two_processes_may_write_at_once(tmp_path):
     """Both write before either is done; both get the pixels, one copy stays."""
     code = (

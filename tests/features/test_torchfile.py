@@ -172,6 +172,7 @@ def test_other_files_are_told(write, tmp_path):
         torchfile.read(big)
 
 
+@pytest.mark.slow
 def test_a_file_that_is_cut_short_or_changed_anywhere_does_no_more_than_fail(write):
     """Whatever a byte is changed to: arrays, or a ValueError of one line."""
     tensors = OrderedDict(a=plain(), b=plain(start=2, shape=(2,), strides=(1,)))

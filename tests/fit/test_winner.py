@@ -52,6 +52,7 @@ def retrained(folder, shifts_of=SHIFTS) -> str:
     return url
 
 
+@pytest.mark.slow
 def test_the_first_of_the_leaderboard(tmp_path):
     url, _ = build(tmp_path)
     read, winner = choose(url, "slides")
@@ -155,6 +156,7 @@ def test_trials_that_cannot_be_fitted(trial, message, tmp_path):
         choose(url, "slides", trial)
 
 
+@pytest.mark.slow
 def test_a_run_without_a_result(tmp_path):
     url = f"sqlite:///{tmp_path}/empty.db"
     trials = StageTrials.create(open_storage(url, create=True), "slides", "coarse", FACTS)
@@ -163,6 +165,7 @@ def test_a_run_without_a_result(tmp_path):
         choose(url, "slides")
 
 
+@pytest.mark.slow
 def test_the_first_is_corrected_for_the_choice_and_promises_the_low_end(tmp_path):
     url = searched(tmp_path, (0.8,) * 30)
     read, winner = choose(url, "made-up")
@@ -179,6 +182,7 @@ def test_the_first_is_corrected_for_the_choice_and_promises_the_low_end(tmp_path
     assert _promised(read, by_hand) == wilson(by_hand.facts.validation.accuracy, 200)[0]
 
 
+@pytest.mark.slow
 def test_the_promise_is_of_accuracy_whatever_chose(tmp_path):
     read, winner = choose(searched(tmp_path, (0.8,) * 30, metric="log_loss"), "made-up")
     validation = winner.facts.validation

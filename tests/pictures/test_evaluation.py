@@ -17,6 +17,7 @@ def count(page: np.ndarray, colour: tuple[int, int, int]) -> int:
     return int((page == colour).all(axis=-1).sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_classes", [2, 10, 50, 300])
 @pytest.mark.parametrize("name", ["{}", LONG + "{}"], ids=["short", "long"])
 def test_nothing_of_a_confusion_matrix_is_cut_off(n_classes, name, tmp_path):
@@ -58,6 +59,7 @@ def test_a_bin_where_all_are_wrong_has_a_bar(tmp_path):
     assert count(page, pictures.BLUE) - key > pictures.PLOT / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_shown", [0, 1, 7, 24])
 @pytest.mark.parametrize("name", ["cat", LONG])
 def test_nothing_of_a_contact_sheet_is_cut_off(n_shown, name, tmp_path):

@@ -22,6 +22,7 @@ def report(tmp_path_factory):
         return compose_importance(read_run(url))
 
 
+@pytest.mark.slow
 def test_each_parameter_has_its_shares_and_the_conditional_one_stands_apart(report):
     rows = report.table.rows
     assert [row[1] for row in rows] == ["learning rate", "optimizer", "batch size", "momentum"]
@@ -33,6 +34,7 @@ def test_each_parameter_has_its_shares_and_the_conditional_one_stands_apart(repo
     assert float(first["fanova"]) > 0.5
 
 
+@pytest.mark.slow
 def test_footnotes_say_what_the_figures_rest_on(report):
     told = "\n".join(report.footnotes)
     assert "stage coarse: fANOVA learning rate > optimizer > batch size" in told
@@ -41,11 +43,13 @@ def test_footnotes_say_what_the_figures_rest_on(report):
     assert "stage coarse: tpe looks where results are good" in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [80, 120])
 def test_it_fits_its_width(report, width):
     assert max(map(len, as_text(report, width).splitlines())) <= width
 
 
+@pytest.mark.slow
 def test_data_forms(report):
     again = pd.read_csv(io.StringIO(as_csv(report)))
     pd.testing.assert_frame_equal(again, report.board, check_dtype=False)
@@ -53,11 +57,13 @@ def test_data_forms(report):
     assert {row["parameter"] for row in content["importance"]} >= {"momentum", "optimizer"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", list(FORMATS), ids=lambda form: form.name)
 def test_every_form_takes_it(report, form):
     assert form.load()(report)
 
 
+@pytest.mark.slow
 def test_too_few_trials_are_a_line_and_no_figure(tmp_path):
     report = compose_importance(read_run(drawn(tmp_path, 30)))
     assert report.table.rows == ()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from automl_cv.cli.commands.report import _leaderboard
 from automl_cv.report.data import as_json
 from automl_cv.report.leaderboard import compose
@@ -15,6 +17,7 @@ NOISE = (0.8,) * 30
 OVERTUNED = (0.95, *NOISE)
 
 
+@pytest.mark.slow
 def test_it_stands_under_the_table_and_in_the_data(tmp_path):
     report = _leaderboard(searched(tmp_path, NOISE), None, None, 3, None)
     data = json.loads(as_json(report))["winner"]
@@ -32,12 +35,14 @@ def test_it_stands_under_the_table_and_in_the_data(tmp_path):
     assert of_stage.footnotes[-1].startswith(f"first {name}: ")
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_the_metric_is_told_once(tmp_path):
     report = _leaderboard(searched(tmp_path, NOISE, metric="log_loss"), None, None, None, None)
     (line,) = (one for one in report.footnotes if one.startswith("winner"))
     assert line.count("log loss") == 1
 
 
+@pytest.mark.slow
 def test_a_search_that_found_nothing_better_says_so(tmp_path):
     report = _leaderboard(searched(tmp_path, OVERTUNED), None, None, None, None)
     assert report.footnotes[-1] == (
@@ -46,6 +51,7 @@ def test_a_search_that_found_nothing_better_says_so(tmp_path):
     assert json.loads(as_json(report))["winner"]["overtuned"] is True
 
 
+@pytest.mark.slow
 def test_an_older_database_has_the_report_it_had(tmp_path):
     url = searched(tmp_path, NOISE, labelled=False)
     report = _leaderboard(url, None, None, None, None)

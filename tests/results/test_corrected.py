@@ -20,6 +20,7 @@ def found(url: str, stage: str | None = None) -> CorrectedWinner | None:
     return corrected(url, read_run(url, stage=stage))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folds", [True, False], ids=["folds", "split"])
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
 def test_noise_is_taken_off_and_a_trial_that_is_far_better_keeps_its_figure(
@@ -50,6 +51,7 @@ def test_it_is_the_boards_first_with_the_boards_figures(tmp_path):
     assert found(url, stage="coarse") == one == found(url)
 
 
+@pytest.mark.slow
 def test_a_search_that_ends_no_better_than_it_began_is_told(tmp_path):
     overtuned = found(searched(tmp_path, (0.95, *NOISE)))
     assert overtuned.name == overtuned.first == "coarse/0" and overtuned.is_overtuned
@@ -63,12 +65,14 @@ def test_a_search_that_ends_no_better_than_it_began_is_told(tmp_path):
         assert " % of 200 resamples" in overtuning_text(slight)
 
 
+@pytest.mark.slow
 def test_groups_widen_the_interval(tmp_path):
     apart, together = (found(searched(tmp_path, NOISE, grouped=each)) for each in (False, True))
     assert apart.figure.raw == together.figure.raw
     assert apart.figure != together.figure
 
 
+@pytest.mark.slow
 def test_without_labels_or_predictions_of_the_first_there_is_nothing(tmp_path):
     assert found(searched(tmp_path, NOISE, labelled=False)) is None
     winner = found(searched(tmp_path, ONE_BEST))
@@ -94,6 +98,7 @@ def test_of_many_images_those_are_taken_that_all_kept(tmp_path, monkeypatch):
     assert one.figure.value == 1.0
 
 
+@pytest.mark.slow
 def test_an_image_that_float16_calls_impossible_counts_by_the_trials_own_loss(tmp_path):
     url = searched(tmp_path, (0.6,) * 4)
     trials = StageTrials.open(open_storage(url, create=False), "made-up", "coarse")
@@ -108,6 +113,7 @@ def test_an_image_that_float16_calls_impossible_counts_by_the_trials_own_loss(tm
     assert one.log_loss.high < 1, "87 nats an image would make it more"
 
 
+@pytest.mark.slow
 def test_it_is_the_same_again_and_reads_no_more_than_a_hundred_trials(tmp_path):
     url = searched(tmp_path, (0.7,) * 130)
     one = found(url)

@@ -39,6 +39,7 @@ def of(table: pd.DataFrame, parameter: str) -> pd.Series:
     return row
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize("evaluator", ["fanova", "ped_anova"])
 def test_optimizer_and_learning_rate_matter(table, evaluator):
@@ -48,6 +49,7 @@ def test_optimizer_and_learning_rate_matter(table, evaluator):
     assert over_all[evaluator].sum() == pytest.approx(1)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize("evaluator", ["fanova", "ped_anova"])
 def test_a_momentum_without_effect_has_next_to_none(table, evaluator):
@@ -58,6 +60,7 @@ def test_a_momentum_without_effect_has_next_to_none(table, evaluator):
     assert momentum[f"{evaluator}_low"] < 0.02
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_shares_lie_within_their_intervals(table):
     for evaluator in ("fanova", "ped_anova"):
@@ -66,11 +69,13 @@ def test_shares_lie_within_their_intervals(table):
         assert (low >= 0).all() and (high <= 1).all()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_constants_are_no_parameters(table):
     assert set(table["parameter"]) == {"optimizer", "batch_size", "learning_rate", "momentum"}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_the_same_numbers_in_another_process(url, monkeypatch):
     monkeypatch.setattr(evaluators, "RESAMPLES", 4)
@@ -95,6 +100,7 @@ def test_the_order_says_what_can_be_told_apart(url, monkeypatch):
     assert within["ped_anova"].split(" ≈ ")[-1].split(" > ")[-1] in ("momentum", "batch size")
 
 
+@pytest.mark.slow
 def test_below_a_hundred_trials_nothing_is_claimed(tmp_path):
     table = automl_cv.importance(drawn(tmp_path, LEAST_TRIALS - 1))
     assert table[FIGURES].isna().all(axis=None)
@@ -104,6 +110,7 @@ def test_below_a_hundred_trials_nothing_is_claimed(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_too_few_trials_with_the_conditional_parameter(tmp_path, monkeypatch):
     monkeypatch.setattr(evaluators, "RESAMPLES", 2)
     table = automl_cv.importance(drawn(tmp_path, LEAST_TRIALS))
@@ -113,6 +120,7 @@ def test_too_few_trials_with_the_conditional_parameter(tmp_path, monkeypatch):
     assert table[table["parameter"] != "momentum"][FIGURES].notna().all(axis=None)
 
 
+@pytest.mark.slow
 def test_stages_that_retrain_search_nothing(tmp_path):
     url = retrained(tmp_path)
     read = read_run(url, stage="finalists")
@@ -128,12 +136,14 @@ def test_a_range_of_decades_is_seen_as_it_was_drawn():
     assert allowed.distribution.choices == ("SGD", "RMSprop")
 
 
+@pytest.mark.slow
 def test_equal_results_tell_nothing(tmp_path):
     table = automl_cv.importance(drawn(tmp_path, LEAST_TRIALS, accuracy=1.0))
     assert of(table, "optimizer")["reason"] == "all trials have the same result"
     assert table[FIGURES].isna().all(axis=None)
 
 
+@pytest.mark.slow
 def test_resamples_of_equal_results_share_evenly():
     """Ninety-nine trials of one result and one of another: a resample may draw only the former."""
     records = [

@@ -100,6 +100,7 @@ def test_further_parameters_get_typed_columns(tmp_path):
     assert list(board["units"].isna()) == [False, True]
 
 
+@pytest.mark.slow
 def test_ties_go_by_loss_then_stage_then_slot(tmp_path):
     storage = open_storage(f"sqlite:///{tmp_path}/a.db", create=True)
     first = StageTrials.create(storage, "run", "z", FACTS)
@@ -189,6 +190,7 @@ def test_unknown_names(tmp_path):
         automl_cv.leaderboard(url, "slides", "corse")
 
 
+@pytest.mark.slow
 def test_importing_the_package_is_cheap():
     code = (
         "import sys, automl_cv; "

@@ -56,6 +56,7 @@ def test_a_damaged_record_is_one_line_and_stays(tmp_path):
         assert path.read_text() == text
 
 
+@pytest.mark.slow
 def test_looks_at_the_same_time_are_all_kept(tmp_path):
     code = (
         "import sys; from pathlib import Path; from tests.saved.test_looks import look, looks\n"

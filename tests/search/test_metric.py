@@ -76,6 +76,7 @@ def stored(request, tmp_path) -> tuple[str, str]:
     return metric, url
 
 
+@pytest.mark.slow
 def test_ranks_and_winner_go_by_the_metric(stored):
     metric, url = stored
     board = automl_cv.leaderboard(url)
@@ -105,6 +106,7 @@ def test_ranks_and_winner_go_by_the_metric(stored):
         assert automl_cv.epochs(url, trial=1, stage="coarse")[metric].iloc[-1] == board[metric][0]
 
 
+@pytest.mark.slow
 def test_reports_show_the_metric_in_its_own_units(stored):
     metric, url = stored
     read = read_run(url, "made-up")

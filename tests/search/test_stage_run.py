@@ -47,6 +47,7 @@ def broken(reason: str) -> list[Failed]:
     return [Failed(reason, 1, f"Traceback: {reason}")]
 
 
+@pytest.mark.slow
 def test_every_trial_is_trained_and_stored(tmp_path):
     with conducted(tmp_path) as (context, told):
         run, trials = prepared(context)

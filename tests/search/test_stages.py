@@ -29,6 +29,7 @@ def run_all(context: SearchContext, begun: tuple[str, ...] = (), names=NAMES) ->
     return sequence
 
 
+@pytest.mark.slow
 def test_stages_run_in_turn_each_on_what_the_last_one_found(tmp_path):
     with conducted(tmp_path, workers=2) as (context, told):
         sequence = run_all(context)

@@ -27,6 +27,7 @@ def objective(logits: np.ndarray, weights: np.ndarray, labels: np.ndarray, penal
     return float(losses.sum() + penalty / 2 * np.square(weights).sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [case for case in CASES if case != "two classes"] + ["digits"])
 def test_probabilities_and_objective_are_those_of_scikit_learn(case):
     features, labels, classes = drawn(case)

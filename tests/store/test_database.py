@@ -96,6 +96,7 @@ def _locker(path):
     return connection
 
 
+@pytest.mark.slow
 def test_a_write_waits_for_a_lock_to_go(tmp_path):
     path = tmp_path / "a.db"
     storage = open_storage(f"sqlite:///{path}", create=True, busy_seconds=0.01)

@@ -82,6 +82,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.slow
 def test_one_search_holds_a_run_from_before_its_first_stage_to_its_death(storage):
     command = [sys.executable, "-c", CHILD, str(storage.engine.url)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:

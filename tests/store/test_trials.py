@@ -167,6 +167,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_search_is_settled_and_a_living_one_left_alone(trials):
     url = str(trials.storage.engine.url)
     command = [sys.executable, "-c", CHILD, url]

@@ -96,6 +96,7 @@ def tune(held: Materials, one: Trial, on_epoch, checkpoint: Path | None = None):
     return held.kind(one.stage).train(one, on_epoch, checkpoint)
 
 
+@pytest.mark.slow
 def test_the_frozen_part_runs_once_for_each_image(images, tmp_path):
     held = worker(images, tmp_path)
     assert prepare(held, PrepareFeatures(TINY)) == N_IMAGES
@@ -109,6 +110,7 @@ def test_the_frozen_part_runs_once_for_each_image(images, tmp_path):
     assert prepare(worker(images, tmp_path), PrepareFeatures(TINY), MAPS) == 0
 
 
+@pytest.mark.slow
 def test_altered_images_pass_it_once_for_each_view(images, tmp_path):
     held = worker(images, tmp_path)
     altered = PrepareFeatures(TINY, ALTERED.alteration, ALTERED.views)
@@ -119,6 +121,7 @@ def test_altered_images_pass_it_once_for_each_view(images, tmp_path):
     assert tiny.n_passed == before
 
 
+@pytest.mark.slow
 def test_the_rate_is_the_trials_times_the_factor_and_the_head_is_not_told(images, tmp_path):
     held = worker(images, tmp_path)
     prepare(held, PrepareFeatures(TINY), MAPS)
@@ -129,6 +132,7 @@ def test_the_rate_is_the_trials_times_the_factor_and_the_head_is_not_told(images
     assert result.optimizer_config["learning_rate"] == pytest.approx(0.01)
 
 
+@pytest.mark.slow
 def test_a_killed_trial_goes_on(images, tmp_path):
     held = worker(images, tmp_path)
     prepare(held, PrepareFeatures(TINY), MAPS)
@@ -145,6 +149,7 @@ def test_a_killed_trial_goes_on(images, tmp_path):
     assert figures(tune(held, one, go_on, checkpoint)) == figures(whole)
 
 
+@pytest.mark.slow
 def test_folds_are_those_of_the_head(images, tmp_path):
     held = worker(images, tmp_path)
     prepare(held, PrepareFeatures(TINY), MAPS)
@@ -211,6 +216,7 @@ def test_tasks_of_both_parts_differ_in_rate_and_epochs_alone():
     assert dataclasses.replace(tuned, epochs=head.epochs) == head
 
 
+@pytest.mark.slow
 def test_memory_that_is_not_there_fails_the_trial_with_its_reason():
     class Hungry(keras.layers.Layer):
         def call(self, x):
