@@ -7,9 +7,12 @@ key, trial), what was expected, what to do.
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # Of difflib, whose own 0.6 takes "bayes" for a slip of "cmaes".
@@ -43,6 +46,70 @@ def warn(message: str) -> None:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(here):
         depth, frame = depth + 1, frame.f_back
     warnings.warn(message, AutomlWarning, stacklevel=depth + 1)
+
+
+# What the machine lacks, and what to do. The numbers are those of errno(3).
+TROUBLES = {
+    errno.ENOSPC: "the disk is full; free some space",
+    errno.EDQUOT: "the disk quota is used up; free some space",
+    errno.EROFS: "the disk may only be read; name another place",
+    errno.EACCES: "permission is denied; change it, or name another place",
+    errno.EPERM: "the operation is not permitted; name another place",
+    errno.EMFILE: "too many files are open; raise the limit (`ulimit -n 4096`)",
+    errno.ENFILE: "too many files are open on this machine; close some programs",
+    errno.ELOOP: "links lead in a circle; mend them",
+    errno.ENAMETOOLONG: "the name is too long for this disk; choose a shorter one",
+    errno.EIO: "the disk can't be read or written; check it",
+    errno.EBADF: "it is closed; send it to a file or a terminal",
+    errno.ENOMEM: "memory is used up; close other programs, or use fewer workers",
+    errno.EAGAIN: "no more processes or threads may be started; raise the limit (`ulimit -u`)",
+}
+# What SQLite and NumPy say of the same, without a number.
+_SAID = {
+    "database or disk is full": errno.ENOSPC,
+    "requested and": errno.ENOSPC,  # numpy.save: "7680 requested and 2016 written"
+    "readonly database": errno.EROFS,
+    "disk I/O error": errno.EIO,
+}
+
+
+def trouble(error: BaseException | None) -> str | None:
+    """Return in one line what the machine lacks: space, permission, files, memory.
+
+    Args:
+        error: what was raised; what it was raised from counts too.
+
+    Returns:
+        Where it was, what was wrong, what to do; None for all that is not the machine's.
+    """
+    while error is not None:
+        if isinstance(error, MemoryError):
+            return TROUBLES[errno.ENOMEM]
+        if isinstance(error, OSError) or type(error).__name__ == "OperationalError":
+            said = str(error)
+            known = (number for text, number in _SAID.items() if text in said)
+            number = getattr(error, "errno", None) or next(known, None)
+            if number in TROUBLES:
+                name = getattr(error, "filename", None)
+                where = f"{os.fsdecode(name)}: " if name is not None else ""
+                return f"{where}{TROUBLES[number]}"
+        error = error.__cause__
+    return None
+
+
+@contextmanager
+def naming(path: Path | str) -> Iterator[None]:
+    """Say of an OSError within the block which file or folder it was about, where it does not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        known = (number for text, number in _SAID.items() if text in str(error))
+        number = error.errno or next(known, None)
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 SHOWN = 3  # names a message gives
@@ -26,5 +27,33 @@ def trials_text(trials: Sequence[int]) -> str:
 
 def printable(line: str) -> str:
     """Return a text as one line without anything that a terminal would obey."""
-    words = " ".join(line.split())
-    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in words)
+    return harmless(" ".join(line.split()))
+
+
+def harmless(text: str) -> str:
+    """Return lines of text without anything else that a terminal would obey."""
+    return "".join(
+        sign
+        if sign.isprintable() or sign in "\n\N{NO-BREAK SPACE}"
+        else "\N{REPLACEMENT CHARACTER}"
+        for sign in text
+    )
+
+
+def in_markdown(line: str) -> str:
+    """Return a text of which neither Markdown nor HTML within it reads a sign as its own."""
+    # An underscore within a word is no sign of Markdown's.
+    return re.sub(r"([\\`*\[\]<>|#]|\b_|_\b|(?<!\w)_)", r"\\\1", harmless(line).replace("\n", " "))
+
+
+def in_spreadsheet(cell: object) -> object:
+    """Return a cell that no spreadsheet program takes for a formula, and no terminal for an order.
+
+    An apostrophe before it is how these programs write a text that begins so (OWASP, "CSV
+    Injection"). Numbers stay what they are, and so do texts that are one ("-1").
+    """
+    if not isinstance(cell, str):
+        return cell
+    text = harmless(cell)
+    is_number = re.fullmatch(r"[+-]?\d+([.,]\d+)?", text) is not None
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@") and not is_number else text

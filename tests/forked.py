@@ -68,6 +68,7 @@ class Origin:
         stdout: BinaryIO,
         stderr: BinaryIO,
         pass_fds: tuple[int],
+        env: dict[str, str],
     ) -> Forked | subprocess.Popen[bytes]:
         """Start a worker, as `crew.Worker` asks `subprocess.Popen` to."""
         assert command[1:-1] == ["-P", "-m", "automl_cv.worker.process"]
@@ -76,10 +77,10 @@ class Origin:
             self._socket = self._start()
         if not self._would_load_the_same():
             return subprocess.Popen(
-                command, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=pass_fds
+                command, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=pass_fds, env=env
             )
         ours, theirs = os.pipe()
-        order = pickle.dumps((dict(os.environ), os.getcwd()))
+        order = pickle.dumps((env, os.getcwd()))
         socket.send_fds(self._socket, [order], [*pass_fds, stdout.fileno(), theirs])
         os.close(theirs)
         return Forked(*struct.unpack("i", self._socket.recv(4)), ours)

@@ -8,18 +8,32 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import signal
 import sys
 import traceback
+from types import FrameType
 from typing import Annotated
 
 import typer
 
 from automl_cv import __version__
 from automl_cv.cli import commands
-from automl_cv.errors import AutomlError
+from automl_cv.errors import AutomlError, trouble
+from automl_cv.screen import streams
 from automl_cv.screen.console import complain
 
-INTERRUPTED = 130
+# Ended from outside, a command ends as with Ctrl-C. What is ignored (`nohup`) stays so.
+ENDING = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
+)
+
+
+class _Ended(KeyboardInterrupt):
+    """A signal other than Ctrl-C's asked this process to end; its number is the argument."""
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise _Ended(number)
 
 
 def _print_version(wanted: bool) -> None:
@@ -64,10 +78,18 @@ def build() -> typer.Typer:
 def main() -> None:
     """Run the command line: exit 0 done, 1 failed, 2 wrong use or input, 130 interrupted."""
     debug = "--debug" in sys.argv
+    streams.prepare()
+    for number in ENDING:
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _end)
     try:
-        build()()
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        try:
+            build()()
+        finally:
+            streams.flush_streams()
+    except KeyboardInterrupt as ended:
+        # As shells have it: 128 and the signal's number (Ctrl-C is 2).
+        sys.exit(128 + (ended.args[0] if isinstance(ended, _Ended) else signal.SIGINT))
     except BrokenPipeError:
         # The reader of a pipe (head, less) went away: nothing is wrong with us.
         sys.stderr.close()
@@ -80,6 +102,12 @@ def main() -> None:
     except Exception as error:
         if debug:
             traceback.print_exc()
+        if isinstance(error, OSError) and streams.failed_in(error.__traceback__):
+            error.filename = error.filename or "stdout"
+            streams.abandon()
+        if lacks := trouble(error):
+            complain(lacks)
+            sys.exit(1)
         where = traceback.extract_tb(error.__traceback__)[-1]
         complain(
             f"{type(error).__name__}: {error} (in {where.name}, a bug of automl-cv; "

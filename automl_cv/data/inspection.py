@@ -26,6 +26,7 @@ from PIL import Image
 from automl_cv.data import images, stamps
 from automl_cv.data.ledger import Sizes
 from automl_cv.data.stamps import Stamp
+from automl_cv.errors import warn
 from automl_cv.words import counted
 
 OnProgress = Callable[[int, int], None]
@@ -280,6 +281,17 @@ def _remember(memory: Path, rows: Mapping[str, _Row]) -> None:
         for one in [row.result]
     ]
     text = json.dumps({"header": _header(), "files": files}, ensure_ascii=False)
+    try:
+        _write(memory, text)
+    except OSError as error:
+        warn(
+            f"{memory.parent}: what was read of the images can't be remembered "
+            f"({error.strerror or error}); the next command reads them again, unless "
+            "--cache-dir names a folder that may be written"
+        )
+
+
+def _write(memory: Path, text: str) -> None:
     memory.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=memory.parent, prefix=f".{memory.stem}-")
     try:

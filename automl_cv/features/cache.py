@@ -31,7 +31,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_cv.errors import AutomlError, warn
+from automl_cv.errors import AutomlError, naming, warn
 from automl_cv.features import arrays
 from automl_cv.features.recipes import Recipe
 
@@ -108,6 +108,10 @@ class FeatureCache:
             content_hashes: one for each image.
             blocks: for each block float32 (images, width), in the order of the blocks.
         """
+        with naming(self.folder):
+            self._add(recipe, content_hashes, blocks)
+
+    def _add(self, recipe: Recipe, content_hashes: Sequence[str], blocks: Sequence[Matrix]) -> None:
         folder = self.folder / recipe.key
         shards = folder / "shards"
         temporary = arrays.temporary_folder(shards)

@@ -8,6 +8,7 @@ search itself stays the only one that writes the storage.
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -42,6 +43,17 @@ TRIALS_BEFORE_REPLACEMENT = 400
 TRIALS_OF_A_LONG_ONE = 20
 
 
+# Set for the process that a user works in (a notebook's plots, an interactive Python), and of harm
+# to one that only trains: Jupyter's MPLBACKEND names a module that workers can't import.
+FOREIGN = ("MPLBACKEND", "PYTHONSTARTUP", "PYTHONINSPECT", "PYTHONIOENCODING", "PYTHONWARNINGS")
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a worker: this process's, without what is foreign to training."""
+    kept = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+    return {**kept, "KERAS_BACKEND": "tensorflow", "PYTHONUTF8": "1"}
+
+
 class Worker:
     """One process that carries out one order at a time.
 
@@ -67,6 +79,7 @@ class Worker:
             stdout=self._log,
             stderr=self._log,
             pass_fds=(theirs.fileno(),),
+            env=environment(),
         )
         theirs.close()
 

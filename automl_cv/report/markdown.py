@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import re
-
 from automl_cv.report.document import Document, Grid
+from automl_cv.words import in_markdown
 
 
 def as_markdown(report: Document) -> str:
     """Return a report as Markdown, each line ended."""
-    lines = [f"> **Warning:** {_escaped(line)}\n" for line in report.warnings]
-    lines += [f"**{_escaped(report.title)}**", ""]
+    lines = [f"> **Warning:** {in_markdown(line)}\n" for line in report.warnings]
+    lines += [f"**{in_markdown(report.title)}**", ""]
     if report.table.rows:
         lines += [*_table(report.table), ""]
-    lines += [f"- {_escaped(line)}" for line in report.footnotes]
+    lines += [f"- {in_markdown(line)}" for line in report.footnotes]
     for section in report.sections:
         if section.grid.rows:
             lines += ["", f"**{section.heading}**", "", *_table(section.grid)]
     if report.notes:
-        lines += ["", *(f"- {_escaped(line)}" for line in report.notes)]
+        lines += ["", *(f"- {in_markdown(line)}" for line in report.notes)]
     return "\n".join(lines) + "\n"
 
 
@@ -26,16 +25,11 @@ def _table(grid: Grid) -> list[str]:
     sides = ["---:" if column.align == "right" else ":---" for column in grid.columns]
     rows = [*grid.rows, *([grid.foot] if grid.foot else [])]
     return [
-        _row([_escaped(column.heading) for column in grid.columns]),
+        _row([in_markdown(column.heading) for column in grid.columns]),
         _row(sides),
-        *(_row([_escaped(cell) for cell in cells]) for cells in rows),
+        *(_row([in_markdown(cell) for cell in cells]) for cells in rows),
     ]
 
 
 def _row(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _escaped(line: str) -> str:
-    """Keep Markdown from reading a name's signs as its own."""
-    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", line)

@@ -12,6 +12,7 @@ from automl_cv.errors import UserError
 from automl_cv.registry import Table
 from automl_cv.report.formats import Format
 from automl_cv.saved.prediction import Prediction
+from automl_cv.words import in_spreadsheet, printable
 
 PARQUET_ROWS = 10_000  # of a row group, the most that is held in memory
 
@@ -63,20 +64,26 @@ def write_table(
     for one in predictions:
         if one.error is not None:
             shown = "-".ljust((column + 2) * top - 2)
-            file.write(f"{shown}  {one.path}: {one.error}\n")
+            file.write(f"{shown}  {printable(f'{one.path}: {one.error}')}\n")
             continue
         ranked = zip(one.labels, one.probabilities, strict=True)
-        cells = "  ".join(f"{label.ljust(width)}  {share:.4f}" for label, share in ranked)
-        file.write(f"{cells}  {one.path}\n")
+        cells = "  ".join(
+            f"{printable(label).ljust(width)}  {share:.4f}" for label, share in ranked
+        )
+        file.write(f"{cells}  {printable(one.path)}\n")
 
 
 def write_csv(
     predictions: Iterable[Prediction], file: IO[str], top: int, classes: Sequence[str]
 ) -> None:
-    """Write a row a file: path, label, probability, label_2, probability_2, …, error."""
+    """Write a row a file: path, label, probability, label_2, probability_2, …, error.
+
+    Texts are written so that no spreadsheet program runs them (`in_spreadsheet`); JSON lines and
+    Parquet keep them exactly.
+    """
     rows = csv.writer(file, lineterminator="\n")
     rows.writerow(columns(top))
-    rows.writerows(map(lambda one: cells(one, top), predictions))
+    rows.writerows(map(in_spreadsheet, cells(one, top)) for one in predictions)
 
 
 def write_json_lines(

@@ -14,7 +14,7 @@ from automl_cv.catalog.metrics import METRICS, MetricEntry
 from automl_cv.data.ledger import Ledger
 from automl_cv.history import Epoch, History
 from automl_cv.saved.facts import Manifest, Metric, Validation
-from automl_cv.words import counted, listed
+from automl_cv.words import counted, in_markdown, listed
 
 SHOWN_EPOCHS = 8  # rows of a curve
 SHOWN_CLASSES = 50
@@ -297,16 +297,17 @@ def _curve(searched: Sequence[Epoch], fitted: Sequence[History], metric: MetricE
 def _data(manifest: Manifest, classes: Sequence[str]) -> str:
     data = manifest.data
     lines = [
-        f"- Source: {data.source}",
+        f"- Source: {in_markdown(data.source)}",
         f"- Fingerprint of images, labels and splits: `{data.fingerprint}`",
         f"- Images: {', '.join(f'{count:,} {name}' for name, count in data.split_sizes.items())}",
     ]
     if data.ledger:
         ledger = Ledger.from_json(data.ledger)
         skipped = listed([f"{one.path} ({one.reason})" for one in ledger.skipped])
-        lines.append(f"- Ledger: {ledger.summary()}{f': {skipped}' if skipped else ''}")
-        lines += [f"- {note}" for note in ledger.notes]
-    shown = ", ".join(classes[:SHOWN_CLASSES])
+        ledger_line = f"{ledger.summary()}{f': {skipped}' if skipped else ''}"
+        lines.append(f"- Ledger: {in_markdown(ledger_line)}")
+        lines += [f"- {in_markdown(note)}" for note in ledger.notes]
+    shown = ", ".join(map(in_markdown, classes[:SHOWN_CLASSES]))
     more = len(classes) - SHOWN_CLASSES
     lines.append(f"- Classes: {shown}{f' and {more:,} more' if more > 0 else ''}")
     return "\n".join(lines)
@@ -318,5 +319,4 @@ def _table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text.replace("|", "\\|")
+    return f"{value:.4g}" if isinstance(value, float) else in_markdown(str(value))

@@ -11,6 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from automl_cv.words import harmless
+
 
 def output() -> Console:
     """Return the console of stdout, made now so that a redirected stdout is respected."""
@@ -25,17 +27,17 @@ def messages() -> Console:
 def say(text: str, *, quiet: bool = False) -> None:
     """Write one line of plain words to stderr, unless `quiet`."""
     if not quiet:
-        messages().print(text, markup=False, highlight=False)
+        messages().print(harmless(text), markup=False, highlight=False)
 
 
 def complain(text: str) -> None:
     """Write one line that begins with a red "error:" to stderr."""
-    messages().print(f"[bold red]error:[/] {escape(text)}", highlight=False)
+    messages().print(f"[bold red]error:[/] {escape(harmless(text))}", highlight=False)
 
 
 def caution(text: str) -> None:
     """Write one line that begins with a yellow "warning:" to stderr."""
-    messages().print(f"[bold yellow]warning:[/] {escape(text)}", highlight=False)
+    messages().print(f"[bold yellow]warning:[/] {escape(harmless(text))}", highlight=False)
 
 
 def show(table: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -102,9 +103,9 @@ def _silence_optuna() -> None:
 def _parse(url: str) -> URL:
     try:
         return make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # a port that is no number is a ValueError
         raise UserError(
-            f"--storage {url}: no address of a database; expected one such as "
+            f"--storage {_without_secrets(url)}: no address of a database; expected one such as "
             "sqlite:///automl-cv.db or postgresql://user@host/name"
         ) from None
 
@@ -163,4 +164,13 @@ def _reason(error: Exception) -> str:
 
 
 def _shown(address: URL) -> str:
-    return address.render_as_string(hide_password=True)
+    return _without_secrets(address.render_as_string(hide_password=True))
+
+
+def _without_secrets(url: str) -> str:
+    """Return an address, of any form, without what its writer would not want to be read.
+
+    A password stands between the user and the last @, or is an option: `?password=`, `?sslkey=`.
+    """
+    shown = re.sub(r"((?:://|^)[^:/@]*):(?!//).*@", r"\1:***@", url)
+    return re.sub(r"(?i)([?&][^=&]*(?:pass|pwd|secret|token|key)[^=&]*=)[^&]*", r"\1***", shown)

@@ -14,7 +14,7 @@ from automl_cv.engine.calibration import calibrate
 from automl_cv.engine.extract import OnProgress
 from automl_cv.engine.prediction import Predictor
 from automl_cv.engine.refitting import probabilities
-from automl_cv.errors import AutomlError
+from automl_cv.errors import AutomlError, naming
 from automl_cv.history import Epoch, StopReason
 from automl_cv.measures import LEAST_PROBABILITY
 from automl_cv.orders import messages
@@ -61,7 +61,8 @@ def fit(
         temperature = calibration.temperature
     sound = _sound(order, rows, report, on_epoch)
     network = sound.made.assemble()
-    saved_network.save(network, order.path, temperature)
+    with naming(order.path.parent):
+        saved_network.save(network, order.path, temperature)
     tried = _some(np.arange(len(rows)), TRIED_IMAGES)
     files = [Path(images.paths[row]) for row in rows[tried]]
     said = probabilities([one[tried] for one in sound.made.logits], temperature)

@@ -12,7 +12,7 @@ import sys
 import traceback
 from multiprocessing.connection import Connection
 
-from automl_cv.errors import AutomlError
+from automl_cv.errors import AutomlError, trouble
 from automl_cv.history import Epoch, History, StopReason
 from automl_cv.orders import messages
 from automl_cv.worker.fit import fit
@@ -80,7 +80,7 @@ def _failure(error: Exception, epochs: tuple[Epoch, ...]) -> messages.Failed:
     """Put an exception into one line."""
     first = (str(error).strip() or "no message").splitlines()[0]
     known = isinstance(error, AutomlError)
-    reason = str(error) if known else f"{type(error).__name__}: {first}"
+    reason = str(error) if known else trouble(error) or f"{type(error).__name__}: {first}"
     if type(error).__name__ == "ResourceExhaustedError" or isinstance(error, MemoryError):
         reason = f"out of memory ({first[:120]})"
     return messages.Failed(
@@ -95,6 +95,8 @@ def main() -> None:
     """Serve the search at the other end of the descriptor named on the command line."""
     # Ctrl-C reaches the whole process group; the search decides what becomes of us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # so does the end of a terminal
     connection = Connection(int(sys.argv[1]))
     try:
         _Worker(connection).serve()

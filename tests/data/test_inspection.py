@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 from dataclasses import replace
@@ -10,6 +11,7 @@ from PIL import Image
 from automl_cv.data import images, inspection, stamps
 from automl_cv.data.inspection import Inspected, inspect
 from automl_cv.data.ledger import Sizes
+from automl_cv.errors import AutomlWarning
 
 
 @pytest.fixture
@@ -234,3 +236,12 @@ def test_wrong_endings_are_counted_by_kind():
         "2 images in PNG format under .jpg, read all the same; first a.jpg",
         "1 image in PNG format under no ending, read all the same; first f",
     ]
+
+
+def test_a_cache_that_cannot_be_written_to_is_warned_of(tmp_path, monkeypatch):
+    def refuse(memory, text):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(memory))
+
+    monkeypatch.setattr(inspection, "_write", refuse)
+    with pytest.warns(AutomlWarning, match="can't be remembered .*reads them again"):
+        inspection._remember(tmp_path / "memory.json", {})

@@ -179,17 +179,20 @@ def test_trials_can_be_added_later(study, call, tmp_path, undisturbed):
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_everything_and_says_how_to_go_on(study, call, tmp_path, cache_dir):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda one: one.name)
+def test_a_signal_keeps_everything_and_says_how_to_go_on(study, call, tmp_path, cache_dir, number):
     search = Search(tmp_path, cache_dir, study)
     search.wait_for("trial_ended", 2)
-    search.process.send_signal(signal.SIGINT)
-    assert search.end() == 130
+    search.process.send_signal(number)
+    assert search.end() == 128 + number
     assert search.leaves_no_process()
     lines = search.errors.strip().splitlines()
+    kept = len(leaderboard(call))
+    assert kept >= 2
     assert lines == [
-        "interrupted; everything finished is kept. The same command again goes on from there."
+        f"interrupted; everything finished is kept ({kept} trials of this command). "
+        "The same command again goes on from there."
     ]
-    assert len(leaderboard(call)) >= 2
 
 
 @pytest.mark.exhaustive

@@ -77,3 +77,15 @@ def test_a_file_name_says_its_form():
     with pytest.raises(UserError, match=r"--out p\.json: no form ends with \.json; known: \.txt, "):
         chosen_format(PREDICTION_FORMATS, None, Path("p.json"))
     assert chosen_format(PREDICTION_FORMATS, "jsonl", Path("p.json")).name == "jsonl"
+
+
+def test_names_are_no_orders_to_terminals_and_spreadsheet_programs():
+    odd = [Prediction("=1.png", ("-a\x1b[2J", "-1"), (0.75, 0.25))]
+    texts = {}
+    for name in ("table", "csv", "jsonl"):
+        file = io.StringIO()
+        PREDICTION_FORMATS[name].load()(iter(odd), file, 2, ["-a\x1b[2J", "-1"])
+        texts[name] = file.getvalue()
+        assert "\x1b" not in texts[name]
+    assert texts["csv"].splitlines()[1] == "'=1.png,'-a\ufffd[2J,0.75,-1,0.25,"
+    assert json.loads(texts["jsonl"])["predictions"][0]["label"] == "-a\x1b[2J"

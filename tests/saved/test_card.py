@@ -143,3 +143,13 @@ def test_corrected_figures_stand_beside_the_raw_ones(metric):
     older = validation.model_dump(exclude={"corrected"})
     assert validation.model_validate(older).corrected is None
     assert "Corrected" not in composed()
+
+
+def test_names_are_no_html_of_the_card():
+    data = MANIFEST.data.model_copy(update={"source": "<img src=x onerror=alert(1)>"})
+    manifest = MANIFEST.model_copy(update={"data": data})
+    epochs = (Epoch(1, 0.5, 0.6, 0.7, 0.8, 0.1, 1.0, -0.8),)
+    given = {"folder": "model", "searched": epochs, "fitted": [History(epochs)], "weights": 10}
+    text = card.compose(manifest, ("<script>", "a_b", "\x1b[2J"), **given)
+    assert "- Source: \\<img src=x onerror=alert(1)\\>" in text
+    assert "- Classes: \\<script\\>, a_b, \ufffd\\[2J" in text

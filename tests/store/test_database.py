@@ -49,6 +49,9 @@ def test_a_reader_leaves_a_foreign_database_alone(tmp_path):
         ("nonsense://x", "nonsense"),
         ("sqlite:////nowhere/at/all/x.db", "check that its folder exists"),
         ("postgresql+absent://user:secret@host/x", "absent"),
+        ("postgresql://user:secret@host:port/x", "no address of a database"),
+        ("postgresql+absent://user@host/x?password=secret", "absent"),
+        ("user:secret@host", "no address of a database"),
     ],
 )
 def test_an_address_that_cannot_be_used_is_one_line(url, message):

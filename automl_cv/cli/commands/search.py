@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from automl_cv.cli import options
+from automl_cv.words import counted
 
 
 def parse_duration(text: str | None) -> float | None:
@@ -122,10 +123,13 @@ def search(
         strict=strict,
         despite_findings=despite_findings,
     )
+    finished: list[int] = []
     try:
         with watching(quiet=quiet, json_lines=json_lines) as listen:
 
             def tell(event: events.Event) -> None:
+                if isinstance(event, events.TrialEnded):
+                    finished.append(event.trial)
                 if isinstance(event, events.Surveyed) and not json_lines:
                     # The leaderboard, which follows at once, has them above it.
                     event = replace(event, warnings=())
@@ -133,7 +137,11 @@ def search(
 
             outcome = session.search(chosen, todo, tell)
     except KeyboardInterrupt:
-        say("interrupted; everything finished is kept. The same command again goes on from there.")
+        say(
+            "interrupted; everything finished is kept "
+            f"({counted(len(finished), 'trial')} of this command). The same command again goes on "
+            "from there."
+        )
         raise
     if not json_lines:
         _show_leaderboard(storage, outcome.run)
