@@ -11,16 +11,19 @@ import pkgutil
 import signal
 import sys
 import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from automl_cv import __version__
 from automl_cv.cli import commands
-from automl_cv.errors import AutomlError, trouble
+from automl_cv.errors import AutomlError, AutomlWarning, trouble
 from automl_cv.screen import streams
-from automl_cv.screen.console import complain
+from automl_cv.screen.console import caution, complain
 
 # Ended from outside, a command ends as with Ctrl-C. What is ignored (`nohup`) stays so.
 ENDING = tuple(
@@ -75,6 +78,24 @@ def build() -> typer.Typer:
     return app
 
 
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Show what this package warns of as a line; Python's own way names a line of our code."""
+    before = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, AutomlWarning):
+            caution(str(message))
+        else:
+            before(message, category, *where, **more)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
+
+
 def main() -> None:
     """Run the command line: exit 0 done, 1 failed, 2 wrong use or input, 130 interrupted."""
     debug = "--debug" in sys.argv
@@ -84,7 +105,8 @@ def main() -> None:
             signal.signal(number, _end)
     try:
         try:
-            build()()
+            with _warnings_as_lines():
+                build()()
         finally:
             streams.flush_streams()
     except KeyboardInterrupt as ended:
