@@ -168,10 +168,12 @@ def write_manifest(setting: Setting, path: Path) -> None:
             table.writerow([image, setting.pool.labels[place], setting.parts[place]])
 
 
-def write_study(setting: Setting, study: str, path: Path) -> None:
-    """Write a study that is another one, but for its backbone."""
+def write_study(setting: Setting, study: str, path: Path, seed: int | None) -> None:
+    """Write a study that is another one, but for its backbone, and its seed where one is given."""
     extended = str(Path(study).absolute()) if study.endswith(".toml") else study
     lines = [f"extends = {json.dumps(extended)}", f"name = {json.dumps(path.stem)}"]
+    if seed is not None:
+        lines.append(f"seed = {seed}")
     if setting.backbone is not None:
         name, form = json.dumps(setting.backbone.name), json.dumps(setting.backbone.features)
         lines += ["[backbone]", f"name = {name}", f"features = {form}"]
@@ -200,7 +202,8 @@ def measure_product(setting: Setting, label: str, study: str, trained: bool) -> 
     folder = setting.out / "runs" / name
     folder.mkdir(parents=True, exist_ok=True)
     write_manifest(setting, folder / "images.csv")
-    write_study(setting, study, folder / f"{label}.toml")
+    # Samplers draw the same for the same seed: over splits, studies are compared on other draws.
+    write_study(setting, study, folder / f"{label}.toml", setting.number if trained else None)
     shared = ["--cache-dir", str((setting.out / "cache").absolute()), "--quiet"]
     file = f"./{label}.toml"
     searching = command(folder, "search", file, "--data", "images.csv", "--new", *shared)
