@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 SHOWN = 3  # names a message gives
+LONGEST = 120  # signs of a value in a message
 
 
 def counted(number: int, singular: str, plural: str | None = None) -> str:
@@ -38,6 +39,17 @@ def harmless(text: str) -> str:
         else "\N{REPLACEMENT CHARACTER}"
         for sign in text
     )
+
+
+def shortened(value: object) -> str:
+    """Return a value as Python writes it, no longer than a line has room for."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def without_long_words(line: str) -> str:
+    """Return a line in which no word, such as a name of 5,000 signs, hides what is said of it."""
+    return re.sub(rf"(\S{{{LONGEST}}})\S{{20,}}", r"\1…", line)
 
 
 def in_markdown(line: str) -> str:

@@ -47,7 +47,7 @@ HEADS: Table[HeadEntry] = Table(
             target="automl_cv.engine.head:mlp",
             parameters={
                 "hidden_layers": Setting(1, lowest=0),
-                "width": Setting(256, lowest=1),
+                "width": Setting(256, lowest=1, highest=65_536),
                 "activation": Setting("relu", choices=("relu", "gelu", "silu", "tanh")),
                 "dropout": Setting(0.0, lowest=0, highest=1, open_ends=(False, True)),
                 **_NORMALIZATION,

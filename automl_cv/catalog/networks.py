@@ -33,7 +33,7 @@ _RESNET = {
         ),
     ),
     "stem": Setting("imagenet", choices=("imagenet", "small", "resnet_d")),
-    "width": Setting(1.0, lowest=0, open_ends=(True, False)),
+    "width": Setting(1.0, lowest=0, highest=64, open_ends=(True, False)),
     "stochastic_depth": _FRACTION,
     "squeeze_excitation": Setting(False),
     "dropout": _FRACTION,

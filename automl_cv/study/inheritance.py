@@ -33,14 +33,19 @@ def inherit(raw: Mapping[str, Any]) -> Mapping[str, Any]:
         again = stage.get("retrain") if isinstance(stage, Mapping) else None
         if isinstance(again, Mapping):
             named = again.get("stages")
-            first = named if isinstance(named, str) else (named or [None])[0]
-            above = {one.get("name"): one for one in completed if isinstance(one, Mapping)}
+            listed = named if isinstance(named, list | tuple) else [named]
+            first = listed[0] if listed and isinstance(listed[0], str) else None
+            above = {
+                one["name"]: one
+                for one in completed
+                if isinstance(one, Mapping) and isinstance(one.get("name"), str)
+            }
             if first is not None and first not in above:
                 raise ValueError(
                     f"stage.{stage.get('name')}.retrain.stages: no stage {first!r} stands above "
                     f"it: {suggest(str(first), map(str, above))}"
                 )
-            source = above.get(first, {})
+            source = above[first] if first is not None else {}
             taken = {key: source[key] for key in INHERITED if key in source}
             if "network" in stage:
                 taken.pop("head", None)  # it has none

@@ -6,6 +6,7 @@ stages by name.
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -14,11 +15,15 @@ from typing import Any
 from automl_cv.catalog.datasets import DATASETS
 from automl_cv.errors import UserError, suggest
 from automl_cv.study.studyfile import StudyFile, parse
+from automl_cv.words import shortened, without_long_words
 
 STUDY_FOLDERS = (
     Path(__file__).parent.parent / "studies",  # an installed wheel
     Path(__file__).parent.parent.parent / "studies",  # a checkout
 )
+
+
+GREATEST = 10**15 - 1  # a float holds every whole number up to here
 
 
 def load(name_or_path: str) -> StudyFile:
@@ -39,7 +44,7 @@ def locate(name_or_path: str) -> Path:
     """
     if name_or_path.endswith(".toml") or "/" in name_or_path or "\\" in name_or_path:
         path = Path(name_or_path).expanduser()
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise UserError(f"{path}: no such study file; see `automl-cv studies` for names")
         return path
     shipped_files = shipped()
@@ -74,21 +79,54 @@ def _read(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: no valid TOML: {_with_line(str(error), text)}") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: no valid TOML: {error}") from None
+    except (ValueError, RecursionError) as error:  # no text, a number of 5,000 digits, deep nesting
+        raise UserError(f"{path}: no valid TOML: {shortened(str(error))}") from None
     except OSError as error:
         raise UserError(f"{path}: can't be read: {error.strerror}") from None
+    _check_numbers(path, raw)
+    _check_stages(path, raw)
     _place_source(path, raw)
     parent = raw.pop("extends", None)
     if parent is None:
         return raw
     if not isinstance(parent, str):
-        raise UserError(f"{path}: extends: expected the name or path of a study, got {parent!r}")
+        raise UserError(
+            f"{path}: extends: expected the name or path of a study, got {shortened(parent)}"
+        )
     beside = (path.resolve() if path.is_symlink() else path).parent / parent
-    parent_path = beside if parent.endswith(".toml") and beside.is_file() else locate(parent)
+    try:
+        parent_path = (
+            beside if parent.endswith(".toml") and os.path.isfile(beside) else locate(parent)
+        )
+    except UserError as error:
+        raise UserError(f"{path}: extends: {without_long_words(str(error))}") from None
     base = _read(parent_path, (*chain, path))
     base.pop("about", None)  # what is said of another study need not hold for this one
     return _merge(base, raw)
+
+
+def _check_numbers(path: Path, value: Any, key: str = "") -> None:
+    """Refuse whole numbers that a database, a float or a processor has no room for."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _check_numbers(path, inner, f"{key}.{name}" if key else name)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_numbers(path, inner, key)
+    elif isinstance(value, int) and abs(value) > GREATEST:
+        raise UserError(f"{path}: {key}: expected a number of at most 15 digits, got a longer one")
+
+
+def _check_stages(path: Path, raw: dict[str, Any]) -> None:
+    """Refuse stages that could not be laid over those of another file, by their names."""
+    stages = raw.get("stage", [])
+    if not isinstance(stages, list) or not all(isinstance(stage, dict) for stage in stages):
+        raise UserError(f"{path}: stage: expected a table for each stage, begun with [[stage]]")
+    for number, stage in enumerate(stages, start=1):
+        if not isinstance(stage.get("name", ""), str):
+            raise UserError(
+                f"{path}: stage {number}: name: expected a text, got {shortened(stage['name'])}"
+            )
 
 
 def _place_source(path: Path, raw: dict[str, Any]) -> None:
@@ -98,7 +136,7 @@ def _place_source(path: Path, raw: dict[str, Any]) -> None:
     if not isinstance(data, dict) or not isinstance(source, str) or source in DATASETS:
         return
     beside = (path.resolve() if path.is_symlink() else path).parent / source
-    if not Path(source).expanduser().is_absolute() and beside.exists():
+    if not Path(source).expanduser().is_absolute() and os.path.exists(beside):
         data["source"] = str(beside)
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from automl_cv.errors import alike, suggest
+from automl_cv.words import shortened
 
 Location = tuple[int | str, ...]
 
@@ -19,7 +20,8 @@ EXPECTED = {
     "finite_number": "a finite number",
     **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
     "string_type": "text in quotes",
-    "string_pattern_mismatch": "letters, digits, '.', '_' and '-', a letter or digit first",
+    "string_pattern_mismatch": "letters, digits, '.', '_' and '-', a letter or digit first, "
+    "100 at most",
     "literal_error": "{expected}",
     "tuple_type": "a list: [ … ]",
     **dict.fromkeys(("dict_type", "model_type"), "a table: {{ … }}"),
@@ -78,7 +80,7 @@ def _lines(
             if one["type"] == "missing" and list(one["loc"][:-1]) == holder
         )
         path = _key_path(tuple(holder), raw)
-        yield f"{path}: got {given!r}; expected a range: {{ low = …, high = … }}"
+        yield f"{path}: got {shortened(given)}; expected a range: {{ low = …, high = … }}"
     elif kind == "extra_forbidden":
         yield f"{path}: unknown key; {suggest(str(last), _keys_at(problem['loc'], sections))}"
     elif kind == "missing":
@@ -90,9 +92,9 @@ def _lines(
         yield "stage: stages are a list; write [[stage]], not [stage]"
     elif SINGLE.get(str(last)) == kind:
         path = _key_path(tuple(holder), raw)
-        yield f"{path}: got {received!r}; expected text in quotes, a number, true or false"
+        yield f"{path}: got {shortened(received)}; expected text in quotes, a number, true or false"
     elif not (kind == "too_short" and received):  # else its items are the mistake
-        yield f"{path}: got {received!r}; {_expected(problem)}"
+        yield f"{path}: got {shortened(received)}; {_expected(problem)}"
 
 
 def _keys_told(

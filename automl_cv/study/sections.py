@@ -18,7 +18,8 @@ from pydantic import (
 from automl_cv.errors import suggest
 from automl_cv.registry import Table
 
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+# As long as a file name and Optuna's names of studies (512 signs) have room for, beside others.
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 
 
 class Section(BaseModel):

@@ -100,8 +100,8 @@ class Stage(Section):
 
     name: str = Field(pattern=NAME_PATTERN)
     about: str = ""
-    trials: int = Field(ge=1)
-    epochs: int = Field(ge=1)
+    trials: int = Field(ge=1, le=1_000_000)
+    epochs: int = Field(ge=1, le=1_000_000)
     sampler: Named = Named(name="random")
     pruner: Named = Named(name="none")
     head: Named = Named(name="linear")

@@ -39,6 +39,7 @@ from automl_cv.study.sections import (
 )
 from automl_cv.study.space import Choice, Constant, FloatRange, IntRange
 from automl_cv.study.stage import Stage
+from automl_cv.words import without_long_words
 
 # Train and validation images up to which "auto" takes folds.
 MOST_FOLDED = 5000
@@ -228,7 +229,7 @@ def parse(raw: Mapping[str, Any], where: str) -> StudyFile:
     try:
         return StudyFile.model_validate(raw)
     except ValidationError as error:
-        lines = [f"{where}: {line}" for line in explain(error, raw, _SECTIONS)]
+        lines = [f"{where}: {without_long_words(line)}" for line in explain(error, raw, _SECTIONS)]
         raise UserError("\n".join(lines)) from None
 
 

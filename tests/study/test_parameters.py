@@ -44,9 +44,9 @@ def test_parameters_of_head_and_schedule_are_taken():
             "batch_size: expected whole numbers from 1, got the range 0.5 – 2 of any numbers; "
             "write its ends (and its step) as whole numbers: 8, not 8.0",
         ),
-        ("width", {"low": 8.0, "high": 64.0}, "width: expected whole numbers from 1, got the"),
-        ("width", {"low": 0, "high": 64}, "width: expected whole numbers from 1, got 0"),
-        ("width", [64, 64.5], "width: expected whole numbers from 1, got 64.5"),
+        ("width", {"low": 8.0, "high": 64.0}, "width: expected whole numbers from 1 to 65536"),
+        ("width", {"low": 0, "high": 64}, "width: expected whole numbers from 1 to 65536, got 0"),
+        ("width", [64, 64.5], "width: expected whole numbers from 1 to 65536, got 64.5"),
         (
             "normalization",
             {"low": 0, "high": 1},

@@ -126,7 +126,7 @@ def test_whole_numbers_become_floats_where_a_parameter_is_a_float():
         ({"stage__0__sampler": 3}, "stage.coarse.sampler: got 3; expected a name in quotes, or a "
             "table: { … }"),
         ({"name": "a b"}, "name: got 'a b'; expected letters, digits, '.', '_' and '-', a letter "
-            "or digit first"),
+            "or digit first, 100 at most"),
         ({"backbone__features": "al"}, "backbone.features: got 'al'; expected 'last' or 'all'"),
         ({"backbone__image_size": 9000}, "backbone.image_size: got 9000; expected at most 4096"),
         ({"stage__0__fine_tune": {"rate_factor": 0}}, "stage.coarse.fine_tune.rate_factor: got 0; "
