@@ -29,14 +29,7 @@ from automl_cv.screen.console import caution, complain
 ENDING = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
 )
-
-
-class _Ended(KeyboardInterrupt):
-    """A signal other than Ctrl-C's asked this process to end; its number is the argument."""
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    raise _Ended(number)
+INTERRUPTED = 128 + signal.SIGINT
 
 
 def _print_version(wanted: bool) -> None:
@@ -96,22 +89,49 @@ def _warnings_as_lines() -> Iterator[None]:
         warnings.showwarning = before
 
 
-def main() -> None:
-    """Run the command line: exit 0 done, 1 failed, 2 wrong use or input, 130 interrupted."""
-    debug = "--debug" in sys.argv
-    streams.prepare()
-    for number in ENDING:
-        if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, _end)
+@contextmanager
+def _signals_end_as_ctrl_c() -> Iterator[list[int]]:
+    """Raise KeyboardInterrupt on the signals of `ENDING`; yield the list of those that came."""
+    came: list[int] = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    taken = [number for number in ENDING if signal.getsignal(number) == signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, end)
     try:
+        yield came
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _run() -> None:
+    with _signals_end_as_ctrl_c() as came:
         try:
             with _warnings_as_lines():
                 build()()
+        except SystemExit as ended:
+            if ended.code == INTERRUPTED and came:  # Typer has made it of the interrupt
+                sys.exit(128 + came[0])
+            raise
         finally:
             streams.flush_streams()
-    except KeyboardInterrupt as ended:
-        # As shells have it: 128 and the signal's number (Ctrl-C is 2).
-        sys.exit(128 + (ended.args[0] if isinstance(ended, _Ended) else signal.SIGINT))
+
+
+def main() -> None:
+    """Run the command line: exit 0 done, 1 failed, 2 wrong use or input.
+
+    Ended from outside it is 128 and the signal's number, as shells have it: 130 after Ctrl-C.
+    """
+    debug = "--debug" in sys.argv
+    streams.prepare()
+    try:
+        _run()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # The reader of a pipe (head, less) went away: nothing is wrong with us.
         sys.stderr.close()
