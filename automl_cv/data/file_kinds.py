@@ -21,6 +21,13 @@ SMALL = (7, 5)  # height and width, in pixels: smaller than what any network tak
 LARGE = 700  # the longer side, in pixels: larger than what any does
 CLEAR = 85  # greys from here to twice that are half or wholly clear in what has transparency
 
+STORED = {
+    3: Image.Transpose.ROTATE_180,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+}
+"""How a picture lies in a file that is turned upright by EXIF's orientation."""
+
 Write = Callable[[Image.Image, Path, Window | None], None]
 """Writes a picture (RGB) as a file, greys of more than 8 bits within a window."""
 
@@ -49,7 +56,7 @@ def _turned(image: Image.Image, path: Path, window: Window | None) -> None:
     orientation = int(path.name.removeprefix("turned ")[0])
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
-    image.save(path, exif=exif)
+    image.transpose(STORED[orientation]).save(path, exif=exif)
 
 
 def _grey(image: Image.Image, path: Path, window: Window | None) -> None:

@@ -114,7 +114,8 @@ class Compared(Facts):
         images: how many files.
         sizes: of how many different sizes they were.
         largest_difference: between two probabilities.
-        tolerance: the largest that was allowed.
+        tolerance: the largest that was allowed, of files that were given; of those that were
+            written for the comparison see `engine.export.UNSURE`.
         kinds: each kind of file that was compared; empty in an export of before there were any.
     """
 

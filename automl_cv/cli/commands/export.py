@@ -60,9 +60,9 @@ def export(
 
     Beside the graph lie export.json and preprocess.py, which opens files as the classifier does.
     What is compared are files: the given ones, and some of each kind that programs open
-    differently (turned by EXIF, 16-bit, transparent, palette, CMYK). If the probabilities differ
-    by more than the tolerance, or another class comes first, nothing is written, and the exit
-    code is 1.
+    differently (turned by EXIF, 16-bit, transparent, palette, CMYK). If probabilities differ by
+    more than the tolerance, or another class comes first, nothing is written, and the exit code
+    is 1.
 
     Example: automl-cv export model --format onnx --out model-onnx
     """
@@ -83,18 +83,20 @@ def export(
 
         made = engine.export(saved, entry, files, out, fixed_size=fixed_size)
     compared = made.compared
+    given = compared.kinds[engine.GIVEN]
     same = sum(kind.same_class for kind in compared.kinds.values())
     say(
-        f"compared with model.keras on {compared.images} files of {len(compared.kinds)} kinds and "
-        f"{compared.sizes} sizes: the same class on {same}, largest difference "
-        f"{compared.largest_difference:.2g} (tolerance {compared.tolerance:g})",
+        f"compared with model.keras on {compared.images} files of {compared.sizes} sizes: the "
+        f"same class on {same}, largest difference {given.largest_difference:.2g} (tolerance "
+        f"{compared.tolerance:g}) on {given.files} of yours, {compared.largest_difference:.2g} "
+        f"with {compared.images - given.files} turned, deep, clear or otherwise stored ones",
         quiet=quiet,
     )
-    given = "uint8 pictures of any size"
+    taken = "uint8 pictures of any size"
     if made.input.resize is not None:
-        given = f"float32 pictures of {made.input.resize.height} × {made.input.resize.width} pixels"
+        taken = f"float32 pictures of {made.input.resize.height} × {made.input.resize.width} pixels"
     say(
-        f"wrote {out / made.file}; it takes {given}, and {exported.PREPROCESS} beside it makes "
+        f"wrote {out / made.file}; it takes {taken}, and {exported.PREPROCESS} beside it makes "
         "them of files",
         quiet=quiet,
     )
