@@ -43,7 +43,7 @@ def main() -> None:
         return np.concatenate([one.probabilities for one in predictor.predict(sources)])
 
     roads = dict(word.split("=") for word in given.export)
-    runs = {form: EXPORTS[form].load()(next_file(Path(out), form)) for form, out in roads.items()}
+    runs = {form: EXPORTS[form].load()(first_file(Path(out), form)) for form, out in roads.items()}
     opens = {
         form: runpy.run_path(f"{out}/preprocess.py")["preprocess"] for form, out in roads.items()
     }
@@ -67,7 +67,7 @@ def main() -> None:
             print(f"{kind:26s} " + "  ".join(cells), flush=True)
 
 
-def next_file(out: Path, form: str) -> Path:
+def first_file(out: Path, form: str) -> Path:
     return out / EXPORTS[form].files[0]
 
 
