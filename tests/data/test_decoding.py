@@ -84,7 +84,8 @@ def test_the_kinds_tell_a_program_that_opens_files_by_itself(picture, tmp_path):
     names = list(file_kinds.write(picture, tmp_path, None))
     other = set()
     for name in names:
-        naive = np.asarray(Image.open(tmp_path / name).convert("RGB"))
+        with Image.open(tmp_path / name) as image:
+            naive = np.asarray(image.convert("RGB"))
         if not np.array_equal(naive, decode(tmp_path / name)):
             other.add(name.rpartition(".")[0])
     turned = {f"turned {number} by EXIF" for number in (3, 6, 7)}
