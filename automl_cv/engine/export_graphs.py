@@ -25,7 +25,7 @@ OPSET = 18  # of ONNX, from which Resize can antialias
 class ProductResizing(layers.Layer):
     """Resizing as TensorFlow does it, bilinear and antialiased, of operations that all have.
 
-    Within 0.005 of TensorFlow's, of 255, which is what the rounding of that comes to. For
+    Within 0.006 of TensorFlow's, of 255, which is what the rounding of that comes to. For
     exported graphs alone: saved classifiers hold Keras's own layers.
 
     Args:

@@ -2,9 +2,9 @@
 
     python tests/benchmarks/export_resizing.py [FORM …]
 
-Graphs of resizing to 224 × 224 pixels alone, one thread, random pixels: milliseconds (the best of
-five), and the largest difference from `tf.image.resize` between two values, of 255. ONNX also as
-two matrix products, to compare.
+Graphs of resizing to 224 × 224 pixels alone, random pixels, threads as each runtime takes them
+(`taskset -c 0` for one): milliseconds (the best of five), and the largest difference from
+`tf.image.resize` between two values, of 255. ONNX also as two matrix products, to compare.
 """
 
 from __future__ import annotations
