@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import tomllib
 from pathlib import Path
 
-import numpy as np
 import pytest
 import typer
-from PIL import ExifTags, Image
 
 from automl_cv.catalog.augmentations import AUGMENTATIONS
 from automl_cv.catalog.backbones import BACKBONES
@@ -24,8 +21,6 @@ from automl_cv.catalog.pruners import PRUNERS
 from automl_cv.catalog.samplers import SAMPLERS
 from automl_cv.catalog.schedules import SCHEDULES
 from automl_cv.cli.app import build
-from automl_cv.data.images import Window, decode
-from automl_cv.saved.export import Decoding
 from automl_cv.study import library, studyfile
 
 ROOT = Path(__file__).parent.parent
@@ -139,42 +134,3 @@ def test_a_shipped_study_begins_with_its_command(path):
     first = path.read_text().splitlines()[0]
     assert first.startswith(f"# automl-cv search {path.stem}")
     assert library.load(path.stem).name == path.stem
-
-
-def turned(path):
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 6
-    Image.fromarray(np.arange(60, dtype=np.uint8).reshape(4, 5, 3)).save(path, exif=exif)
-
-
-def deep(path):
-    Image.fromarray(np.array([[900, 1000, 1111, 1200, 1300]], np.uint16)).save(path)
-
-
-def floats(path):
-    Image.fromarray(np.array([[np.nan, 1000, 1111.5, 1e9]], np.float32)).save(path, "TIFF")
-
-
-def clear(path):
-    Image.fromarray(np.arange(80, dtype=np.uint8).reshape(4, 5, 4)).save(path)
-
-
-def palette(path):
-    Image.new("P", (3, 3), 0).save(path, transparency=0)
-
-
-@pytest.mark.parametrize("write", [turned, deep, floats, clear, palette])
-def test_the_export_recipe_decodes_files_as_the_classifier_does(write, tmp_path):
-    write(tmp_path / "1.png")
-    decoding = Decoding(greys=(1000, 1200)).model_dump(mode="json")
-    (tmp_path / "export.json").write_text(json.dumps({"input": {"decoding": decoding}}))
-    programs = blocks(ROOT / "docs" / "models.md", "python")
-    (program,) = [text for text in programs if "onnxruntime" in text]
-    program = program[: program.index("size = ")].replace("import onnxruntime", "")
-    for name in ("model-onnx/export.json", "photos/1.png"):
-        assert name in program
-        program = program.replace(name, str(tmp_path / Path(name).name))
-    made: dict[str, Image.Image] = {}
-    exec(program, made)
-    expected = decode(tmp_path / "1.png", Window(1000, 1200))
-    np.testing.assert_array_equal(np.asarray(made["image"].convert("RGB")), expected)

@@ -377,13 +377,7 @@ def entries(weights: Path):
         (PREDICTION_FORMATS, entry(Format, "shouted_predictions", suffix=".loud")),
         (
             EXPORTS,
-            entry(
-                ExportEntry,
-                "graph",
-                keras_format="tf_saved_model",
-                files=("saved_model",),
-                takes_any_size=True,
-            ),
+            entry(ExportEntry, "graph", keras_format="tf_saved_model", files=("saved_model",)),
         ),
     ]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
+from typing import Any
 
 from automl_cv.errors import UserError
-from automl_cv.registry import Entry, Table
+from automl_cv.registry import Entry, Table, load
 
 EXTRA = "automl-cv[export]"
 """Installs all that exporting needs."""
@@ -22,16 +23,19 @@ class ExportEntry(Entry):
     Args:
         keras_format: what `keras.Model.export` calls it.
         files: what is written; the first is what a runtime is given.
-        takes_any_size: whether resizing stands in the graph, so that it takes raw uint8 images
-            of any size. Elsewhere antialiased resizing can't be expressed, and the graph begins
-            behind it.
+        writer: "package.module:attribute", a function (model, keras_format, path) that writes the
+            graph, resizing in it. What the default writes, all runtimes have.
         needs: packages beyond automl-cv's own, as they are imported; to write it and to run it.
     """
 
     keras_format: str
     files: tuple[str, ...]
-    takes_any_size: bool = False
+    writer: str = "automl_cv.engine.export_graphs:with_products"
     needs: tuple[str, ...] = ()
+
+    def load_writer(self) -> Any:
+        """Import and return the function that writes the graph."""
+        return load(self.writer)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -58,7 +62,7 @@ EXPORTS: Table[ExportEntry] = Table(
             target="automl_cv.engine.export_runtimes:savedmodel",
             keras_format="tf_saved_model",
             files=("saved_model",),
-            takes_any_size=True,
+            writer="automl_cv.engine.export_graphs:as_it_is",
         ),
         ExportEntry(
             name="onnx",
@@ -66,6 +70,7 @@ EXPORTS: Table[ExportEntry] = Table(
             target="automl_cv.engine.export_runtimes:onnx",
             keras_format="onnx",
             files=("model.onnx",),
+            writer="automl_cv.engine.export_graphs:with_onnx_resize",
             needs=("tf2onnx", "onnx", "onnxruntime"),
         ),
         ExportEntry(

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from automl_cv.data.images import DamagedImage, content_hash, from_pillow, is_deep
+from automl_cv.data.decoding import is_deep
+from automl_cv.data.images import DamagedImage, content_hash, from_pillow
 
 Picture = Path | npt.NDArray[np.uint8] | Image.Image
 """A file; pixels: uint8, shape (height, width, 3); or a picture of deep greys, whose range only

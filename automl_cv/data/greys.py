@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from automl_cv.data.images import WHOLE, Window
+from automl_cv.data.decoding import WHOLE
+from automl_cv.data.images import Window
 from automl_cv.data.inspection import Inspected
 from automl_cv.data.ledger import Greys
 

@@ -1,7 +1,8 @@
 """The one decoder: a file's bytes become red, green and blue pixels, or a damaged image.
 
 Inspection and training both decode here, so that a file which passes inspection
-can't stop a training an hour later.
+can't stop a training an hour later. What is done to pixels stands in `decoding`, which exported
+classifiers take along.
 """
 
 from __future__ import annotations
@@ -17,30 +18,12 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from automl_cv.data.decoding import FORMATS, UndefinedRange, as_rgb, deep_values, in_window, is_deep
 from automl_cv.errors import AutomlError
 
-Image.init()
-# Formats of still pictures that a signature identifies beyond doubt. Pillow's others are left
-# out: EPS would run Ghostscript on the user's data, TGA has no signature, PSD and FITS are not
-# what a classifier is fed. AVIF is missing from Pillow before 11.3, hence the intersection.
-FORMATS = tuple(
-    name
-    for name in (
-        *("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"),
-        *("JPEG2000", "PPM", "ICO", "MPO"),
-    )
-    if name in Image.OPEN
-)
-
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM")
-
-# A page, a logo's or a product's background: most transparent pictures are drawn for white.
-# Dropping alpha instead would show whatever colour, mostly black, lies under a clear pixel.
-BACKGROUND = (255, 255, 255, 255)
-
-WHOLE = 65535  # white of 16 bits, where nothing else is known
 
 
 class DamagedImage(AutomlError):
@@ -93,7 +76,10 @@ class Deep(NamedTuple):
         Raises:
             DamagedImage: without a window, of values beyond 16 bits.
         """
-        return Picture(_in_window(self.values, window), self.format)
+        try:
+            return Picture(in_window(self.values, window), self.format)
+        except UndefinedRange as error:
+            raise DamagedImage(str(error)) from None
 
 
 def decode(source: Path | bytes, window: Window | None = None) -> npt.NDArray[np.uint8]:
@@ -190,69 +176,11 @@ def content_hash(pixels: npt.NDArray[np.uint8]) -> str:
     return digest.hexdigest()
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        # Most pictures stand upright, and of these `exif_transpose` would make a copy.
-        is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-        return ImageOps.exif_transpose(image) if is_turned else image
-    except Exception:  # a broken EXIF block: the picture itself is whole, and viewers show it
-        return image
-
-
-def is_deep(image: Image.Image) -> bool:
-    """Tell whether an image holds greys of more than 8 bits."""
-    return image.mode.startswith("I") or image.mode == "F"
-
-
 def _decoded(image: Image.Image, name: str) -> Picture | Deep:
     if not is_deep(image):
-        return Picture(_as_rgb(_upright(image)), name)
-    depth, is_unsigned = _depth(image)
-    values = np.asarray(_upright(image))
-    return Deep(values.view(np.uint32) if is_unsigned else values, name, depth)
-
-
-def _depth(image: Image.Image) -> tuple[str, bool]:
-    """Return the depth of greys, and whether Pillow gives unsigned 32 bits as signed ones.
-
-    Mode "I" holds 32-bit integers, but Pillow also uses it for 16-bit PGM and signed TIFF.
-    """
-    if image.mode == "F":
-        return "float", False
-    tags = getattr(image, "tag_v2", None)
-    if image.mode != "I" or tags is None:
-        return ("32-bit" if image.mode == "I" and image.format is None else "16-bit"), False
-    bits, is_signed = tags.get(258, (32,))[0], tags.get(339, (1,))[0] == 2
-    if bits == 16:
-        return ("signed 16-bit" if is_signed else "16-bit"), False
-    return "32-bit", not is_signed
-
-
-def _as_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
-    if image.has_transparency_data:
-        # Palettes go through RGBA as well: their transparency is a table that RGB would drop.
-        clear = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", clear.size, BACKGROUND), clear)
-    # `convert` would copy what is RGB already, and `np.array` would copy once more.
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-
-
-def _in_window(values: npt.NDArray[np.generic], window: Window | None) -> npt.NDArray[np.uint8]:
-    """Scale greys to 8 bits; Pillow's own `convert` would clip everything above 255."""
-    if window is None:
-        if values.dtype.kind == "f" or values.min() < 0 or values.max() > WHOLE:
-            raise DamagedImage(
-                "32-bit pixel values without a defined range; save it as 8 or 16 bits"
-            )
-        grey = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    else:
-        # What is not a number shows nothing, as a scanner's blank does.
-        finite = np.nan_to_num(values.astype(np.float64), nan=window.low)
-        shares = (finite.clip(*window) - window.low) / (window.high - window.low)
-        grey = np.rint(255 * shares).astype(np.uint8)
-    rgb = np.repeat(grey[:, :, None], 3, axis=2)
-    rgb.flags.writeable = False
-    return rgb
+        return Picture(as_rgb(image), name)
+    values, depth = deep_values(image)
+    return Deep(values, name, depth)
 
 
 def _reason(error: Exception, content: bytes) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from automl_cv.data.images import WHOLE, Window
+from automl_cv.data.decoding import WHOLE
+from automl_cv.data.images import Window
 from automl_cv.words import counted
 
 

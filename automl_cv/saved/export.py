@@ -2,7 +2,8 @@
 
 DIR/
   model.onnx      or what else the form writes, see `catalog.exports`
-  export.json     classes, input, how to resize, what was compared
+  export.json     classes, input, how a file becomes that, what was compared
+  preprocess.py   opens a file as the classifier's own decoder does; see `data.decoding`
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from pathlib import Path
 from typing import Literal
 
 from automl_cv.catalog.exports import ExportEntry
-from automl_cv.data.images import BACKGROUND, WHOLE
+from automl_cv.data.decoding import BACKGROUND, WHOLE
+from automl_cv.data.images import Window
 from automl_cv.errors import UserError
 from automl_cv.saved.facts import Facts
 
 EXPORT = "export.json"
+PREPROCESS = "preprocess.py"
 
 
 class Resize(Facts):
@@ -44,15 +47,26 @@ class Decoding(Facts):
     Args:
         orientation: whether what a camera noted of it (EXIF) is applied.
         background: colour that transparent pixels are laid on.
-        greys: which values of greys of more than 8 bits become 0 and 255; beyond they are cut,
-            what is not a number is black.
+        greys: which values of greys of more than 8 bits become 0 and 255; what is not a number is
+            black.
+        beyond: what becomes of values beyond these, and of floats: "cut" to them, or the file is
+            "refused", where the classifier's images had no range of their own. None in an export
+            of before that was said.
         frame: which one of an animation.
     """
 
     orientation: Literal["as EXIF says"] = "as EXIF says"
-    background: tuple[int, int, int] = BACKGROUND[:3]
+    background: tuple[int, int, int] = BACKGROUND
     greys: tuple[float, float] = (0, WHOLE)
+    beyond: Literal["cut", "refused"] | None = None
     frame: Literal["first"] = "first"
+
+    @classmethod
+    def within(cls, window: Window | None) -> Decoding:
+        """Return how a classifier decodes whose images have this window of deep greys."""
+        if window is None:
+            return cls(beyond="refused")
+        return cls(greys=window, beyond="cut")
 
 
 class Input(Facts):
@@ -77,20 +91,39 @@ class Input(Facts):
     decoding: Decoding | None = None
 
 
+class ComparedKind(Facts):
+    """How files of one kind came out.
+
+    Args:
+        files: how many.
+        same_class: of how many the same class was the most probable.
+        largest_difference: between two probabilities.
+    """
+
+    files: int
+    same_class: int
+    largest_difference: float
+
+
 class Compared(Facts):
     """How near the exported graph, in its own runtime, came to `model.keras`.
 
+    Files were opened by preprocess.py for the one, by automl-cv's decoder for the other.
+
     Args:
-        images: how many pictures.
+        images: how many files.
         sizes: of how many different sizes they were.
         largest_difference: between two probabilities.
-        tolerance: the largest that was allowed.
+        tolerance: the largest that was allowed, of files that were given; of those that were
+            written for the comparison see `engine.export.UNSURE`.
+        kinds: each kind of file that was compared; empty in an export of before there were any.
     """
 
     images: int
     sizes: int
     largest_difference: float
     tolerance: float
+    kinds: dict[str, ComparedKind] = {}
 
 
 class Export(Facts):
@@ -126,7 +159,7 @@ def check_target(out: Path, entry: ExportEntry) -> None:
         raise UserError(f"--out {out}: the folder {out.parent} does not exist; make it first")
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise UserError(f"--out {out}: expected a folder, or a name that is free")
-    own = {*entry.files, EXPORT}
+    own = {*entry.files, EXPORT, PREPROCESS, "__pycache__"}  # that of who imports PREPROCESS
     foreign = sorted({path.name for path in out.iterdir()} - own) if out.is_dir() else []
     if foreign:
         raise UserError(

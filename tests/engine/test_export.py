@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import runpy
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from automl_cv.catalog.exports import EXPORTS
+from automl_cv.data import file_kinds
+from automl_cv.data.images import Window
 from automl_cv.errors import AutomlError, UserError
 from automl_cv.saved import folder
 from automl_cv.saved.export import check_target
@@ -42,10 +46,14 @@ def saved(tmp_path_factory) -> folder.SavedClassifier:
     return folder.read(out)
 
 
-@pytest.fixture
-def pictures() -> list[np.ndarray]:
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> list[Path]:
     draw = np.random.default_rng(0)
-    return [draw.integers(0, 256, (9, 13, 3), np.uint8) for _ in range(4)]
+    folder = tmp_path_factory.mktemp("files")
+    for number in range(3):
+        picture = Image.fromarray(draw.integers(0, 256, (9, 13, 3), np.uint8))
+        picture.save(folder / f"{number}.png")
+    return sorted(folder.iterdir())
 
 
 def shifted(path: Path) -> export_runtimes.Run:
@@ -71,38 +79,73 @@ def unreadable(path: Path) -> export_runtimes.Run:
     raise RuntimeError("unknown operation\nand a long story")
 
 
-def test_an_export_says_what_it_takes_and_what_was_compared(saved, pictures, tmp_path):
+def test_an_export_says_what_it_takes_and_what_was_compared(saved, files, tmp_path):
     out = tmp_path / "out"
-    made = export.export(saved, EXPORTS["savedmodel"], pictures, out)
-    assert sorted(path.name for path in out.iterdir()) == ["export.json", "saved_model"]
+    made = export.export(saved, EXPORTS["savedmodel"], files, out)
+    names = ["export.json", "preprocess.py", "saved_model"]
+    assert sorted(path.name for path in out.iterdir()) == names
     assert json.loads((out / "export.json").read_text()) == made.model_dump(mode="json")
     assert made.classes == CLASSES
     assert made.input.shape == (None, None, None, 3)
     assert made.input.resize is None
-    assert made.compared.sizes == 3, "scaled copies join pictures of one size"
-    assert made.compared.largest_difference <= made.compared.tolerance
+    compared = made.compared
+    assert compared.sizes == 3, "as they are, small, large"
+    assert set(compared.kinds) == {"given", *file_kinds.KINDS} - {"float grey.tiff"}
+    assert all(kind.same_class == kind.files > 0 for kind in compared.kinds.values())
+    assert compared.kinds["given"].largest_difference <= compared.tolerance
+
+
+def test_a_graph_of_two_products_takes_files_of_every_kind(saved, files, tmp_path):
+    """What LiteRT and OpenVINO are given, here in TensorFlow."""
+    entry = dataclasses.replace(
+        EXPORTS["savedmodel"], writer="automl_cv.engine.export_graphs:with_products"
+    )
+    made = export.export(saved, entry, files, tmp_path / "out")
+    assert made.input.dtype == "uint8"
+    run = export_runtimes.savedmodel(tmp_path / "out" / "saved_model")
+    preprocess = runpy.run_path(str(tmp_path / "out" / "preprocess.py"))["preprocess"]
+    expected = saved_network.load(saved)(np.asarray(Image.open(files[0]))[None]).numpy()
+    np.testing.assert_allclose(run(preprocess(files[0])), expected, atol=1e-5)
+
+
+def test_a_fixed_size_leaves_resizing_to_preprocess(saved, files, tmp_path):
+    made = export.export(saved, EXPORTS["savedmodel"], files, tmp_path / "out", fixed_size=True)
+    assert made.input.shape == (None, 8, 8, 3) and made.input.dtype == "float32"
+    assert made.input.resize.height == 8
+    assert made.compared.images == len(files) + 2 * (len(file_kinds.KINDS) - 1)
+
+
+def test_a_file_that_is_opened_as_another_picture_fails_the_export(
+    saved, files, tmp_path, monkeypatch
+):
+    """Here export.json says another window than the classifier has."""
+    wrong = export.taken(saved_network.load(saved), Window(0, 500), fixed_size=False)
+    monkeypatch.setattr(export, "taken", lambda *_, **__: wrong)
+    with pytest.raises(AutomlError, match=r"makes another picture of a file \(16-bit grey\.png\)"):
+        export.export(saved, EXPORTS["savedmodel"], files, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        (shifted, "largest difference 0.001 "),
+        (shifted, "largest difference 0.001 of the files that were given"),
         (confused, "another class on"),
         (lost, "largest difference inf "),
         (unreadable, "unknown operation; nothing"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-def test_a_failed_comparison_leaves_the_older_export(target, message, saved, pictures, tmp_path):
+def test_a_failed_comparison_leaves_the_older_export(target, message, saved, files, tmp_path):
     out = tmp_path / "out"
-    export.export(saved, EXPORTS["savedmodel"], pictures, out)
+    export.export(saved, EXPORTS["savedmodel"], files, out)
     before = places(out)
     wrong = dataclasses.replace(
         EXPORTS["savedmodel"], name="wrong", target=f"{__name__}:{target.__name__}"
     )
     with pytest.raises(AutomlError, match=message) as raised:
-        export.export(saved, wrong, pictures, out)
+        export.export(saved, wrong, files, out)
     assert len(str(raised.value).splitlines()) == 1
     assert raised.value.exit_code == 1
     assert places(out) == before
@@ -111,6 +154,8 @@ def test_a_failed_comparison_leaves_the_older_export(target, message, saved, pic
 
 def test_folders_of_others_are_not_replaced(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"")
+    (tmp_path / "preprocess.py").write_bytes(b"")
+    (tmp_path / "__pycache__").mkdir()
     check_target(tmp_path, EXPORTS["onnx"])
     with pytest.raises(UserError, match=r"'model\.onnx', which is no file of a classifier"):
         check_target(tmp_path, EXPORTS["litert"])

@@ -13,7 +13,7 @@ from automl_cv.cli import options
 from automl_cv.errors import UserError
 
 if TYPE_CHECKING:
-    from automl_cv.data.images import Picture, Window
+    from automl_cv.data.images import Window
     from automl_cv.saved.folder import SavedClassifier
 
 COMPARED = 32  # images; enough to meet every class of most sets, and done in seconds
@@ -44,14 +44,25 @@ def export(
             show_default="the study's own",
         ),
     ] = None,
+    fixed_size: Annotated[
+        bool,
+        typer.Option(
+            "--fixed-size",
+            help="Leave resizing to preprocess.py: the graph takes float32 pictures of the "
+            "network's size, as batches of unlike pictures and some devices want them.",
+        ),
+    ] = False,
     quiet: options.Quiet = False,
     cache_dir: options.CacheDir = None,
     debug: options.Debug = False,
 ) -> None:
     """Write a saved classifier for another runtime, run it there, compare it with Keras.
 
-    If the probabilities differ by more than the tolerance, or another class comes first,
-    nothing is written, and the exit code is 1.
+    Beside the graph lie export.json and preprocess.py, which opens files as the classifier does.
+    What is compared are files: the given ones, and some of each kind that programs open
+    differently (turned by EXIF, 16-bit, transparent, palette, CMYK). If probabilities differ by
+    more than the tolerance, or another class comes first, nothing is written, and the exit code
+    is 1.
 
     Example: automl-cv export model --format onnx --out model-onnx
     """
@@ -65,27 +76,30 @@ def export(
     out = out or Path(f"{str(model).rstrip('/')}-{entry.name}")
     exported.check_target(out, entry)
     paths = images or _own(saved, options.cache_folder(cache_dir))
-    pictures = [picture.pixels for picture in _sample(paths, saved.manifest.data.window)]
+    files = list(_sample(paths, saved.manifest.data.window))
 
     with without_chatter():
         from automl_cv.engine import export as engine
 
-        made = engine.export(saved, entry, pictures, out)
+        made = engine.export(saved, entry, files, out, fixed_size=fixed_size)
     compared = made.compared
+    given = compared.kinds[engine.GIVEN]
+    same = sum(kind.same_class for kind in compared.kinds.values())
     say(
-        f"compared with model.keras on {compared.images} images of {compared.sizes} sizes: the "
-        f"same classes, largest difference {compared.largest_difference:.2g} (tolerance "
-        f"{compared.tolerance:g})",
+        f"compared with model.keras on {compared.images} files of {compared.sizes} sizes: the "
+        f"same class on {same}, largest difference {given.largest_difference:.2g} (tolerance "
+        f"{compared.tolerance:g}) on {given.files} of yours, {compared.largest_difference:.2g} "
+        f"with {compared.images - given.files} turned, deep, clear or otherwise stored ones",
         quiet=quiet,
     )
-    taken = "takes uint8 images of any size"
+    taken = "uint8 pictures of any size"
     if made.input.resize is not None:
-        size = f"{made.input.resize.height} × {made.input.resize.width}"
-        taken = (
-            f"takes float32 images in [0, 255] of {size} pixels: {entry.name} has no antialiased "
-            f"resizing, {exported.EXPORT} says how to do it"
-        )
-    say(f"wrote {out / made.file}; {taken}", quiet=quiet)
+        taken = f"float32 pictures of {made.input.resize.height} × {made.input.resize.width} pixels"
+    say(
+        f"wrote {out / made.file}; it takes {taken}, and {exported.PREPROCESS} beside it makes "
+        "them of files",
+        quiet=quiet,
+    )
 
 
 def _own(saved: SavedClassifier, cache_dir: Path) -> list[str]:
@@ -106,9 +120,9 @@ def _own(saved: SavedClassifier, cache_dir: Path) -> list[str]:
     return [str(path) for path in found.images["path"]]
 
 
-def _sample(paths: list[str], window: Window | None) -> Iterator[Picture]:
-    """Yield some pictures from all over the files; files that are none are passed over."""
-    from automl_cv.data.images import DamagedImage, read
+def _sample(paths: list[str], window: Window | None) -> Iterator[Path]:
+    """Yield some of the files, from all over them; those that are no pictures are passed over."""
+    from automl_cv.data.images import DamagedImage, decode
     from automl_cv.data.paths import expand
 
     files = list(expand(paths, ()))
@@ -118,10 +132,10 @@ def _sample(paths: list[str], window: Window | None) -> Iterator[Picture]:
     found = 0
     for name in (name for part in order for name in part):
         try:
-            picture = read(Path(name), window)
+            decode(Path(name), window)
         except DamagedImage:
             continue
-        yield picture
+        yield Path(name)
         found += 1
         if found == COMPARED:
             return

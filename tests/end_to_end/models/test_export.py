@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from automl_cv.catalog.exports import EXPORTS
-from automl_cv.data import dataset
+from automl_cv.data import dataset, file_kinds
+from automl_cv.data.images import decode
 from automl_cv.saved import folder
 from automl_cv.study import studyfile
 from tests.conftest import checked, run_script
@@ -29,21 +30,12 @@ pytestmark = pytest.mark.slow
 # A program that knows the export alone.
 PROGRAM = """
 import json, sys
-import numpy as np
-from PIL import Image
+sys.path.insert(0, sys.argv[1])
+from preprocess import preprocess
 
 RUNTIME
-facts = json.load(open(f"{out}/export.json"))
-resize = facts["input"]["resize"]
 for path in sys.argv[2:]:
-    image = Image.open(path).convert("RGB")
-    if resize:
-        size = (resize["width"], resize["height"])
-        channels = [channel.convert("F").resize(size, Image.Resampling.BILINEAR)
-                    for channel in image.split()]
-        image = np.stack([np.asarray(channel) for channel in channels], axis=-1)
-    batch = np.asarray(image, facts["input"]["dtype"])[None]
-    print(json.dumps(np.asarray(run(batch)[0]).tolist()))
+    print(json.dumps(run(preprocess(path))[0].tolist()))
 assert "automl_cv" not in sys.modules
 """
 
@@ -52,7 +44,7 @@ RUNTIMES = {
 import tensorflow as tf
 out = sys.argv[1]
 loaded = tf.saved_model.load(f"{out}/saved_model")
-run = loaded.serve
+run = lambda batch: loaded.serve(batch).numpy()
 """,
     "onnx": """
 import onnxruntime
@@ -76,6 +68,7 @@ run = lambda batch: compiled({"pixels": batch})[0]
 }
 
 SIZES = [(8, 8), (24, 17), (61, 90)]
+WRITTEN = "written"  # a folder of one picture as files of every kind
 
 
 @pytest.fixture(scope="module")
@@ -92,15 +85,18 @@ def made(tmp_path_factory, calibrated, cache_dir) -> Path:
         with Image.open(path) as image:
             scaled = image.convert("RGB").resize(SIZES[number % 3])
         scaled.save(made / "photos" / f"{number}.png")
+    (made / WRITTEN).mkdir()
+    picture = decode(made / "photos" / "1.png")
+    assert len(list(file_kinds.write(picture, made / WRITTEN, None))) > 12
     return made
 
 
 @pytest.fixture(scope="module")
 def predicted(made, cache_dir) -> pd.DataFrame:
     """Return what `predict` says of the unseen pictures, in Keras."""
-    run_here(made, cache_dir, "predict", "model", "photos", "--out", "photos.csv")
+    run_here(made, cache_dir, "predict", "model", "photos", WRITTEN, "--out", "photos.csv")
     table = pd.read_csv(made / "photos.csv", dtype={"label": str})
-    assert len(table) == 40 and table["label"].nunique() == 10
+    assert len(table) > 52 and table["label"].nunique() == 10
     return table
 
 
@@ -136,19 +132,24 @@ def test_the_same_images_give_the_same_classes_in_every_runtime(form, made, pred
     assert "largest difference" in said and "(tolerance 0.0001)" in said
     facts = json.loads((made / out / "export.json").read_text())
     assert facts["compared"]["sizes"] >= 3
-    assert (facts["input"]["resize"] is None) == EXPORTS[form].takes_any_size
+    assert facts["input"]["resize"] is None and facts["input"]["dtype"] == "uint8"
 
     program = PROGRAM.replace("RUNTIME", RUNTIMES[form])
     lines = programmed(program, made, out, *predicted["path"]).splitlines()
     shares = np.array([json.loads(line) for line in lines])
     assert [facts["classes"][place] for place in shares.argmax(axis=1)] == list(predicted["label"])
-    np.testing.assert_allclose(shares.max(axis=1), predicted["probability"], atol=1e-4)
+    # Where it is unsure, of small and clear pictures, rounding moves it.
+    is_plain = predicted["path"].str.startswith("photos")
+    differences = abs(shares.max(axis=1) - predicted["probability"])
+    assert differences[is_plain].max() <= 1e-4 and differences.max() <= 0.01
 
 
 @pytest.mark.parametrize("form", [needs("onnx")])
 def test_the_program_in_the_documents_runs(form, made, predicted, exported):
     exported(form)
-    (program,) = [text for text in blocks(ROOT / "docs" / "models.md", "python") if "onnx" in text]
+    (program,) = [
+        text for text in blocks(ROOT / "docs" / "models.md", "python") if "onnxruntime" in text
+    ]
     said = programmed(program, made).strip()
     first = predicted.set_index("path").loc["photos/1.png"]
     assert said == first["label"]
@@ -163,7 +164,7 @@ def test_given_images_are_compared_on_and_none_is_a_mistake(call, made, tmp_path
     assert "none of 1 files is an image" in done.stderr
     assert not (tmp_path / "out").exists()
     done = call(*words, "--images", tmp_path / "bad", "--images", "photos", folder=made)
-    assert "on 32 images of 3 sizes" in done.stderr
+    assert "on 32 of yours" in done.stderr
 
 
 @pytest.mark.parametrize(
