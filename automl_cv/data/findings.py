@@ -77,11 +77,11 @@ def of_overlap(table: pd.DataFrame) -> list[Finding]:
     """Find identical pictures in two splits.
 
     Args:
-        table: columns `content_hash`, `split`, `path`, `name`.
+        table: columns `content_hash`, `split`, `name`.
     """
     hashes, splits = table["content_hash"], table["split"]
     twins = overlap.identical(hashes.tolist(), splits.tolist())
-    lines = twins.warnings(table["path"].tolist())
+    lines = twins.warnings(table["name"].tolist())
     found = []
     for ((split, earlier), number), line in zip(twins.counts.items(), lines, strict=True):
         known = set(hashes[splits == earlier])
@@ -97,7 +97,7 @@ def of_near_copies(table: pd.DataFrame, near: NearCopies, source: str) -> list[F
     Looks may err, so none of it stops a search.
 
     Args:
-        table: columns `label`, `split`, `path`, `name`.
+        table: columns `label`, `split`, `name`.
         near: which of its rows are near copies.
         source: as the user named it, for what to do.
     """
@@ -115,7 +115,7 @@ def of_near_copies(table: pd.DataFrame, near: NearCopies, source: str) -> list[F
         found.append(Finding("labels", "warning", line, files))
     twins = overlap.near(pairs, near.distances, table["split"].tolist())
     lines = overlap.summary(twins, table["split"].tolist(), near.threshold)
-    for rows, line in zip(twins.values(), lines.warnings(table["path"].tolist()), strict=True):
+    for rows, line in zip(twins.values(), lines.warnings(names), strict=True):
         line += f"; automl-cv data {source} --out FILE.csv writes a table that keeps them together"
         files = tuple(sorted({names[row] for one in rows for row in (one.row, one.twin)}))
         found.append(Finding("overlap", "warning", line, files))

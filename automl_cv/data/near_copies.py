@@ -96,29 +96,38 @@ def find(
     return NearCopies(pairs, lengths, threshold)
 
 
-def groups(pairs: Pairs, contents: Sequence[str]) -> list[int | None]:
+def groups(
+    pairs: Pairs, contents: Sequence[str], names: Sequence[str | None] = ()
+) -> list[int | None]:
     """Number the groups of pictures that are copies or near copies, also by way of others.
 
     Args:
         pairs: rows of near copies.
-        contents: hashes of the pixels of all pictures.
+        contents: hashes of the pixels of all pictures; identical ones go with a near copy.
+        names: of groups that pictures are in already, which stay together too.
 
     Returns:
-        For each picture the number of its group, from 0; None where it has no near copy.
+        For each picture the number of its group, from 0; None where it stands alone.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    number_of = {content: number for number, content in enumerate(dict.fromkeys(contents))}
-    numbers = np.array([number_of[content] for content in contents], np.intp)
-    ends = numbers[pairs]
-    links = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), (len(numbers), len(numbers)))
-    _, labels = connected_components(links, directed=False)
-    counts = np.bincount(labels[: len(number_of)])
+    ties: dict[tuple[str, str], int] = {}
+    contents_of = [ties.setdefault(("content", one), len(ties)) for one in contents]
+    links = [(contents_of[one], contents_of[other]) for one, other in pairs.tolist()]
+    links += [
+        (contents_of[row], ties.setdefault(("name", name), len(ties)))
+        for row, name in enumerate(names)
+        if name is not None
+    ]
+    ends = np.array(links, np.intp).reshape(-1, 2)
+    graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), (len(ties), len(ties)))
+    _, labels = connected_components(graph, directed=False)
+    told = set(labels[ends[:, 0]].tolist())
     order: dict[int, int] = {}
     return [
-        order.setdefault(int(labels[number]), len(order)) if counts[labels[number]] > 1 else None
-        for number in numbers
+        order.setdefault(int(labels[content]), len(order)) if int(labels[content]) in told else None
+        for content in contents_of
     ]
 
 
