@@ -72,6 +72,8 @@ def find(
     first: dict[str, int] = {}
     for row, content in enumerate(contents):
         first.setdefault(content, row)
+    if not first:
+        return none()
     rows = np.fromiter(first.values(), np.intp, len(first))
     greys = sketches.read([drawn[row] for row in rows])
     found = sketches.coefficients(greys)

@@ -1,5 +1,4 @@
-"""Tables as programs write them: CSV of any usual separator and encoding, JSON lines, Parquet,
-and spreadsheets."""
+"""Tables as programs write them: CSV however it is written, JSON lines, Parquet, spreadsheets."""
 
 from __future__ import annotations
 
@@ -198,7 +197,7 @@ def _spreadsheet(path: Path) -> Table:
     try:
         with pd.ExcelFile(path, engine="calamine") as book:
             sheets = [str(name) for name in book.sheet_names]
-            cells = book.parse(header=None, dtype=str, keep_default_na=False)
+            cells = pd.read_excel(book, header=None, dtype=str, keep_default_na=False)
     except ImportError:
         raise UserError(
             f"{path}: reading spreadsheets needs python-calamine; "
