@@ -23,6 +23,8 @@ HARMS: tuple[Harm, ...] = ("stop", "warning", "note")
 CONTRADICTED = 0.1
 OVERLAPPED = 0.5
 
+LIKENESS = "nearly identical in looks"  # features, a second sign, tell their own in a search
+
 UNEVEN = 10  # times as many images as the smallest class, from which that is worth a word
 
 
@@ -115,7 +117,7 @@ def of_near_copies(table: pd.DataFrame, near: NearCopies, source: str) -> list[F
         found.append(Finding("labels", "warning", line, files))
     twins = overlap.near(pairs, near.distances, table["split"].tolist())
     lines = overlap.summary(twins, table["split"].tolist(), near.threshold)
-    for rows, line in zip(twins.values(), lines.warnings(names), strict=True):
+    for rows, line in zip(twins.values(), lines.warnings(names, LIKENESS), strict=True):
         line += f"; automl-cv data {source} --out FILE.csv writes a table that keeps them together"
         files = tuple(sorted({names[row] for one in rows for row in (one.row, one.twin)}))
         found.append(Finding("overlap", "warning", line, files))

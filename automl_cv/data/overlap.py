@@ -61,13 +61,14 @@ class Overlap:
     examples: Mapping[tuple[str, str], tuple[Twin, ...]]
     threshold: float | None = None
 
-    def warnings(self, paths: Sequence[str]) -> list[str]:
+    def warnings(self, paths: Sequence[str], likeness: str = "") -> list[str]:
         """Return one line for each pair of splits, to stand above a leaderboard.
 
         Args:
             paths: of all images, in the order of the rows.
+            likeness: how alike they are, in words, where identical or nearly so is not all.
         """
-        likeness = "identical" if self.threshold is None else "nearly identical"
+        likeness = likeness or ("identical" if self.threshold is None else "nearly identical")
         lines = []
         for (split, earlier), number in self.counts.items():
             first = self.examples[split, earlier][0]

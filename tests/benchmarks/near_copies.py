@@ -1,4 +1,4 @@
-"""How many planted copies are found by looks, how many pictures are falsely called copies, how fast.
+"""How many planted copies are found by looks, how many pictures are falsely called so, how fast.
 
     python tests/benchmarks/near_copies.py [--root DIR] [--sets digits clothes …] [--libraries]
     python tests/benchmarks/near_copies.py --search 100000

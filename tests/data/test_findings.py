@@ -67,9 +67,9 @@ def test_near_copies_are_told_by_what_they_do():
     assert labels.line.startswith("1 pair of pictures under two labels nearly identical")
     assert (test.about, test.harm, test.files) == ("overlap", "warning", ("0.png", "2.png"))
     assert test.line == (
-        "1 test image of 1 is nearly identical to one in train, so scores on test come out too "
-        "high; first 2.png and 0.png; automl-cv data photos --out FILE.csv writes a table that "
-        "keeps them together"
+        "1 test image of 1 is nearly identical in looks to one in train, so scores on test come "
+        "out too high; first 2.png and 0.png; automl-cv data photos --out FILE.csv writes a table "
+        "that keeps them together"
     )
     assert validation.files == ("2.png", "3.png")
     assert (within.about, within.harm, within.files) == ("copies", "note", ("0.png", "1.png"))
