@@ -79,11 +79,11 @@ def of_overlap(table: pd.DataFrame) -> list[Finding]:
     """Find identical pictures in two splits.
 
     Args:
-        table: columns `content_hash`, `split`, `name`.
+        table: columns `content_hash`, `split`, `path`, `name`.
     """
     hashes, splits = table["content_hash"], table["split"]
     twins = overlap.identical(hashes.tolist(), splits.tolist())
-    lines = twins.warnings(table["name"].tolist())
+    lines = twins.warnings(table["path"].tolist())
     found = []
     for ((split, earlier), number), line in zip(twins.counts.items(), lines, strict=True):
         known = set(hashes[splits == earlier])

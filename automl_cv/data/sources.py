@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from automl_cv.catalog import datasets
 from automl_cv.data import listing, manifest, tables
 from automl_cv.data.candidates import Candidate, Listing, split_of
+from automl_cv.data.ledger import Ledger
 from automl_cv.errors import UserError, suggest
 from automl_cv.study.sections import Reading
 from automl_cv.words import listed
@@ -78,6 +79,32 @@ def was_at(source: str, ledger: Mapping[str, Any], folder: Path | None = None) -
     if not place or os.path.abspath(os.path.expanduser(source)) == place:
         return ""
     return f" (the images were at {place})"
+
+
+def shared(ledger: Ledger, paths: Iterable[str], folder: Path) -> Ledger:
+    """Return a ledger as a folder that is handed on may hold it, without paths of the machine.
+
+    Args:
+        ledger: of a source.
+        paths: absolute, of its images; files of tables that lie elsewhere are named by these.
+        folder: that is handed on.
+    """
+    above = sorted({os.path.join(os.path.dirname(path), "") for path in paths}, key=len)[::-1]
+
+    def plain(text: str) -> str:
+        for one in above:
+            text = text.replace(one, "")
+        return text
+
+    return replace(
+        ledger,
+        skipped=tuple(replace(one, path=plain(one.path)) for one in ledger.skipped),
+        findings=tuple(
+            replace(one, line=plain(one.line), files=tuple(map(plain, one.files)))
+            for one in ledger.findings
+        ),
+        place=place_beside(ledger.place, folder),
+    )
 
 
 def place_beside(place: str, folder: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -233,7 +233,7 @@ def _await(worker: Worker, epochs: int, before: str, listen: Listener) -> messag
 
 def _data(images: Dataset, out: Path) -> Data:
     # The folder is handed on, and with it what the ledger says of this machine.
-    ledger = replace(images.ledger, place=sources.place_beside(images.ledger.place, out))
+    ledger = sources.shared(images.ledger, images.images["path"], out)
     return Data(
         source=images.source,
         fingerprint=images.fingerprint,

@@ -1,9 +1,11 @@
+import json
 from collections import Counter
 
 import pandas as pd
 import pytest
 
-from automl_cv.data.sources import as_stored, list_source, place_beside, was_at
+from automl_cv.data.ledger import Finding, Ledger, Skipped
+from automl_cv.data.sources import as_stored, list_source, place_beside, shared, was_at
 from automl_cv.errors import UserError
 from automl_cv.study.sections import Reading
 
@@ -236,6 +238,20 @@ def test_a_model_folder_says_where_images_are_only_if_they_go_along(tmp_path, mo
     # Models of before hold an absolute path.
     before = {"place": str(tmp_path / "away" / "photos")}
     assert as_stored("photos", before, model) == before["place"]
+
+
+def test_a_shared_ledger_names_files_without_where_they_lie(tmp_path):
+    line = "1 test image of 2 is identical to one in train; first /home/me/b/2.png and 1.png"
+    ledger = Ledger(
+        n_read=2,
+        skipped=(Skipped("/home/me/b/3.png", "empty file"),),
+        findings=(Finding("overlap", "warning", line, ("/home/me/b/2.png", "1.png")),),
+        place="/home/me/labels.csv",
+    )
+    found = shared(ledger, ["/home/me/a/1.png", "/home/me/b/2.png"], tmp_path / "model")
+    assert "/home" not in json.dumps(found.to_json())
+    assert found.findings[0].files == ("2.png", "1.png")
+    assert found.findings[0].line.endswith("first 2.png and 1.png")
 
 
 def test_the_metadata_of_an_image_folder_may_be_json_lines(tmp_path):
