@@ -207,8 +207,8 @@ def _own_images(
 ) -> Dataset:
     """Read the images that a classifier was fitted on; they must be the same still."""
     data = saved.manifest.data
-    source = sources.as_stored(data.source, data.ledger)
-    was_at = sources.was_at(source, data.ledger)
+    source = sources.as_stored(data.source, data.ledger, saved.folder)
+    was_at = sources.was_at(source, data.ledger, saved.folder)
     try:
         images = dataset.load_for(
             study, source, cache_dir=cache_dir, ledger=data.ledger, on_progress=inspecting

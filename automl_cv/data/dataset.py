@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from automl_cv.catalog.datasets import DATASETS
-from automl_cv.data import findings, greys, inspection, sources, splitting
+from automl_cv.data import findings, greys, inspection, near_copies, sources, splitting
 from automl_cv.data.candidates import Candidate, Listing
 from automl_cv.data.images import Window
 from automl_cv.data.inspection import Inspected, OnProgress
 from automl_cv.data.ledger import Finding, Ledger, Skipped, stored_window
+from automl_cv.data.near_copies import NearCopies
 from automl_cv.data.splitting import SPLITS
 from automl_cv.errors import UserError
 from automl_cv.study import studyfile
@@ -42,6 +43,7 @@ class Dataset:
         ledger: what was skipped, and other findings.
         fingerprint: 32 hexadecimal digits; the same for the same pictures, labels and splits,
             wherever the files lie.
+        near: which rows of `images` are near copies of one another.
     """
 
     source: str
@@ -49,6 +51,7 @@ class Dataset:
     classes: tuple[str, ...]
     ledger: Ledger
     fingerprint: str
+    near: NearCopies = field(default_factory=near_copies.none)
 
     @property
     def window(self) -> Window | None:
@@ -172,9 +175,11 @@ def load(
     endings = inspection.note_wrong_endings(
         [candidate.name for candidate, _ in kept], [one for _, one in kept]
     )
+    near = _near_copies(table, kept)
     known = [
         *findings.of_labels(table),
         *findings.of_overlap(table),
+        *findings.of_near_copies(table, near, source),
         *_find_groups(table),
         *findings.notes("data", [*found.notes, *_note_empty_classes(found, classes), *endings]),
         *findings.of_copies(table),
@@ -192,7 +197,7 @@ def load(
         place=place,
     )
     images = table[list(COLUMNS)]
-    return Dataset(source, images, classes, about, fingerprint(images))
+    return Dataset(source, images, classes, about, fingerprint(images), near)
 
 
 def load_undivided(
@@ -289,6 +294,17 @@ def _table(kept: Sequence[tuple[Candidate, Inspected]]) -> pd.DataFrame:
     ]
     table = pd.DataFrame(rows, columns=[*COLUMNS, "name"], dtype="str")
     return table.sort_values(["label", "content_hash", "name"], ignore_index=True)
+
+
+def _near_copies(table: pd.DataFrame, kept: Sequence[tuple[Candidate, Inspected]]) -> NearCopies:
+    """Find near copies among the rows of a table."""
+    seen = {candidate.path: one for candidate, one in kept}
+    rows = [seen[path] for path in table["path"]]
+    return near_copies.find(
+        [one.sketch for one in rows],
+        [(one.width, one.height) for one in rows],
+        [one.content_hash for one in rows],
+    )
 
 
 def _divide(source: str, table: pd.DataFrame, split: studyfile.Split, seed: int) -> list[str]:

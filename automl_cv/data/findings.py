@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import pandas as pd
 
 from automl_cv.data import overlap
 from automl_cv.data.ledger import Finding, Harm
+from automl_cv.data.near_copies import NearCopies
 from automl_cv.words import counted, listed
 
 HARMS: tuple[Harm, ...] = ("stop", "warning", "note")
@@ -20,6 +22,8 @@ HARMS: tuple[Harm, ...] = ("stop", "warning", "note")
 # told right; where half of a split stands in the training images, its figures are of memory.
 CONTRADICTED = 0.1
 OVERLAPPED = 0.5
+
+LIKENESS = "nearly identical in looks"  # features, a second sign, tell their own in a search
 
 UNEVEN = 10  # times as many images as the smallest class, from which that is worth a word
 
@@ -86,6 +90,48 @@ def of_overlap(table: pd.DataFrame) -> list[Finding]:
         files = table.loc[(splits == split) & hashes.isin(known), "name"]
         harm: Harm = "stop" if number >= OVERLAPPED * twins.sizes[split] else "warning"
         found.append(Finding("overlap", harm, line, tuple(files)))
+    return found
+
+
+def of_near_copies(table: pd.DataFrame, near: NearCopies, source: str) -> list[Finding]:
+    """Find near copies under two labels, in two splits, and the others.
+
+    Looks may err, so none of it stops a search.
+
+    Args:
+        table: columns `label`, `split`, `name`.
+        near: which of its rows are near copies.
+        source: as the user named it, for what to do.
+    """
+    names = table["name"].tolist()
+    pairs = near.pairs
+    labels, splits = (table[column].to_numpy(dtype=object)[pairs] for column in ("label", "split"))
+    torn = pairs[labels[:, 0] != labels[:, 1]]
+    found = []
+    if len(torn):
+        line = (
+            f"{counted(len(torn), 'pair')} of pictures under two labels nearly identical, or "
+            f"mirrored, first {names[torn[0, 0]]} and {names[torn[0, 1]]}"
+        )
+        files = tuple(names[row] for row in np.unique(torn))
+        found.append(Finding("labels", "warning", line, files))
+    twins = overlap.near(pairs, near.distances, table["split"].tolist())
+    lines = overlap.summary(twins, table["split"].tolist(), near.threshold)
+    for rows, line in zip(twins.values(), lines.warnings(names, LIKENESS), strict=True):
+        line += f"; automl-cv data {source} --out FILE.csv writes a table that keeps them together"
+        files = tuple(sorted({names[row] for one in rows for row in (one.row, one.twin)}))
+        found.append(Finding("overlap", "warning", line, files))
+    within = pairs[splits[:, 0] == splits[:, 1]]
+    if len(within):
+        number = len(np.unique(within[:, 1]))
+        are = "is a near copy" if number == 1 else "are near copies"
+        line = (
+            f"{counted(number, 'image')} {are} of another in {'its' if number == 1 else 'their'} "
+            f"split, first {names[within[0, 0]]} and {names[within[0, 1]]}"
+        )
+        found.append(
+            Finding("copies", "note", line, tuple(names[row] for row in np.unique(within)))
+        )
     return found
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from automl_cv.data import images, stamps
+from automl_cv.data import images, sketches, stamps
 from automl_cv.data.ledger import Sizes
 from automl_cv.data.stamps import Stamp
 from automl_cv.errors import warn
@@ -55,7 +55,8 @@ class Inspected:
         low: the smallest value of a pixel; of deep greys as the file has it.
         high: the largest.
         depth: of greys of more than 8 bits, see `images.Deep`; empty for others.
-        window: that `content_hash` holds for, where there is a depth.
+        window: that `content_hash` and `sketch` hold for, where there is a depth.
+        sketch: see `sketches.draw`.
     """
 
     reason: str = ""
@@ -67,6 +68,7 @@ class Inspected:
     high: float = 0
     depth: str = ""
     window: images.Window | None = None
+    sketch: str = ""
 
 
 def inspect(
@@ -225,6 +227,7 @@ def _decode(content: bytes) -> Inspected:
         found.format,
         float(found.pixels.min()),
         float(found.pixels.max()),
+        sketch=sketches.draw(found.pixels),
     )
 
 
@@ -244,39 +247,56 @@ def _scaled(path: str, row: _Row, window: images.Window | None) -> _Row:
     except OSError as error:
         return _Row(None, "", Inspected(f"can't be read: {error.strerror}"))
     known = images.content_hash(pixels)
-    return replace(row, result=replace(row.result, content_hash=known, window=window))
+    sketch = sketches.draw(pixels)
+    return replace(
+        row, result=replace(row.result, content_hash=known, window=window, sketch=sketch)
+    )
 
 
-def _header() -> dict[str, Any]:
-    return {"layout": 3, "decoder": DECODER_VERSION, "pillow": PIL.__version__}
+# Before sketches were remembered. What such a memory knows of images is made up for by decoding
+# them once more; what it knows of files that are none holds.
+UNSKETCHED = 3
+
+
+def _header(layout: int = 4) -> dict[str, Any]:
+    return {"layout": layout, "decoder": DECODER_VERSION, "pillow": PIL.__version__}
 
 
 def _recall(memory: Path) -> dict[str, _Row]:
     try:
         raw = json.loads(memory.read_text(encoding="utf-8"))
+        if raw["header"] == _header(UNSKETCHED):
+            return {
+                row[0]: _Row(_stamp(row[1]), row[2], Inspected(row[3]))
+                for row in raw["files"]
+                if row[3]
+            }
         if raw["header"] != _header():
             return {}
         return {
-            path: _Row(
-                None if stamp is None else tuple(stamp),
-                bytes_hash,
-                Inspected(*fields) if window is None else _with_window(fields, window),
-            )
-            for path, stamp, bytes_hash, *fields, window in raw["files"]
+            path: _Row(_stamp(stamp), bytes_hash, _inspected(fields, window, sketch))
+            for path, stamp, bytes_hash, *fields, window, sketch in raw["files"]
         }
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
         return {}
 
 
-def _with_window(fields: Sequence[Any], window: Sequence[float]) -> Inspected:
-    return replace(Inspected(*fields), window=images.Window(*window))
+def _stamp(stored: Sequence[int] | None) -> Stamp | None:
+    return None if stored is None else (stored[0], stored[1], stored[2], stored[3])
+
+
+def _inspected(fields: Sequence[Any], window: Sequence[float] | None, sketch: str) -> Inspected:
+    return replace(
+        Inspected(*fields), window=None if window is None else images.Window(*window), sketch=sketch
+    )
 
 
 def _remember(memory: Path, rows: Mapping[str, _Row]) -> None:
     """Write the memory whole and put it in place at once, so that no reader sees half of it."""
     files = [
         [path, row.stamp, row.bytes_hash, one.reason, one.content_hash]
-        + [one.width, one.height, one.format, one.low, one.high, one.depth, one.window]
+        + [one.width, one.height, one.format, one.low, one.high, one.depth]
+        + [one.window, one.sketch]
         for path, row in rows.items()
         for one in [row.result]
     ]

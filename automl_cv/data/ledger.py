@@ -117,7 +117,8 @@ class Ledger:
         sizes: None where nothing was read.
         greys: of pictures of more than 8 bits; None where there are none.
         place: absolute path of the source, which may be named relative to where the command ran;
-            empty for built-in data.
+            empty for built-in data. A saved model's is relative to its folder, or empty, see
+            `sources.place_beside`.
     """
 
     n_read: int

@@ -61,13 +61,14 @@ class Overlap:
     examples: Mapping[tuple[str, str], tuple[Twin, ...]]
     threshold: float | None = None
 
-    def warnings(self, paths: Sequence[str]) -> list[str]:
+    def warnings(self, paths: Sequence[str], likeness: str = "") -> list[str]:
         """Return one line for each pair of splits, to stand above a leaderboard.
 
         Args:
             paths: of all images, in the order of the rows.
+            likeness: how alike they are, in words, where identical or nearly so is not all.
         """
-        likeness = "identical" if self.threshold is None else "nearly identical"
+        likeness = likeness or ("identical" if self.threshold is None else "nearly identical")
         lines = []
         for (split, earlier), number in self.counts.items():
             first = self.examples[split, earlier][0]
@@ -95,7 +96,7 @@ def identical(content_hashes: Sequence[str], splits: Sequence[str]) -> Overlap:
             if content in first[earlier]:
                 pair = Twin(row, first[earlier][content], 1.0)
                 found.setdefault((split, earlier), []).append(pair)
-    return _summarise(found, splits, None)
+    return summary(found, splits, None)
 
 
 def near_duplicates(
@@ -126,16 +127,49 @@ def near_duplicates(
         for place in np.flatnonzero(similarity >= threshold):
             pair = Twin(int(rows[place]), int(twin[place]), float(similarity[place]))
             found.setdefault((split, "train"), []).append(pair)
-    return _summarise(found, names.tolist(), threshold)
+    return summary(found, names.tolist(), threshold)
 
 
-def _summarise(
+def near(
+    pairs: npt.NDArray[np.intp], distances: npt.NDArray[np.floating], splits: Sequence[str]
+) -> dict[tuple[str, str], list[Twin]]:
+    """Return near copies that stand in two splits, each image with the nearest in another.
+
+    Args:
+        pairs: rows of near copies, (pairs, 2).
+        distances: of each pair, from 0.
+        splits: of all images.
+
+    Returns:
+        By (split, earlier split), in the order of SPLITS.
+    """
+    found: dict[tuple[str, str], dict[int, Twin]] = {}
+    for (one, other), distance in zip(pairs.tolist(), distances.tolist(), strict=True):
+        twin, row = sorted((one, other), key=lambda row: SPLITS.index(splits[row]))
+        if splits[row] != splits[twin]:
+            known = found.setdefault((splits[row], splits[twin]), {})
+            if row not in known or known[row].similarity < 1 - distance:
+                known[row] = Twin(row, twin, 1 - distance)
+    return {key: list(found[key].values()) for key in sorted(found, key=_order)}
+
+
+def _order(key: tuple[str, str]) -> list[int]:
+    return [SPLITS.index(split) for split in key]
+
+
+def summary(
     found: Mapping[tuple[str, str], Sequence[Twin]],
     splits: Sequence[str],
     threshold: float | None,
 ) -> Overlap:
-    """Count the pairs, keep a few, in the order of SPLITS."""
-    keys = sorted(found, key=lambda key: [SPLITS.index(split) for split in key])
+    """Count the pairs, keep a few, in the order of SPLITS.
+
+    Args:
+        found: images of one split with a twin in an earlier one, by these two.
+        splits: of all images.
+        threshold: see `Overlap`.
+    """
+    keys = sorted(found, key=_order)
     nearest = {
         key: sorted(found[key], key=lambda pair: (-pair.similarity, pair.row)) for key in keys
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from automl_cv.catalog import datasets
 from automl_cv.data import listing, manifest, tables
 from automl_cv.data.candidates import Candidate, Listing, split_of
+from automl_cv.data.ledger import Ledger
 from automl_cv.errors import UserError, suggest
 from automl_cv.study.sections import Reading
 from automl_cv.words import listed
@@ -50,7 +51,7 @@ def list_source(source: str, cache_dir: Path, reading: Reading) -> tuple[Path, L
             f"{suggest(source, datasets.DATASETS.names)}"
         )
     if root.suffix.lower() not in tables.ENDINGS:
-        hint = "; save it as CSV" if root.suffix.lower() in tables.SPREADSHEETS else ""
+        hint = "; save it as CSV" if root.suffix.lower() == ".numbers" else ""
         raise UserError(
             f"{source}: expected a folder of images or a manifest ending in "
             f"{', '.join(tables.ENDINGS[:-1])} or {tables.ENDINGS[-1]}{hint}"
@@ -58,25 +59,76 @@ def list_source(source: str, cache_dir: Path, reading: Reading) -> tuple[Path, L
     return root, manifest.list_manifest(root, reading)
 
 
-def as_stored(source: str, ledger: Mapping[str, Any]) -> str:
+def as_stored(source: str, ledger: Mapping[str, Any], folder: Path | None = None) -> str:
     """Return where a stored source lies: as it was named, or else where that was.
 
     Args:
         source: as it was named, maybe relative to where the command ran.
         ledger: as stored beside it.
+        folder: that the ledger is stored in, which the place may be relative to.
     """
-    place = ledger.get("place", "")
+    place = _place(ledger, folder)
     if not place or source in datasets.DATASETS or Path(source).expanduser().exists():
         return source
-    return str(place) if Path(place).exists() else source
+    return place if Path(place).exists() else source
 
 
-def was_at(source: str, ledger: Mapping[str, Any]) -> str:
+def was_at(source: str, ledger: Mapping[str, Any], folder: Path | None = None) -> str:
     """Return what to say of where a stored source was, to stand in a message; or nothing."""
-    place = ledger.get("place", "")
+    place = _place(ledger, folder)
     if not place or os.path.abspath(os.path.expanduser(source)) == place:
         return ""
     return f" (the images were at {place})"
+
+
+def shared(ledger: Ledger, paths: Iterable[str], folder: Path) -> Ledger:
+    """Return a ledger as a folder that is handed on may hold it, without paths of the machine.
+
+    Args:
+        ledger: of a source.
+        paths: absolute, of its images; files of tables that lie elsewhere are named by these.
+        folder: that is handed on.
+    """
+    above = sorted({os.path.join(os.path.dirname(path), "") for path in paths}, key=len)[::-1]
+
+    def plain(text: str) -> str:
+        for one in above:
+            text = text.replace(one, "")
+        return text
+
+    return replace(
+        ledger,
+        skipped=tuple(replace(one, path=plain(one.path)) for one in ledger.skipped),
+        findings=tuple(
+            replace(one, line=plain(one.line), files=tuple(map(plain, one.files)))
+            for one in ledger.findings
+        ),
+        place=place_beside(ledger.place, folder),
+    )
+
+
+def place_beside(place: str, folder: Path) -> str:
+    """Return where a source lies as a folder that is handed on may say it.
+
+    That is relative to the folder, and nothing where source and folder don't lie together below
+    the working directory or the folder's own: a path of the machine tells strangers of its user.
+
+    Args:
+        place: absolute path of the source; empty for built-in data.
+        folder: that is handed on.
+    """
+    own = folder.absolute()
+    for shared in (Path.cwd(), own.parent):
+        if place and Path(place).is_relative_to(shared) and own.is_relative_to(shared):
+            return Path(os.path.relpath(place, own)).as_posix()
+    return ""
+
+
+def _place(ledger: Mapping[str, Any], folder: Path | None) -> str:
+    place = str(ledger.get("place", ""))
+    if not place or folder is None:
+        return place
+    return os.path.normpath(folder.absolute() / place)  # an absolute one, of before, stays
 
 
 def hint_at_classes(source: str) -> str | None:
@@ -187,6 +239,8 @@ def _tables(folder: Path) -> list[Path]:
         one
         for one in folder.iterdir()
         if one.suffix.lower() in tables.ENDINGS
+        # JSON lines are of anything; those of Hugging Face's image folders have this name.
+        and (one.suffix.lower() != ".jsonl" or one.name.lower() == "metadata.jsonl")
         and one.is_file()
         and not one.name.startswith(".")
         and not one.stem.lower().startswith(SUBMISSIONS)

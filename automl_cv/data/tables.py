@@ -1,8 +1,9 @@
-"""Tables as programs write them: CSV of any usual separator and encoding, and Parquet."""
+"""Tables as programs write them: CSV however it is written, JSON lines, Parquet, spreadsheets."""
 
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ import pandas as pd
 from automl_cv.errors import UserError
 from automl_cv.words import counted
 
-ENDINGS = (".csv", ".tsv", ".parquet")
-SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
+SPREADSHEETS = (".xlsx", ".xls", ".ods")
+ENDINGS = (".csv", ".tsv", ".parquet", ".jsonl", *SPREADSHEETS)
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 WINDOWS = "cp1252"
 
@@ -53,13 +54,19 @@ def read(path: Path) -> Table:
 
     Args:
         path: a file ending in one of ENDINGS: text in UTF-8, UTF-16 or else Windows-1252, separated
-            by what the first line has most of; or Parquet (needs PyArrow).
+            by what the first line has most of; JSON lines, an object each; Parquet (needs
+            PyArrow); or a spreadsheet, of which the first sheet counts (needs python-calamine).
 
     Raises:
         UserError: it can't be read; says the line.
     """
+    ending = path.suffix.lower()
     try:
-        return _parquet(path) if path.suffix.lower() == ".parquet" else _text(path)
+        if ending == ".parquet":
+            return _parquet(path)
+        if ending == ".jsonl":
+            return _json_lines(path)
+        return _spreadsheet(path) if ending in SPREADSHEETS else _text(path)
     except OSError as error:
         raise UserError(f"{path}: can't be read: {error.strerror or error}") from None
 
@@ -153,3 +160,59 @@ def _parquet(path: Path) -> Table:
     return Table(
         columns, tuple(TableRow(f"row {number}", cells) for number, cells in enumerate(rows, 1))
     )
+
+
+def _json_lines(path: Path) -> Table:
+    text, notes = _decoded(path, path.read_bytes())
+    found: list[tuple[str, dict[str, str]]] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise UserError(f"{path}: line {number}: no valid JSON: {error}") from None
+        if not isinstance(row, dict):
+            raise UserError(
+                f"{path}: line {number}: expected an object, as "
+                '{"file_name": "1.png", "label": "cat"}'
+            )
+        cells = {name.strip(): _as_text(value).strip() for name, value in row.items()}
+        found.append((f"line {number}", cells))
+    columns = tuple(dict.fromkeys(name for _, cells in found for name in cells))
+    rows = (
+        TableRow(where, {name: cells.get(name, "") for name in columns}) for where, cells in found
+    )
+    return Table(columns, tuple(rows), tuple(notes))
+
+
+def _as_text(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _spreadsheet(path: Path) -> Table:
+    # Calamine rather than openpyxl: it is kept up, reads .xls and .ods as well, and is faster.
+    try:
+        with pd.ExcelFile(path, engine="calamine") as book:
+            sheets = [str(name) for name in book.sheet_names]
+            cells = pd.read_excel(book, header=None, dtype=str, keep_default_na=False)
+    except ImportError:
+        raise UserError(
+            f"{path}: reading spreadsheets needs python-calamine; "
+            "install it with: pip install 'automl-cv[excel]', or save it as CSV"
+        ) from None
+    except OSError:
+        raise
+    except Exception as error:  # Calamine's errors, the archive's, and pandas' own
+        raise UserError(f"{path}: no spreadsheet that can be read: {error}") from None
+    lines = [[str(cell).strip() for cell in row] for row in cells.itertuples(index=False)]
+    columns = tuple(lines[0]) if lines else ()
+    rows = (
+        TableRow(f"row {number}", dict(zip(columns, line, strict=True)))
+        for number, line in enumerate(lines[1:], 2)
+        if any(line)
+    )
+    more = f"its first sheet, {sheets[0]}, was read; it has {len(sheets)}" if sheets[1:] else ""
+    return Table(columns, tuple(rows), (more,) if more else ())

@@ -124,7 +124,7 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
                 image_size=fitted.image_size,
                 backbone=None if backbone is None else backbone.model_dump(mode="json"),
                 weights_licence=None if backbone is None else _weights_licence(backbone),
-                data=_data(images),
+                data=_data(images, options.out),
                 study=study.as_toml_data(),
                 winner=winner.facts,
                 fitting=Fitting(
@@ -231,12 +231,14 @@ def _await(worker: Worker, epochs: int, before: str, listen: Listener) -> messag
                 raise_failure(failed)
 
 
-def _data(images: Dataset) -> Data:
+def _data(images: Dataset, out: Path) -> Data:
+    # The folder is handed on, and with it what the ledger says of this machine.
+    ledger = sources.shared(images.ledger, images.images["path"], out)
     return Data(
         source=images.source,
         fingerprint=images.fingerprint,
         split_sizes={split: len(images.rows(split)) for split in images.splits},
-        ledger=images.ledger.to_json(),
+        ledger=ledger.to_json(),
         licence=DATASETS[images.source].licence if images.source in DATASETS else None,
     )
 

@@ -1,7 +1,9 @@
+import numpy as np
 import pandas as pd
 
 from automl_cv.data import findings
 from automl_cv.data.ledger import Finding
+from automl_cv.data.near_copies import NearCopies, none
 
 
 def table(*rows):
@@ -54,3 +56,21 @@ def test_classes_of_very_different_sizes():
     (found,) = findings.of_sizes(table(*rows, ("c", "c", "train")))
     assert found.line.startswith("classes have 1 to 10 images; ten times fewer than the largest")
     assert "'c'" in found.line
+
+
+def test_near_copies_are_told_by_what_they_do():
+    rows = [("u", "a", "train"), ("v", "b", "train"), ("w", "a", "test"), ("x", "a", "validation")]
+    pairs = np.array([(0, 1), (0, 2), (2, 3)])
+    near = NearCopies(pairs, np.array([0.03, 0.02, 0.01], np.float32))
+    labels, test, validation, within = findings.of_near_copies(table(*rows), near, "photos")
+    assert (labels.harm, labels.files) == ("warning", ("0.png", "1.png"))
+    assert labels.line.startswith("1 pair of pictures under two labels nearly identical")
+    assert (test.about, test.harm, test.files) == ("overlap", "warning", ("0.png", "2.png"))
+    assert test.line == (
+        "1 test image of 1 is nearly identical in looks to one in train, so scores on test come "
+        "out too high; first 2.png and 0.png; automl-cv data photos --out FILE.csv writes a table "
+        "that keeps them together"
+    )
+    assert validation.files == ("2.png", "3.png")
+    assert (within.about, within.harm, within.files) == ("copies", "note", ("0.png", "1.png"))
+    assert findings.of_near_copies(table(*rows), none(), "photos") == []

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from automl_cv.data import images, inspection, stamps
+from automl_cv.data import images, inspection, sketches, stamps
 from automl_cv.data.inspection import Inspected, inspect
 from automl_cv.data.ledger import Sizes
 from automl_cv.errors import AutomlWarning
@@ -75,7 +75,9 @@ def test_results_stand_in_order(paths, memory):
         (0, 0, "empty file"),
     ]
     black = np.zeros((20, 10, 3), np.uint8)
-    assert found[0] == Inspected("", images.content_hash(black), 10, 20, "PNG")
+    assert found[0] == Inspected(
+        "", images.content_hash(black), 10, 20, "PNG", sketch=sketches.draw(black)
+    )
 
 
 def test_nothing_is_read_twice(paths, memory, settled, decoded, opened):
@@ -163,6 +165,19 @@ def test_a_damaged_memory_is_replaced(paths, memory, decoded, text):
     assert len(decoded) == 4
     assert inspect(paths, memory=memory) == first
     assert len(decoded) == 4
+
+
+def test_a_memory_without_sketches_opens_and_gets_them(paths, memory, settled, decoded):
+    first = inspect(paths, memory=memory)
+    stored = json.loads(memory.read_text())
+    stored["header"]["layout"] = inspection.UNSKETCHED
+    stored["files"] = [row[:-1] for row in stored["files"]]
+    memory.write_text(json.dumps(stored))
+    decoded.clear()
+    assert inspect(paths, memory=memory) == first
+    assert len(decoded) == 3  # the damaged file is known to be one
+    assert inspect(paths, memory=memory) == first
+    assert len(decoded) == 3
 
 
 def test_another_version_of_the_decoder_starts_anew(paths, memory, decoded, monkeypatch):

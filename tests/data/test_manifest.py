@@ -1,4 +1,6 @@
 import builtins
+import sys
+import zipfile
 
 import pandas as pd
 import pytest
@@ -162,3 +164,62 @@ def test_parquet_without_pyarrow_says_what_to_install(folder, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without_pyarrow)
     with pytest.raises(UserError, match=r"needs PyArrow; install it with: pip install 'automl-cv"):
         list_manifest(parquet)
+
+
+SHEET = (
+    '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
+    "{}</sheetData></worksheet>"
+)
+PARTS = {
+    "[Content_Types].xml": '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-'
+    'types"><Default Extension="rels" ContentType="application/vnd.openxmlformats-package.'
+    'relationships+xml"/></Types>',
+    "_rels/.rels": '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/'
+    'relationships"><Relationship Id="r1" Type="http://schemas.openxmlformats.org/officeDocument/'
+    '2006/relationships/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+    "xl/workbook.xml": '<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/'
+    'main" xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"><sheets>'
+    '<sheet name="mine" sheetId="1" r:id="r1"/></sheets></workbook>',
+    "xl/_rels/workbook.xml.rels": '<Relationships xmlns="http://schemas.openxmlformats.org/package/'
+    '2006/relationships"><Relationship Id="r1" Type="http://schemas.openxmlformats.org/'
+    'officeDocument/2006/relationships/worksheet" Target="worksheets/sheet1.xml"/>'
+    "</Relationships>",
+}
+
+
+def spreadsheet(path, *rows):
+    """Write the least that is a workbook: numbers as numbers, text in its cells."""
+    lines = []
+    for row in rows:
+        cells = (
+            f"<c><v>{cell}</v></c>"
+            if isinstance(cell, int)
+            else f'<c t="inlineStr"><is><t>{cell}</t></is></c>'
+            for cell in row
+        )
+        lines.append(f"<row>{''.join(cells)}</row>")
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in PARTS.items():
+            archive.writestr(name, text)
+        archive.writestr("xl/worksheets/sheet1.xml", SHEET.format("".join(lines)))
+    return path
+
+
+def test_a_spreadsheet(folder):
+    manifest = spreadsheet(
+        folder / "labels.xlsx", ("path", "label", ""), ("a.png", 3, ""), ("sub/c.png", "NA", "")
+    )
+    assert [(one.name, one.label) for one in list_manifest(manifest).candidates] == [
+        ("a.png", "3"),
+        ("sub/c.png", "NA"),
+    ]
+
+
+def test_a_spreadsheet_without_its_reader_or_content(folder, monkeypatch):
+    broken = folder / "labels.xlsx"
+    broken.write_text("no archive")
+    with pytest.raises(UserError, match="labels.xlsx: no spreadsheet that can be read"):
+        list_manifest(broken)
+    monkeypatch.setitem(sys.modules, "python_calamine", None)
+    with pytest.raises(UserError, match=r"needs python-calamine; .*'automl-cv\[excel\]'"):
+        list_manifest(spreadsheet(broken, ("path", "label"), ("a.png", "x")))

@@ -1,9 +1,11 @@
+import json
 from collections import Counter
 
 import pandas as pd
 import pytest
 
-from automl_cv.data.sources import as_stored, list_source, was_at
+from automl_cv.data.ledger import Finding, Ledger, Skipped
+from automl_cv.data.sources import as_stored, list_source, place_beside, shared, was_at
 from automl_cv.errors import UserError
 from automl_cv.study.sections import Reading
 
@@ -201,10 +203,10 @@ def test_other_tables_beside_readable_names_change_nothing(tmp_path):
     assert set(found(tmp_path)) == {("cat", None), ("dog", None), (None, None)}
 
 
-def test_a_spreadsheet_is_to_be_saved_as_csv(tmp_path):
-    grow(tmp_path, "labels.xlsx")
-    with pytest.raises(UserError, match="labels.xlsx: expected .*; save it as CSV"):
-        listed(tmp_path / "labels.xlsx")
+def test_a_spreadsheet_that_none_can_read_is_to_be_saved_as_csv(tmp_path):
+    grow(tmp_path, "labels.numbers")
+    with pytest.raises(UserError, match="labels.numbers: expected .*; save it as CSV"):
+        listed(tmp_path / "labels.numbers")
 
 
 def test_a_stored_source_is_found_where_it_was(tmp_path, monkeypatch):
@@ -217,3 +219,49 @@ def test_a_stored_source_is_found_where_it_was(tmp_path, monkeypatch):
     assert as_stored("photos", ledger) == "photos"
     assert as_stored("digits", ledger) == "digits"
     assert as_stored("gone", {}) == as_stored("gone", {"place": "/no/where"}) == "gone"
+
+
+def test_a_model_folder_says_where_images_are_only_if_they_go_along(tmp_path, monkeypatch):
+    photos = grow(tmp_path / "home" / "work", "photos/a.png") / "photos"
+    model = tmp_path / "home" / "work" / "models" / "first"
+    monkeypatch.chdir(tmp_path / "home" / "work")
+    place = place_beside(str(photos), model)
+    assert place == "../../photos"
+    assert place_beside("", model) == ""
+    assert place_beside("/data/of/others", model) == ""
+    monkeypatch.chdir(tmp_path)
+    # Named from elsewhere, a source is found where the model says, and so after both are moved.
+    assert as_stored("photos", {"place": place}, model) == str(photos)
+    (tmp_path / "home" / "work").rename(tmp_path / "away")
+    moved = tmp_path / "away" / "models" / "first"
+    assert as_stored("photos", {"place": place}, moved) == str(tmp_path / "away" / "photos")
+    # Models of before hold an absolute path.
+    before = {"place": str(tmp_path / "away" / "photos")}
+    assert as_stored("photos", before, model) == before["place"]
+
+
+def test_a_shared_ledger_names_files_without_where_they_lie(tmp_path):
+    line = "1 test image of 2 is identical to one in train; first /home/me/b/2.png and 1.png"
+    ledger = Ledger(
+        n_read=2,
+        skipped=(Skipped("/home/me/b/3.png", "empty file"),),
+        findings=(Finding("overlap", "warning", line, ("/home/me/b/2.png", "1.png")),),
+        place="/home/me/labels.csv",
+    )
+    found = shared(ledger, ["/home/me/a/1.png", "/home/me/b/2.png"], tmp_path / "model")
+    assert "/home" not in json.dumps(found.to_json())
+    assert found.findings[0].files == ("2.png", "1.png")
+    assert found.findings[0].line.endswith("first 2.png and 1.png")
+
+
+def test_the_metadata_of_an_image_folder_may_be_json_lines(tmp_path):
+    grow(tmp_path, "1.png", "2.png", "notes.jsonl")
+    (tmp_path / "metadata.jsonl").write_text(
+        '{"file_name": "1.png", "label": 3, "box": [1, 2]}\n\n'
+        '{"label": "b", "file_name": "2.png"}\n'
+    )
+    found = listed(tmp_path)
+    assert [(one.name, one.label) for one in found.candidates] == [("1.png", "3"), ("2.png", "b")]
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "1.png", "label": 3}\n[1]\n')
+    with pytest.raises(UserError, match="metadata.jsonl: line 2: expected an object"):
+        listed(tmp_path)

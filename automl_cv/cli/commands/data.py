@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -52,23 +53,34 @@ def data(
     output_format: Annotated[
         Literal["table", "json"], typer.Option("--format", help="How to print the findings.")
     ] = "table",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE.csv",
+            help="Write a table of the images in which near copies are one group, to search.",
+        ),
+    ] = None,
     debug: Debug = False,
 ) -> None:
-    """Check a source of images: classes, splits, damaged files, copies.
+    """Check a source of images: classes, splits, damaged files, copies and near copies.
 
     Every file is decoded as training would decode it. A source without splits is divided as a
     study file that says nothing else would divide it: 60, 20 and 20 %, seed 0.
     """
-    from automl_cv.data import dataset
+    from automl_cv.data import dataset, grouped
     from automl_cv.study.studyfile import Data
 
+    if out is not None:
+        grouped.check_target(out, path)
+    said = reading(path_column, label_column, root, class_level)
     with _progress() as report:
         images = dataset.load(
             path,
             split=Data().split,
             seed=0,
             cache_dir=cache_folder(cache_dir),
-            reading=reading(path_column, label_column, root, class_level),
+            reading=said,
             strict=strict,
             on_progress=report,
         )
@@ -78,6 +90,10 @@ def data(
         show(_as_table(images))
         for line in _findings(images):
             output().print(line, markup=False, highlight=False)
+    if out is not None:
+        own = dataset.load_undivided(path, cache_dir=cache_folder(cache_dir), reading=said)
+        written = grouped.write(out, own.images, images.near.pairs)
+        say(f"wrote {out}: {written.summary()}")
 
 
 @contextmanager

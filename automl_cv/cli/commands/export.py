@@ -108,7 +108,7 @@ def _own(saved: SavedClassifier, cache_dir: Path) -> list[str]:
     from automl_cv.study import studyfile
 
     data = saved.manifest.data
-    source = sources.as_stored(data.source, data.ledger)
+    source = sources.as_stored(data.source, data.ledger, saved.folder)
     study = studyfile.parse(saved.manifest.study, str(saved.folder))
     try:
         found = dataset.load_for(study, source, cache_dir=cache_dir, ledger=data.ledger)
