@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,7 +134,8 @@ def suggest(
         paths = dict(zip(found.content_hashes, found.paths, strict=True))
         paths |= {one.content_hash: one.path for one in known if one.content_hash not in paths}
         hashes = tuple(paths)
-        _extract(crew, tuple(paths.values()), hashes, backbone, found.window, cache_dir, listen)
+        images = _images(paths, found.window)
+        _extract(crew, Prepare(images, backbone, cache_dir, seed=0, metric=ACCURACY), listen)
     made = recipe(backbone)
     features = FeatureCache(cache_dir).open(made, hashes, backbone.features).array
     rows = {content: row for row, content in enumerate(hashes)}
@@ -213,35 +214,32 @@ def _labelled(
     return tuple(found.values())
 
 
-def _extract(
-    crew: Crew,
-    paths: tuple[str, ...],
-    hashes: tuple[str, ...],
-    backbone: Backbone,
-    window: Window | None,
-    cache_dir: Path,
-    listen: Listener,
-) -> None:
-    """Have the features of all images cached."""
-    nothing = np.zeros(len(paths), np.int32)
-    images = Images(
-        paths=paths,
-        content_hashes=hashes,
-        labels=nothing,
+def _images(paths: Mapping[str, str], window: Window | None) -> Images:
+    """Return what a worker needs to know of images, whose labels do not matter to it.
+
+    Args:
+        paths: by the hash of the image's pixels.
+        window: of deep greys.
+    """
+    return Images(
+        paths=tuple(paths.values()),
+        content_hashes=tuple(paths),
+        labels=np.zeros(len(paths), np.int32),
         splits=np.full(len(paths), "train"),
         groups=(None,) * len(paths),
         classes=("",),
         window=window,
     )
 
+
+def _extract(crew: Crew, order: Prepare, listen: Listener) -> None:
+    """Have the features of all images cached."""
+
     def report(progress: Extracting | SpaceNeeded) -> None:
         if isinstance(progress, Extracting):
             listen("extracting features", progress.done, progress.total)
 
-    crew.prepare(
-        Prepare(images=images, backbone=backbone, cache_dir=cache_dir, seed=0, metric=ACCURACY),
-        report,
-    )
+    crew.prepare(order, report)
 
 
 def why(one: Suggested) -> str:

@@ -1,6 +1,6 @@
 """How many labels `suggest` saves, against labelling images at random; and what it costs.
 
-    apt-get download tuxpaint-stamps-default ufoai-textures dataset-fashion-mnist
+    apt-get download tuxpaint-stamps-default ufoai-textures dataset-fashion-mnist fonts-aenigma
     for package in *.deb; do dpkg -x $package debian; done
     python tests/benchmarks/suggest.py --root debian --out suggest [--speed]
 
@@ -40,6 +40,7 @@ from automl_cv.study import library
 SETS = {
     "digits": "quickstart",
     "all-clothes": "quickstart",
+    "letters": "quickstart",
     "cut-outs": "photos",
     "surfaces": "photos",
 }
