@@ -85,7 +85,8 @@ def test_a_foreign_file_is_called_so_in_each_form(tmp_path):
         ["", "b, c.png: empty file"],
         ["foreign", "d.png"],
     ]
-    assert len({line.index(end) for line, end in zip(table, ("file", "a.", "b,", "d."))}) == 1
+    ends = ("file", "a.", "b,", "d.")
+    assert len({line.index(end) for line, end in zip(table, ends, strict=True)}) == 1
     rows = pd.read_csv(io.StringIO(written("csv")))
     assert list(rows)[-3:] == ["distance", "foreign", "error"]
     assert list(rows["foreign"].fillna("")) == ["no", "", "yes"]
