@@ -58,7 +58,7 @@ class Classifier:
         from automl_cv.engine.prediction import Predictor
 
         window = saved.manifest.data.window
-        return cls(saved, Predictor(saved_network.load(saved), window=window))
+        return cls(saved, Predictor(saved_network.load_whole(saved), window=window))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -100,7 +100,12 @@ class Classifier:
         Raises:
             UserError: a file is no whole image, or an array none of images.
         """
+        return self._gathered(images)[0]
+
+    def _gathered(self, images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return probabilities, and distances where it can tell."""
         found = [np.empty((0, len(self.classes)), np.float32)]
+        distances = [np.empty(0, np.float32)]
         names: list[str] = []
 
         def sources() -> Iterator[Source]:
@@ -114,7 +119,35 @@ class Classifier:
                     raise UserError(f"{name}: {reason}")
             del names[: len(predicted.reasons)]
             found.append(predicted.probabilities)
-        return np.concatenate(found)
+            if predicted.distances is not None:
+                distances.append(predicted.distances)
+        return np.concatenate(found), np.concatenate(distances)
+
+    @property
+    def knows_foreign(self) -> bool:
+        """Whether it can say that an image is unlike all that it was trained on."""
+        return self._predictor.knows_foreign
+
+    def distances(self, images: Images) -> NDArray[np.float32]:
+        """Return how far each image is from those that it was trained on; above 1 is foreign.
+
+        A share of new images of the same kind is too, `manifest.foreign.share`.
+
+        Args:
+            images: see `predict_proba`.
+
+        Returns:
+            float32, shape (images,).
+
+        Raises:
+            UserError: see `predict_proba`; or it can't tell (see `knows_foreign`).
+        """
+        if not self.knows_foreign:
+            raise UserError(
+                f"{self._saved.folder}: can't tell foreign images: it was fitted before "
+                "automl-cv could, or trains more than a head; fit it again"
+            )
+        return self._gathered(images)[1]
 
     def rank(self, paths: Iterable[str], top: int) -> Iterator[Prediction]:
         """Yield the most probable classes of each file, in order, few files in memory.
@@ -134,12 +167,14 @@ class Classifier:
             # Of equal probabilities the class that comes first counts, as in argmax.
             order = np.argsort(-predicted.probabilities, axis=1, kind="stable")[:, :top]
             shares = np.take_along_axis(predicted.probabilities, order, axis=1)
-            rows = zip(order.tolist(), shares.tolist(), strict=True)
+            nothing = [None] * len(order)
+            distances = nothing if predicted.distances is None else predicted.distances.tolist()
+            rows = zip(order.tolist(), shares.tolist(), distances, strict=True)
             for reason, path in zip(predicted.reasons, names, strict=False):
                 if reason is None:
-                    numbers, probabilities = next(rows)
+                    numbers, probabilities, distance = next(rows)
                     labels = tuple(self.classes[number] for number in numbers)
-                    yield Prediction(path, labels, tuple(probabilities))
+                    yield Prediction(path, labels, tuple(probabilities), distance=distance)
                 else:
                     yield Prediction(path, error=reason)
             del names[: len(predicted.reasons)]

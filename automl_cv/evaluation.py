@@ -124,7 +124,7 @@ def load_predictor(saved: SavedClassifier) -> Predictor:
     from automl_cv.engine import saved_network
     from automl_cv.engine.prediction import Predictor
 
-    return Predictor(saved_network.load(saved), window=saved.manifest.data.window)
+    return Predictor(saved_network.load_whole(saved), window=saved.manifest.data.window)
 
 
 def evaluate(
@@ -151,7 +151,7 @@ def evaluate(
     """
     before = looks.read(saved.folder)
     paths = subject.images["path"].tolist()
-    probabilities, logits, reasons = _predict(predictor, paths, listen)
+    probabilities, logits, distances, reasons = _predict(predictor, paths, listen)
     kept = [row for row, reason in enumerate(reasons) if reason is None]
     names = _short(paths)
     damaged = [
@@ -194,7 +194,10 @@ def evaluate(
         probabilities=probabilities,
         skipped=(*subject.skipped, *damaged),
         warnings=subject.warnings,
-        notes=tuple(_note_images(images, labels, saved.classes, scores)),
+        notes=(
+            *_note_images(images, labels, saved.classes, scores),
+            *_note_foreign(saved, distances, [names[row] for row in kept]),
+        ),
         scores=scores,
         looks=taken,
         recorded=recorded,
@@ -299,19 +302,41 @@ def _note_images(
     return notes
 
 
+def _note_foreign(
+    saved: SavedClassifier, distances: NDArray[np.float32], names: Sequence[str]
+) -> list[str]:
+    """Say how many images are unlike all that a classifier was trained on, the farthest first."""
+    foreign = np.flatnonzero(distances > 1)
+    if saved.manifest.foreign is None or len(foreign) == 0:
+        return []
+    farthest = foreign[np.argsort(-distances[foreign], kind="stable")]
+    share = len(foreign) / len(distances)
+    return [
+        f"{len(foreign):,} of {counted(len(distances), 'image')} foreign ({share:.1%}), unlike "
+        f"what it was trained on: {listed([names[row] for row in farthest])}; of new images of "
+        f"the same kind {saved.manifest.foreign.share:.1%} are"
+    ]
+
+
 def _predict(
     predictor: Predictor, paths: Sequence[str], listen: Listener
-) -> tuple[Probabilities, NDArray[np.float32], list[str | None]]:
-    """Return probabilities and logits of files that could be read, and why others could not."""
+) -> tuple[Probabilities, NDArray[np.float32], NDArray[np.float32], list[str | None]]:
+    """Return probabilities, logits, distances of files that could be read, why others could not.
+
+    Distances are none of a classifier that can't tell foreign images.
+    """
     found: list[Probabilities] = []
+    distances = [np.empty(0, np.float32)]
     logits: list[NDArray[np.float32]] = []
     reasons: list[str | None] = []
     for predicted in predictor.predict(map(Path, paths)):
         found.append(predicted.probabilities)
         logits.append(predicted.logits)
+        if predicted.distances is not None:
+            distances.append(predicted.distances)
         reasons += predicted.reasons
         listen("classifying images", len(reasons), len(paths))
-    return np.concatenate(found), np.concatenate(logits), reasons
+    return np.concatenate(found), np.concatenate(logits), np.concatenate(distances), reasons
 
 
 def _short(paths: Sequence[str]) -> list[str]:

@@ -37,18 +37,21 @@ class Predicted:
         probabilities: of the others, in order, float32 (others, classes), rows of sum 1.
         logits: whose softmax these are, float32 (others, classes): a probability below 1e-38 is
             0, its logarithm is still known.
+        distances: from what it was trained on, float32 (others,), above 1 for a foreign image;
+            None of a classifier that can't tell.
     """
 
     reasons: tuple[str | None, ...]
     probabilities: Matrix
     logits: Matrix
+    distances: Matrix | None = None
 
 
 class Predictor:
     """Decodes, resizes and classifies images, each step some batches ahead of the next.
 
     Args:
-        model: `saved_network.load` of a saved classifier.
+        model: `saved_network.load_whole` of a saved classifier, or `load`.
         window: which values of deep greys become black and white, see `data.images.decode`.
         batch_size: images that pass the network at once; smaller batches are filled up. None
             takes what suits the network's image size.
@@ -62,7 +65,8 @@ class Predictor:
         self._batch_size = batch_size or suited_batch_size(self._size)
         self._call = compile_calls(network, self._batch_size)
         self._window = window
-        self._classes = int(model.output_shape[-1])
+        self._classes = int(model.outputs[0].shape[-1])
+        self.knows_foreign = len(model.outputs) > 1
 
     def predict(self, sources: Iterable[Source]) -> Iterator[Predicted]:
         """Classify images in their order; however many there are, few are in memory.
@@ -103,9 +107,10 @@ class Predictor:
         reasons, pixels = loaded
         if len(pixels) == 0:
             nothing = np.empty((0, self._classes), np.float32)
-            return Predicted(reasons, nothing, nothing)
-        probabilities, logits = self._call(pixels)
-        return Predicted(reasons, probabilities, logits)
+            distances = nothing[:, 0] if self.knows_foreign else None
+            return Predicted(reasons, nothing, nothing, distances)
+        probabilities, logits, *others = self._call(pixels)
+        return Predicted(reasons, probabilities, logits, others[0][:, 0] if others else None)
 
 
 def suited_batch_size(image_size: int) -> int:

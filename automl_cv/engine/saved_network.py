@@ -6,6 +6,8 @@
     network     float32 logits, (batch, classes)
     tempered    the same divided by a temperature; only in a calibrated classifier
     probabilities
+    distance    float32, (batch, 1): how far the features are from those that it was trained on, 1
+                the threshold; only where the features are a frozen backbone's
 
 All are layers of Keras's own, so that the file loads in safe mode wherever Keras is installed.
 """
@@ -17,17 +19,25 @@ from pathlib import Path
 from typing import Literal
 
 import keras
+import numpy as np
 from keras import layers
 
 from automl_cv.engine import backbone as backbones
 from automl_cv.errors import UserError
 from automl_cv.saved.folder import SavedClassifier
+from automl_cv.solving.distance import Distance
 from automl_cv.study.studyfile import Backbone
 
 RESIZED, PROBABILITIES = "resized", "probabilities"
+FEATURES, DISTANCE = "features", "distance"
 
 
-def save(network: keras.Model, path: Path, temperature: float = 1.0) -> None:
+def save(
+    network: keras.Model,
+    path: Path,
+    temperature: float = 1.0,
+    distance: tuple[Distance, float] | None = None,
+) -> None:
     """Write a classifier's network as a `.keras` file.
 
     Args:
@@ -35,6 +45,8 @@ def save(network: keras.Model, path: Path, temperature: float = 1.0) -> None:
             logits, shape (batch, classes); of Keras's own layers.
         path: the file.
         temperature: what the logits are divided by; 1 leaves them and the graph as they are.
+        distance: what is measured of the layer FEATURES of `network`, and the threshold; None
+            for nothing.
     """
     _, height, width, _ = network.input_shape
     pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
@@ -44,11 +56,37 @@ def save(network: keras.Model, path: Path, temperature: float = 1.0) -> None:
     resized = layers.Resizing(
         height, width, "bilinear", antialias=True, dtype="float32", name=RESIZED
     )(floats)
-    logits = network(resized, training=False)
+    if distance is None:
+        logits, outputs = network(resized, training=False), []
+    else:
+        seen = network.get_layer(FEATURES).output
+        both = keras.Model(network.input, [network.output, seen], name=network.name)
+        logits, features = both(resized, training=False)
+        outputs = [_distance(features, *distance)]
     if temperature != 1.0:
         logits = layers.Rescaling(1 / temperature, dtype="float32", name="tempered")(logits)
     probabilities = layers.Softmax(dtype="float32", name=PROBABILITIES)(logits)
-    keras.Model(pixels, probabilities, name="classifier").save(path)
+    outputs = [probabilities, *outputs] if outputs else probabilities
+    keras.Model(pixels, outputs, name="classifier").save(path)
+
+
+def _distance(
+    features: keras.KerasTensor, distance: Distance, threshold: float
+) -> keras.KerasTensor:
+    """Return `Distance.of` features over a threshold, by Keras's own layers and operations."""
+    scaled = layers.Normalization(
+        mean=distance.mean, variance=np.square(distance.scale), name="scaled"
+    )(features)
+    along = layers.Dense(len(distance.variances), use_bias=False, name="along")
+    inside = layers.Dense(1, use_bias=False, name="inside")
+    squares = keras.ops.sum(keras.ops.square(scaled), axis=-1, keepdims=True)
+    weighed = inside(keras.ops.square(along(scaled)))
+    along.set_weights([distance.directions.astype(np.float32)])
+    share = 1 / distance.variances - 1 / distance.rest
+    inside.set_weights([share[:, None].astype(np.float32)])
+    over = threshold * len(distance.mean)
+    summed = squares * (1 / (distance.rest * over)) + weighed * (1 / over)
+    return layers.Activation("linear", dtype="float32", name=DISTANCE)(summed)
 
 
 def load(saved: SavedClassifier) -> keras.Model:
@@ -56,7 +94,23 @@ def load(saved: SavedClassifier) -> keras.Model:
 
     Returns:
         A model from uint8 images, shape (batch, height, width, 3), to float32 probabilities,
-        shape (batch, classes).
+        shape (batch, classes). What `load_whole` has beside them is left out.
+
+    Raises:
+        UserError: see `load_whole`.
+    """
+    model = load_whole(saved)
+    if len(model.outputs) == 1:
+        return model
+    return keras.Model(model.input, model.outputs[0], name="classifier")
+
+
+def load_whole(saved: SavedClassifier) -> keras.Model:
+    """Load the network of a saved classifier with all of its outputs.
+
+    Returns:
+        A model as `load` returns it; where it knows foreign images, with DISTANCE as a second
+        output, float32 (batch, 1).
 
     Raises:
         UserError: Keras can't load it, or it is not of the form that `save` writes.
@@ -70,10 +124,9 @@ def load(saved: SavedClassifier) -> keras.Model:
             f"{saved.network}: can't be loaded: {first}; use the versions that wrote it ({written})"
         ) from None
     names = [layer.name for layer in model.layers]
-    if not {RESIZED, PROBABILITIES} <= set(names) or tuple(model.output_shape) != (
-        None,
-        len(saved.classes),
-    ):
+    shapes = [tuple(output.shape) for output in model.outputs]
+    expected = [(None, len(saved.classes)), (None, 1)]
+    if not {RESIZED, PROBABILITIES} <= set(names) or shapes not in (expected[:1], expected):
         raise UserError(
             f"{saved.network}: expected probabilities of {len(saved.classes)} classes from "
             f"images that a layer {RESIZED!r} has resized; fit the model again"
@@ -103,11 +156,13 @@ def with_logits(model: keras.Model) -> keras.Model:
     """Return what `from_resized` does, with the logits as a second output.
 
     Returns:
-        A model from float32 pixels in [0, 255] to a list: probabilities, and the logits, divided
-        by the temperature where there is one, whose softmax they are.
+        A model from float32 pixels in [0, 255] to a list: probabilities; the logits, divided by
+        the temperature where there is one, whose softmax they are; and DISTANCE, if there is one.
     """
+    probabilities, *others = model.outputs
     logits = model.get_layer(PROBABILITIES).input
-    return keras.Model(model.get_layer(RESIZED).output, [model.output, logits], name="from_resized")
+    outputs = [probabilities, logits, *others]
+    return keras.Model(model.get_layer(RESIZED).output, outputs, name="from_resized")
 
 
 def on_backbone(backbone: Backbone, image_size: int, heads: Sequence[keras.Model]) -> keras.Model:
@@ -138,7 +193,10 @@ def behind(
         What `save` takes.
     """
     vectors = network.outputs if chosen == "all" else network.outputs[-1:]
-    features = layers.Concatenate(name="features")(vectors) if len(vectors) > 1 else vectors[0]
+    if len(vectors) > 1:
+        features = layers.Concatenate(name=FEATURES)(vectors)
+    else:
+        features = layers.Activation("linear", name=FEATURES)(vectors[0])
     # Layers of one graph need names of their own, which heads of one kind don't have.
     named = [
         keras.Model(head.input, head.output, name=f"head{number}")

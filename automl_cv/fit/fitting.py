@@ -25,7 +25,7 @@ from automl_cv.orders.crew import Worker, raise_failure
 from automl_cv.orders.images import images_of
 from automl_cv.results.leaderboard import RunTrials
 from automl_cv.saved import card, folder
-from automl_cv.saved.facts import Data, Fitting, Manifest
+from automl_cv.saved.facts import FORMATS, Data, Fitting, Manifest
 from automl_cv.scoring import wilson
 from automl_cv.store.database import open_storage
 from automl_cv.study import reference, studyfile
@@ -120,6 +120,7 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
             trainings = len(seeds) * (2 if options.calibrate else 1)
             fitted = _await(worker, len(winner.replay) * trainings, task, listen)
             manifest = Manifest(
+                format=FORMATS[0] if fitted.foreign is None else FORMATS[1],
                 kind=stage.kind.name,
                 image_size=fitted.image_size,
                 backbone=None if backbone is None else backbone.model_dump(mode="json"),
@@ -137,6 +138,7 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
                     seconds=time.perf_counter() - started,
                 ),
                 calibration=fitted.calibration,
+                foreign=fitted.foreign,
                 versions={**read.facts.versions, **fitted.versions},
                 created=datetime.now(UTC),
             )

@@ -12,7 +12,7 @@ import numpy as np
 from automl_cv.catalog.augmentations import Augmentation
 from automl_cv.history import Epoch, History, StopReason
 from automl_cv.orders.images import Images
-from automl_cv.saved.facts import Calibration
+from automl_cv.saved.facts import Calibration, Foreign
 from automl_cv.study.studyfile import Backbone
 from automl_cv.study.trial import Inputs, Trial
 
@@ -232,6 +232,7 @@ class Fitted:
         accuracy: on images that it was trained on.
         seeds: of the trainings whose logits are averaged.
         note: what a reader must know of the training, one line; None for nothing.
+        foreign: what it calls foreign; None where it can't tell.
     """
 
     histories: tuple[History, ...]
@@ -243,6 +244,7 @@ class Fitted:
     accuracy: float = 1.0
     seeds: tuple[int, ...] = ()
     note: str | None = None
+    foreign: Foreign | None = None
 
 
 @dataclass(frozen=True)

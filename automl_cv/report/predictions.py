@@ -17,9 +17,11 @@ from automl_cv.words import in_spreadsheet, printable
 PARQUET_ROWS = 10_000  # of a row group, the most that is held in memory
 
 
-Write = Callable[[Iterable[Prediction], IO[Any], int, Sequence[str]], None]
+Write = Callable[[Iterable[Prediction], IO[Any], int, Sequence[str], bool], None]
 """Is given predictions, an open file (a binary one if the form is binary), how many classes each
-has at most, and all classes."""
+has at most, all classes, and whether predictions say what is foreign."""
+
+FOREIGN = "foreign"
 
 PREDICTION_FORMATS: Table[Format] = Table(
     "format",
@@ -54,40 +56,54 @@ PREDICTION_FORMATS: Table[Format] = Table(
 
 
 def write_table(
-    predictions: Iterable[Prediction], file: IO[str], top: int, classes: Sequence[str]
+    predictions: Iterable[Prediction],
+    file: IO[str],
+    top: int,
+    classes: Sequence[str],
+    foreign: bool = False,
 ) -> None:
-    """Write a line a file: the classes with their probabilities, then the path."""
+    """Write a line a file: the classes with their probabilities, whether foreign, the path."""
     width = max(map(len, (*classes, f"top {top}")))
     column = width + 8  # two spaces, a probability of six characters
     titles = "  ".join(f"top {place}".ljust(column) for place in range(1, top + 1))
-    file.write(f"{titles}  file\n")
+    blank = " " * (len(FOREIGN) + 2) if foreign else ""
+    file.write(f"{titles}  {blank}file\n")
     for one in predictions:
         if one.error is not None:
             shown = "-".ljust((column + 2) * top - 2)
-            file.write(f"{shown}  {printable(f'{one.path}: {one.error}')}\n")
+            file.write(f"{shown}  {blank}{printable(f'{one.path}: {one.error}')}\n")
             continue
         ranked = zip(one.labels, one.probabilities, strict=True)
         cells = "  ".join(
             f"{printable(label).ljust(width)}  {share:.4f}" for label, share in ranked
         )
-        file.write(f"{cells}  {printable(one.path)}\n")
+        said = f"{FOREIGN}  " if one.is_foreign else blank
+        file.write(f"{cells}  {said}{printable(one.path)}\n")
 
 
 def write_csv(
-    predictions: Iterable[Prediction], file: IO[str], top: int, classes: Sequence[str]
+    predictions: Iterable[Prediction],
+    file: IO[str],
+    top: int,
+    classes: Sequence[str],
+    foreign: bool = False,
 ) -> None:
-    """Write a row a file: path, label, probability, label_2, probability_2, …, error.
+    """Write a row a file: path, label, probability, label_2, …, distance, foreign, error.
 
     Texts are written so that no spreadsheet program runs them (`in_spreadsheet`); JSON lines and
     Parquet keep them exactly.
     """
     rows = csv.writer(file, lineterminator="\n")
-    rows.writerow(columns(top))
-    rows.writerows(map(in_spreadsheet, cells(one, top)) for one in predictions)
+    rows.writerow(columns(top, foreign=foreign))
+    rows.writerows(map(in_spreadsheet, cells(one, top, foreign=foreign)) for one in predictions)
 
 
 def write_json_lines(
-    predictions: Iterable[Prediction], file: IO[str], top: int, classes: Sequence[str]
+    predictions: Iterable[Prediction],
+    file: IO[str],
+    top: int,
+    classes: Sequence[str],
+    foreign: bool = False,
 ) -> None:
     """Write an object a file: path and predictions, or path and error."""
     for one in predictions:
@@ -99,11 +115,17 @@ def write_json_lines(
             line["predictions"] = [
                 {"label": label, "probability": share} for label, share in ranked
             ]
+            if foreign:
+                line |= {"distance": one.distance, "foreign": one.is_foreign}
         file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
 def write_parquet(
-    predictions: Iterable[Prediction], file: IO[bytes], top: int, classes: Sequence[str]
+    predictions: Iterable[Prediction],
+    file: IO[bytes],
+    top: int,
+    classes: Sequence[str],
+    foreign: bool = False,
 ) -> None:
     """Write the columns of the CSV as a Parquet file, row group by row group.
 
@@ -118,9 +140,11 @@ def write_parquet(
             "--format parquet needs pyarrow, which is not installed; run: "
             "pip install 'automl-cv[parquet]'"
         ) from None
-    kinds = [pa.float64() if "probability" in name else pa.string() for name in columns(top)]
-    schema = pa.schema(list(zip(columns(top), kinds, strict=True)))
-    rows = map(lambda one: cells(one, top), predictions)
+    names = columns(top, foreign=foreign)
+    is_number = [name.startswith(("probability", "distance")) for name in names]
+    kinds = [pa.float64() if number else pa.string() for number in is_number]
+    schema = pa.schema(list(zip(names, kinds, strict=True)))
+    rows = map(lambda one: cells(one, top, foreign=foreign), predictions)
     with pq.ParquetWriter(file, schema) as writer:
         while group := list(islice(rows, PARQUET_ROWS)):
             arrays = [
@@ -130,19 +154,28 @@ def write_parquet(
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
 
-def columns(top: int) -> list[str]:
-    """Return the names of the columns of CSV and Parquet."""
+def columns(top: int, *, foreign: bool = False) -> list[str]:
+    """Return the names of the columns of CSV and Parquet.
+
+    Args:
+        top: classes a file.
+        foreign: whether predictions say what is foreign.
+    """
     ranked = [
         name + ("" if place == 1 else f"_{place}")
         for place in range(1, top + 1)
         for name in ("label", "probability")
     ]
-    return ["path", *ranked, "error"]
+    return ["path", *ranked, *(("distance", FOREIGN) if foreign else ()), "error"]
 
 
-def cells(one: Prediction, top: int) -> list[str | float | None]:
+def cells(one: Prediction, top: int, *, foreign: bool = False) -> list[str | float | None]:
     """Return the values of `columns`; None where there is no value."""
     ranked: list[str | float | None] = [None] * (2 * top)
     ranked[: 2 * len(one.labels) : 2] = one.labels
     ranked[1 : 2 * len(one.labels) : 2] = one.probabilities
-    return [one.path, *ranked, one.error]
+    own: list[str | float | None] = []
+    if foreign:
+        said = None if one.distance is None else "yes" if one.is_foreign else "no"
+        own = [one.distance, said]
+    return [one.path, *ranked, *own, one.error]

@@ -52,6 +52,7 @@ def compose(
         *_corrected(winner.validation),
         *_overconfidence(manifest),
         *_calibration(manifest),
+        *_foreign(manifest),
         "## How it was chosen",
         f"{winner.trial} of run {winner.run}: {winner.why}.",
         _table(("parameter", "value"), sorted(_settings(manifest).items())),
@@ -269,6 +270,20 @@ def _calibration(manifest: Manifest) -> list[str]:
         "images can check it, with `automl-cv evaluate`. A temperature changes how sure the "
         "probabilities are, not which class is the first: "
         f"accuracy {found.accuracy:.4f} before and after.",
+    ]
+
+
+def _foreign(manifest: Manifest) -> list[str]:
+    """Return the part on foreign images; none of a classifier that can't tell."""
+    found = manifest.foreign
+    if found is None:
+        return []
+    return [
+        "## Foreign images",
+        "An image whose features lie far from those of all images that it was trained on is called "
+        f"foreign, whatever its class. Of new images of the same kind {found.share:.1%} are: the "
+        f"distance was found from {found.images:,} images, each measured from others. That it is "
+        "not called foreign does not make an image one of the classes.",
     ]
 
 

@@ -13,7 +13,9 @@ from automl_cv.data.images import Window
 from automl_cv.data.ledger import stored_window
 from automl_cv.scoring import overconfidence
 
-FORMAT: Literal[1] = 1  # grows when an older automl-cv could no longer use what a newer one writes
+# Grows when an older automl-cv could no longer use what a newer one writes. 2 has a distance
+# beside the probabilities; a classifier without one is written as 1, as before.
+FORMATS: tuple[Literal[1, 2], ...] = (1, 2)
 
 
 class Facts(BaseModel):
@@ -202,6 +204,18 @@ class Calibration(Facts):
     note: str | None = None
 
 
+class Foreign(Facts):
+    """When an image is unlike all that a classifier was trained on; see `solving.distance`.
+
+    Args:
+        share: of new images of the same kind, so many are called foreign.
+        images: that the threshold was found from, each measured from others.
+    """
+
+    share: float
+    images: int
+
+
 class Manifest(Facts):
     """A saved classifier.
 
@@ -218,11 +232,12 @@ class Manifest(Facts):
         winner: the trial that was fitted.
         fitting: how.
         calibration: of its probabilities; None where they are as they were trained.
+        foreign: what it calls foreign; None where it can't tell.
         versions: of the packages that decide numbers.
         created: when, UTC.
     """
 
-    format: Literal[1] = FORMAT
+    format: Literal[1, 2] = FORMATS[0]
     kind: str = DEFAULT_KIND
     files: dict[str, str] = Field(default_factory=dict)
     image_size: int = Field(ge=1)
@@ -233,6 +248,7 @@ class Manifest(Facts):
     winner: WinnerFacts
     fitting: Fitting
     calibration: Calibration | None = None
+    foreign: Foreign | None = None
     versions: dict[str, str]
     created: datetime
 

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from automl_cv.errors import UserError
 from automl_cv.features.weightfile import hash_of
 from automl_cv.saved import safety
-from automl_cv.saved.facts import FORMAT, Manifest
+from automl_cv.saved.facts import FORMATS, Manifest
 
 NETWORK, CLASSES, CARD, MANIFEST = "model.keras", "classes.json", "card.md", "bundle.json"
 HASHED = (NETWORK, CLASSES)
@@ -103,9 +103,10 @@ def _read_manifest(path: Path) -> Manifest:
         version = raw["format"]
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{path}: no bundle.json of `automl-cv fit`, or a damaged one") from None
-    if version != FORMAT:
+    if version not in FORMATS:
+        known = " and ".join(map(str, FORMATS))
         raise UserError(
-            f"{path}: has format {version!r}, this automl-cv reads {FORMAT}; use the automl-cv "
+            f"{path}: has format {version!r}, this automl-cv reads {known}; use the automl-cv "
             "that wrote it, or fit the model again"
         )
     try:

@@ -231,7 +231,9 @@ class Descent:
         bend = dots(weighted, rise) - np.square(weighted.sum(axis=1)).sum(axis=1) + bent
         low, low_slope = np.zeros_like(slope), slope
         high, high_slope = np.full_like(slope, np.inf), np.zeros_like(slope)
-        step = np.where(first < 0, -first / np.maximum(bend, 1e-30), 0.0)
+        # Near the minimum rounding may leave no bend at all: such a step would have no end.
+        bends = (first < 0) & (bend > 1e-30)
+        step = np.where(bends, -first / np.maximum(bend, 1e-30), 0.0)
         for _ in range(STEPS):
             each = step.astype(np.float32)[:, None, None]
             residuals = self._residuals(base + each * rise)

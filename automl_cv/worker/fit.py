@@ -18,6 +18,8 @@ from automl_cv.errors import AutomlError, naming
 from automl_cv.history import Epoch, StopReason
 from automl_cv.measures import LEAST_PROBABILITY
 from automl_cv.orders import messages
+from automl_cv.saved.facts import Foreign
+from automl_cv.solving.distance import Distance, Threshold, fitted, threshold
 from automl_cv.study.trial import Trial
 from automl_cv.worker.kind import Made
 from automl_cv.worker.materials import BOTH, Materials
@@ -61,8 +63,10 @@ def fit(
         temperature = calibration.temperature
     sound = _sound(order, rows, report, on_epoch)
     network = sound.made.assemble()
+    known = _known(order, sound, report)
+    measured = None if known is None else (known[0], known[1].distance)
     with naming(order.path.parent):
-        saved_network.save(network, order.path, temperature)
+        saved_network.save(network, order.path, temperature, measured)
     tried = _some(np.arange(len(rows)), TRIED_IMAGES)
     files = [Path(images.paths[row]) for row in rows[tried]]
     said = probabilities([one[tried] for one in sound.made.logits], temperature)
@@ -76,7 +80,28 @@ def fit(
         accuracy=sound.accuracy,
         seeds=tuple(trial.task.seed for trial in sound.trials),
         note=sound.note,
+        foreign=None if known is None else Foreign(share=known[1].share, images=known[1].images),
     )
+
+
+def _known(
+    order: messages.Fit, sound: Sound, report: OnProgress
+) -> tuple[Distance, Threshold] | None:
+    """Return how far images are from those trained on, and from where on they are foreign.
+
+    Where the winner trained the backbone too, or has none, nothing: its features of its own
+    images lie closer together than those of new ones, and no image is left to tell how much.
+    """
+    if not sound.made.heads:
+        return None
+    trial, images = sound.trials[0], order.given.images
+    materials = Materials(order.given, report, lambda space: None, whole=True)
+    materials.prepare(messages.PrepareFeatures(trial.backbone))
+    rows = np.flatnonzero(np.isin(images.splits, BOTH))
+    features = np.asarray(materials.features.plain(trial.backbone)[rows])
+    units = [images.groups[row] or images.content_hashes[row] for row in rows]
+    found = threshold(features, units, seed=order.given.seed)
+    return None if found is None else (fitted(features), found)
 
 
 def _some(rows: np.ndarray, count: int) -> np.ndarray:

@@ -18,6 +18,7 @@ from automl_cv.errors import UserError
 from automl_cv.features.weightfile import hash_of
 from automl_cv.saved import folder
 from automl_cv.saved.safety import check_network
+from automl_cv.solving.distance import fitted
 from automl_cv.study.studyfile import Backbone
 from tests.later import later
 from tests.saved.saved import MANIFEST
@@ -113,6 +114,43 @@ def test_a_temperature_divides_the_mean_logits(model, frozen, heads, pixels, exp
         for one in (saved_network.load(folder.read(model)), calibrated)
     )
     assert set(tempered) - set(plain) == {"tempered"}
+
+
+@pytest.mark.parametrize("features", ["last", "all"])
+def test_a_distance_stands_beside_the_probabilities(features, pixels, tmp_path):
+    """In the graph it is what `solving.distance` measures; `load` leaves it out."""
+    backbone = Backbone(features=features)
+    frozen = backbones.build(backbone, SIZE)
+    blocks = backbones.compile_calls(frozen, 16)(images.resize_all(pixels, SIZE))
+    known = np.concatenate(blocks, axis=1) if features == "all" else blocks[-1]
+    draw = np.random.default_rng(0)
+    width = known.shape[1]
+    distance = fitted(known[0] + draw.normal(size=(40, width)) * known.std(axis=0))
+    head = linear(HeadInput(width, 3, np.zeros(width), np.ones(width)), normalization=False)
+    out = tmp_path / "model"
+    with folder.replacing(out) as temporary:
+        network = saved_network.on_backbone(backbone, SIZE, [head])
+        saved_network.save(network, temporary / folder.NETWORK, distance=(distance, 2.5))
+        manifest = MANIFEST.model_copy(update={"image_size": SIZE, "format": 2})
+        folder.complete(temporary, manifest, CLASSES, "")
+    saved = folder.read(out)
+    whole, alone = saved_network.load_whole(saved), saved_network.load(saved)
+    assert len(whole.outputs) == 2
+    assert alone.output_shape == (None, 3)
+    for image, wanted in zip(pixels, distance.of(known) / 2.5, strict=True):
+        said, found = whole(image[None])
+        np.testing.assert_allclose(found.numpy()[0, 0], wanted, rtol=1e-3)
+        np.testing.assert_array_equal(alone(image[None]).numpy(), said.numpy())
+    classifier = Classifier.load(out)
+    np.testing.assert_allclose(classifier.distances(pixels), distance.of(known) / 2.5, rtol=1e-3)
+    assert classifier.predict_proba(pixels).shape == (len(pixels), 3)
+
+
+def test_a_model_of_before_says_nothing_of_foreign_images(model, pixels):
+    classifier = Classifier.load(model)
+    assert not classifier.knows_foreign
+    with pytest.raises(UserError, match="can't tell foreign images"):
+        classifier.distances(pixels)
 
 
 @pytest.mark.slow

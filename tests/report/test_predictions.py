@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -68,6 +69,33 @@ def test_json_lines():
         ],
     }
     assert second == {"path": "b, c.png", "error": "empty file"}
+
+
+def test_a_foreign_file_is_called_so_in_each_form(tmp_path):
+    own = [replace(ROWS[0], distance=0.5), ROWS[1], replace(ROWS[2], distance=1.25)]
+
+    def written(name: str) -> str:
+        file = io.StringIO()
+        PREDICTION_FORMATS[name].load()(iter(own), file, 1, CLASSES, True)
+        return file.getvalue()
+
+    table = written("table").splitlines()
+    assert [line.split("  ")[-2:] for line in table[1:]] == [
+        ["", "a.png"],
+        ["", "b, c.png: empty file"],
+        ["foreign", "d.png"],
+    ]
+    ends = ("file", "a.", "b,", "d.")
+    assert len({line.index(end) for line, end in zip(table, ends, strict=True)}) == 1
+    rows = pd.read_csv(io.StringIO(written("csv")))
+    assert list(rows)[-3:] == ["distance", "foreign", "error"]
+    assert list(rows["foreign"].fillna("")) == ["no", "", "yes"]
+    path = tmp_path / "rows.parquet"
+    with path.open("wb") as file:
+        predictions.write_parquet(iter(own), file, 1, CLASSES, True)
+    pd.testing.assert_frame_equal(pd.read_parquet(path), rows, check_dtype=False)
+    lines = list(map(json.loads, written("jsonl").splitlines()))
+    assert [line.get("foreign") for line in lines] == [False, None, True]
 
 
 def test_a_file_name_says_its_form():

@@ -68,7 +68,7 @@ def test_links_and_missing_files_are_refused(name, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "has format 2, this automl-cv reads 1"),
+        ({"format": 3}, "has format 3, this automl-cv reads 1 and 2"),
         (
             {"files": {"../model.keras": "blake2b:0", "classes.json": "blake2b:0"}},
             "files: expected",

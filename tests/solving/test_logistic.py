@@ -116,3 +116,15 @@ def test_one_class_and_features_that_say_nothing():
     assert not weights.any() and bias.argmax() == 1
     weights, bias = Logistic(np.zeros((6, 3)), np.array([0, 0, 0, 1, 1, 2]), 3).solve(1.0)
     np.testing.assert_allclose(shares_of(bias[None])[0], [1 / 2, 1 / 3, 1 / 6], rtol=1e-5)
+
+
+@pytest.mark.parametrize("seed", [5, 46])
+def test_a_few_images_of_many_features(seed):
+    """Rounding left a direction without bend, and a step to 1e24 along it; then nothing finite."""
+    draw = np.random.default_rng(seed)
+    labels = np.array([0, 1, 1, 2, 2, 2, 2, 2])
+    features = draw.normal(size=(8, 300)) * np.linspace(3, 0.1, 300) + draw.normal(size=300)
+    weights, bias = Logistic(features, labels, 3).solve(1.0)
+    expected = reference(features, labels, 1.0)
+    best = objective(expected.decision_function(features), expected.coef_, labels, 1.0)
+    assert objective(features @ weights + bias, weights, labels, 1.0) <= best * (1 + 1e-3)

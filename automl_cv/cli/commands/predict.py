@@ -28,11 +28,13 @@ class _Counted:
         self._predictions = predictions
         self.files = 0
         self.failed = 0
+        self.foreign = 0
 
     def __iter__(self) -> Iterator[Prediction]:
         for one in self._predictions:
             self.files += 1
             self.failed += one.error is not None
+            self.foreign += one.is_foreign
             yield one
 
 
@@ -52,7 +54,8 @@ def predict(
 ) -> None:
     """Say what is on pictures; in the order in which they are named.
 
-    A file that is no whole picture is a row with the reason. Exit code 1 only if all are.
+    A file that is no whole picture is a row with the reason. Exit code 1 only if all are. One
+    that is unlike all that the model was trained on is called foreign, whatever its class.
 
     Example: automl-cv predict model photos/ --top 3 --out photos.csv
     """
@@ -70,14 +73,20 @@ def predict(
     predictions = _Counted(classifier.rank(expand(paths, sys.stdin), top))
     write = chosen.load()
     if out is None:
-        write(predictions, sys.stdout, top, classifier.classes)
+        write(predictions, sys.stdout, top, classifier.classes, classifier.knows_foreign)
     else:
         with writing(out) as temporary:
             mode, encoding = ("wb", None) if chosen.is_binary else ("w", "utf-8")
             with temporary.open(mode, encoding=encoding) as file:
-                write(predictions, file, top, classifier.classes)
+                write(predictions, file, top, classifier.classes, classifier.knows_foreign)
         say(f"wrote {out}", quiet=quiet)
     if predictions.failed:
         say(f"{predictions.failed:,} of {predictions.files:,} files could not be read", quiet=quiet)
+    if predictions.foreign and classifier.manifest.foreign is not None:
+        say(
+            f"{predictions.foreign:,} of {predictions.files:,} files foreign: unlike what the "
+            f"model was trained on, as {classifier.manifest.foreign.share:.1%} of such images are",
+            quiet=quiet,
+        )
     if predictions.failed == predictions.files:
         raise typer.Exit(ALL_FAILED)

@@ -1,0 +1,120 @@
+"""Pool: pictures below a folder, whatever they show; nobody has said yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from automl_cv.catalog import datasets
+from automl_cv.data import greys, inspection
+from automl_cv.data.file_names import is_picture
+from automl_cv.data.images import Window
+from automl_cv.data.inspection import Inspected, OnProgress
+from automl_cv.data.ledger import Sizes, Skipped
+from automl_cv.data.paths import expand
+from automl_cv.errors import UserError, suggest
+from automl_cv.words import counted, listed
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Pictures of a folder, each once.
+
+    Args:
+        root: the folder, absolute.
+        paths: absolute, sorted; of files with the same pixels the first.
+        content_hashes: of their pixels.
+        copies: files left out, since another has the same pixels.
+        skipped: files that are no whole pictures.
+        sizes: of the pictures.
+        window: which values of deep greys become black and white, see `data.images.decode`.
+    """
+
+    root: Path
+    paths: tuple[str, ...]
+    content_hashes: tuple[str, ...]
+    copies: int
+    skipped: tuple[Skipped, ...]
+    sizes: Sizes | None
+    window: Window | None
+
+
+def read(
+    source: str,
+    *,
+    cache_dir: Path,
+    window: Window | None = None,
+    on_progress: OnProgress | None = None,
+) -> Pool:
+    """Decode the pictures below a folder. Folders' names say nothing here.
+
+    Args:
+        source: a folder, or the name of built-in data, whose labels are left aside.
+        cache_dir: where built-in data and what inspection found are kept.
+        window: of deep greys; None takes the range that the pictures use.
+        on_progress: called with (files inspected, files in all).
+
+    Raises:
+        UserError: there is no such folder, or no picture in it.
+    """
+    root = _root(source, cache_dir)
+    paths = sorted(filter(is_picture, expand([str(root)], ())))
+    if not paths:
+        raise UserError(f"{source}: holds no pictures; name the folder of those to choose from")
+
+    def window_of(deep: Sequence[Inspected]) -> Window | None:
+        return greys.own_window(deep) if window is None else window
+
+    # Beside the memory of the same folder read as classes: a range of greys may differ there.
+    memory = inspection.memory_path(cache_dir, f"{root} as a pool")
+    inspected = inspection.inspect(
+        paths, memory=memory, window_of=window_of, on_progress=on_progress
+    )
+    found: dict[str, str] = {}
+    skipped, kept = [], []
+    for path, one in zip(paths, inspected, strict=True):
+        if one.reason:
+            skipped.append(Skipped(str(Path(path).relative_to(root)), one.reason))
+        else:
+            kept.append(one)
+            found.setdefault(one.content_hash, path)
+    if not found:
+        raise UserError(
+            f"{source}: holds no picture that can be read: "
+            f"{listed([f'{one.path} ({one.reason})' for one in skipped])}"
+        )
+    deep = greys.of_images(kept)
+    return Pool(
+        root=root,
+        paths=tuple(found.values()),
+        content_hashes=tuple(found),
+        copies=len(kept) - len(found),
+        skipped=tuple(skipped),
+        sizes=inspection.measure(kept),
+        window=None if deep is None or deep.window is None else Window(*deep.window),
+    )
+
+
+def _root(source: str, cache_dir: Path) -> Path:
+    if source in datasets.DATASETS:
+        return datasets.materialise(source, cache_dir).absolute()
+    root = Path(source).expanduser().absolute()
+    if root.is_dir():
+        return root
+    if root.exists():
+        raise UserError(f"{source}: is a file; expected the folder of pictures to choose from")
+    raise UserError(
+        f"{source}: not found, neither a folder nor built-in data; "
+        f"{suggest(source, datasets.DATASETS.names)}"
+    )
+
+
+def summary(pool: Pool) -> str:
+    """Return one line: "1,797 pictures, 2 copies and 1 file that is no picture left out"."""
+    left = [counted(pool.copies, "copy", "copies")] if pool.copies else []
+    if pool.skipped:
+        is_none = "that is no picture" if len(pool.skipped) == 1 else "that are no pictures"
+        left.append(f"{counted(len(pool.skipped), 'file')} {is_none}")
+    said = counted(len(pool.paths), "picture")
+    return f"{said}, {' and '.join(left)} left out" if left else said
