@@ -179,9 +179,7 @@ def _said(read: RunTrials, images: Dataset) -> tuple[str, np.ndarray, np.ndarray
     return first.name, rows[:: kept.every], logits
 
 
-def _features(
-    images: Dataset, backbone: Backbone, cache_dir: Path, listen: Listener
-) -> np.ndarray:
+def _features(images: Dataset, backbone: Backbone, cache_dir: Path, listen: Listener) -> np.ndarray:
     """Return the features of all images; a worker extracts them, unless they are cached."""
     found = _cached(images, backbone, cache_dir)
     if found is not None:

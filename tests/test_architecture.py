@@ -38,6 +38,7 @@ ROOMS = [
     "drawing",
     "search",
     "fit",
+    "diagnosis",
     "screen",
     "classifier",
     "evaluation",
@@ -50,6 +51,7 @@ NEVER = {
     "search": {"engine", "worker"},
     "drawing": {"engine", "worker"},
     "fit": {"engine", "worker", "search"},
+    "diagnosis": {"engine", "worker", "drawing", "fit"},
     "worker": {"store", "results", "drawing"},
 }
 

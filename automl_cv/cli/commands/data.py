@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -23,6 +24,7 @@ from automl_cv.cli.options import (
     cache_folder,
     reading,
 )
+from automl_cv.cli.suspects import SuspectsOptions, check_options, show_suspects
 from automl_cv.screen.console import messages, output, say, show
 
 if TYPE_CHECKING:
@@ -49,8 +51,44 @@ def data(
     root: Root = None,
     class_level: ClassLevel = None,
     cache_dir: CacheDir = None,
+    suspects: Annotated[
+        bool,
+        typer.Option(
+            "--suspects",
+            help="Instead: images whose label is doubted by heads that did not learn from them, "
+            "with the likely label and the images most like them.",
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE.csv",
+            help="With --suspects: write a table of all images with the proposed labels, to look "
+            "at and to search; the ranked list and a contact sheet go to FILE-suspects.csv and "
+            "FILE-suspects.png. The images and their labels stay as they are.",
+        ),
+    ] = None,
+    compare: Annotated[
+        bool,
+        typer.Option(
+            "--compare",
+            help="With --suspects: compare heads with the proposed labels to heads with the given "
+            "ones, on images that no correction touches.",
+        ),
+    ] = False,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            "--backbone",
+            metavar="NAME",
+            help="With --suspects: the network whose features judge.",
+            show_default="quickstart's, of large pictures that of photos",
+        ),
+    ] = None,
     output_format: Annotated[
-        Literal["table", "json"], typer.Option("--format", help="How to print the findings.")
+        Literal["table", "json", "csv"],
+        typer.Option("--format", help="How to print the findings; csv is of suspects alone."),
     ] = "table",
     debug: Debug = False,
 ) -> None:
@@ -58,7 +96,17 @@ def data(
 
     Every file is decoded as training would decode it. A source without splits is divided as a
     study file that says nothing else would divide it: 60, 20 and 20 %, seed 0.
+
+    Example: automl-cv data pictures --suspects --out corrected.csv
     """
+    asked = SuspectsOptions(
+        out=out,
+        compare=compare,
+        backbone=backbone,
+        cache_dir=cache_folder(cache_dir),
+        form=output_format,
+    )
+    check_options(path, asked, suspects)
     from automl_cv.data import dataset
     from automl_cv.study.studyfile import Data
 
@@ -67,12 +115,14 @@ def data(
             path,
             split=Data().split,
             seed=0,
-            cache_dir=cache_folder(cache_dir),
+            cache_dir=asked.cache_dir,
             reading=reading(path_column, label_column, root, class_level),
             strict=strict,
             on_progress=report,
         )
-    if output_format == "json":
+    if suspects:
+        show_suspects(images, asked)
+    elif output_format == "json":
         typer.echo(json.dumps(_as_json(images), ensure_ascii=False, indent=2))
     else:
         show(_as_table(images))
