@@ -102,7 +102,7 @@ def diagnose(
         UserError: the backbone or its weights can't be had.
         AutomlError: a file can't be read any more.
     """
-    features = _features(images, backbone, cache_dir, listen)
+    features = features_of(images, backbone, cache_dir=cache_dir, listen=listen)
     labels, folds = suspects.class_numbers(images), suspects.fold_numbers(images)
     logits = out_of_fold(features, labels, len(images.classes), folds)
     rows = np.flatnonzero(suspects.is_judged(labels, folds))
@@ -110,6 +110,51 @@ def diagnose(
     found = suspects.find(images, logits[rows], rows, by=by, features=features)
     cleaned = cleaning.compare(images, features, found) if compare else None
     return Diagnosis(images, found, cleaned, notes)
+
+
+def features_of(
+    images: Dataset, backbone: Backbone, *, cache_dir: Path, listen: Listener
+) -> np.ndarray:
+    """Return the features of all images; a worker extracts them, unless they are cached.
+
+    Args:
+        images: all of them.
+        backbone: see `diagnose`.
+        cache_dir: see `diagnose`.
+        listen: see `diagnose`.
+
+    Returns:
+        float32 (images, features), memory-mapped.
+
+    Raises:
+        UserError: see `diagnose`.
+        AutomlError: see `diagnose`.
+    """
+    found = _cached(images, backbone, cache_dir)
+    if found is not None:
+        return found
+    worker = Worker(0)
+    try:
+        worker.send(
+            messages.Prepare(
+                images=images_of(images),
+                backbone=backbone,
+                cache_dir=cache_dir.absolute(),
+                seed=0,
+                metric=ACCURACY,
+            )
+        )
+        while not isinstance(answer := worker.receive(), messages.Prepared):
+            match answer:
+                case messages.Extracting(done=done, total=total):
+                    listen("extracting features", done, total)
+                case messages.Failed():
+                    raise_failure(answer)
+    finally:
+        worker.close()
+    found = _cached(images, backbone, cache_dir)
+    assert found is not None, "a worker has just extracted them"
+    return found
 
 
 def diagnose_run(read: RunTrials, *, cache_dir: Path, listen: Listener) -> Diagnosis:
@@ -177,35 +222,6 @@ def _said(read: RunTrials, images: Dataset) -> tuple[str, np.ndarray, np.ndarray
         return None
     logits = np.log(np.maximum(kept.probabilities, np.finfo(np.float32).tiny))
     return first.name, rows[:: kept.every], logits
-
-
-def _features(images: Dataset, backbone: Backbone, cache_dir: Path, listen: Listener) -> np.ndarray:
-    """Return the features of all images; a worker extracts them, unless they are cached."""
-    found = _cached(images, backbone, cache_dir)
-    if found is not None:
-        return found
-    worker = Worker(0)
-    try:
-        worker.send(
-            messages.Prepare(
-                images=images_of(images),
-                backbone=backbone,
-                cache_dir=cache_dir.absolute(),
-                seed=0,
-                metric=ACCURACY,
-            )
-        )
-        while not isinstance(answer := worker.receive(), messages.Prepared):
-            match answer:
-                case messages.Extracting(done=done, total=total):
-                    listen("extracting features", done, total)
-                case messages.Failed():
-                    raise_failure(answer)
-    finally:
-        worker.close()
-    found = _cached(images, backbone, cache_dir)
-    assert found is not None, "a worker has just extracted them"
-    return found
 
 
 def _cached(images: Dataset, backbone: Backbone, cache_dir: Path) -> np.ndarray | None:

@@ -25,8 +25,9 @@ from automl_cv.results.suspects import NEIGHBOURS, Suspect
 from automl_cv.words import counted
 
 SHOWN = 36  # suspects on a sheet
-COLUMNS = 2
-TILE, GAP, BETWEEN = 104, 10, 36
+COLUMNS = 3
+TILE, GAP, BETWEEN = 96, 8, 34
+APART = 10  # further from an image to its neighbours
 RED = (203, 24, 29)
 LINES = 3  # of text below a picture
 
@@ -54,7 +55,7 @@ def contact_sheet(
         title = f"The first {len(shown)} of {len(suspects):,} suspects"
     with_neighbours = any(one.neighbours for one in shown)
     tiles = 1 + NEIGHBOURS if with_neighbours else 1
-    entry = tiles * (TILE + GAP) - GAP
+    entry = tiles * (TILE + GAP) - GAP + (APART if with_neighbours else 0)
     columns = max(1, min(COLUMNS if with_neighbours else 2 * COLUMNS, len(shown)))
     top = MARGIN + TITLE + 2 * TEXT + 38
     step = TILE + LINES * (TEXT + 3) + 2 * GAP
@@ -86,7 +87,7 @@ def _draw(sheet: Sheet, x: int, y: int, one: Suspect, window: Window | None) -> 
     name = Path(one.path).name if one.split != "test" else f"test: {Path(one.path).name}"
     sheet.write(x, below + 2 * (TEXT + 3), name, SMALL, GREY, within=TILE)
     for place, near in enumerate(one.neighbours, start=1):
-        left = x + place * (TILE + GAP)
+        left = x + place * (TILE + GAP) + APART
         sheet.place(left, y, _tile(near.path, window), frame=True)
         colour = RED if near.label == one.likely else BLACK
         sheet.write(left, below, near.label, TEXT, colour, within=TILE)

@@ -82,9 +82,8 @@ def compose_run(
         picture: their contact sheet, a PNG file.
     """
     found = compose(images, suspects, shown=shown)
-    count = (
-        f"{counted(len(suspects.found), 'suspect')} among {counted(_n_judged(suspects), 'image')}"
-    )
+    n_found, n_judged = len(suspects.found), _n_judged(suspects)
+    count = f"{counted(n_found, 'suspect')} among {counted(n_judged, 'image')}"
     return Report(
         title=f"{title_of(read, None)} · {count}",
         warnings=(),
@@ -223,9 +222,9 @@ def _cleaned_lines(cleaned: Cleaned | None) -> list[str]:
     if cleaned is None:
         return []
     difference = cleaned.cleaned - cleaned.given
-    verdict = (
-        "better" if cleaned.low > 0 else "worse" if cleaned.high < 0 else "can't be told apart"
-    )
+    verdict = "better" if cleaned.low > 0 else "can't be told apart"
+    if cleaned.high < 0:
+        verdict = "worse"
     return [
         f"cleaned against not: accuracy {accuracy(cleaned.cleaned)} with the proposed labels, "
         f"{accuracy(cleaned.given)} with the given ones, {signed(difference)} "
