@@ -20,11 +20,10 @@ from automl_cv.orders.images import images_of
 from automl_cv.results import cleaning, suspects
 from automl_cv.results.cleaning import Cleaned
 from automl_cv.results.leaderboard import RunTrials
-from automl_cv.results.said import key, said_of
+from automl_cv.results.said import first_said
 from automl_cv.results.suspects import Suspects
 from automl_cv.search.study_data import of_backbone
 from automl_cv.solving.out_of_fold import out_of_fold
-from automl_cv.store.labels import read_labels
 from automl_cv.study import library, studyfile
 from automl_cv.study.studyfile import Backbone
 
@@ -210,18 +209,15 @@ def _images_of(read: RunTrials, cache_dir: Path, listen: Listener) -> Dataset:
 
 def _said(read: RunTrials, images: Dataset) -> tuple[str, np.ndarray, np.ndarray] | None:
     """Return the first trial, the rows of the images that validated it, and their logits."""
-    labels = None if read.storage is None else read_labels(read.storage, read.run.name)
-    if labels is None or read.storage is None or not read.ranked:
+    found = first_said(read.storage, read.run, read.ranked)
+    if found is None:
         return None
-    first = read.ranked[0]
-    said, _ = said_of(read.storage, read.run, [first], labels)
-    kept = said.get(key(first))
+    kept, labels = found
     validating = ("train", "validation") if read.facts.is_over_folds else ("validation",)
     rows = np.flatnonzero(images.images["split"].isin(validating))
-    if kept is None or len(rows) != len(labels.classes):
+    if len(rows) != len(labels.classes):
         return None
-    logits = np.log(np.maximum(kept.probabilities, np.finfo(np.float32).tiny))
-    return first.name, rows[:: kept.every], logits
+    return read.ranked[0].name, rows[:: kept.every], np.log(kept.probabilities)
 
 
 def _cached(images: Dataset, backbone: Backbone, cache_dir: Path) -> np.ndarray | None:

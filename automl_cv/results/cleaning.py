@@ -8,11 +8,16 @@ import numpy as np
 
 from automl_cv.data.dataset import Dataset
 from automl_cv.results.intervals import paired_images
-from automl_cv.results.suspects import PROPOSED, Suspects, class_numbers, doubts, fold_numbers
+from automl_cv.results.suspects import (
+    PROPOSED_RATIO,
+    Suspects,
+    class_numbers,
+    doubts,
+    fold_numbers,
+)
 from automl_cv.solving.out_of_fold import NO_FOLD, Folds
 
 PARTS = 5
-_LEAST = float(np.log(PROPOSED / (1 - PROPOSED)))  # the same as a ratio's logarithm
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ def compare(images: Dataset, features: np.ndarray, suspects: Suspects) -> Cleane
         folds = Folds(own, np.where(last, NO_FOLD, parts))
         logits = folds.logits(labels, len(images.classes))
         strength, likely = doubts(logits, labels)
-        doubted = (strength >= _LEAST) & ~last
+        doubted = (strength >= PROPOSED_RATIO) & ~last
         changed += int(doubted.sum())
         again = folds.logits(np.where(doubted, likely, labels), len(images.classes))
         for side, said in zip(right, (again, logits), strict=True):

@@ -22,6 +22,8 @@ from automl_cv.solving.threads import one_thread
 
 PROPOSED = 0.9
 """Doubt from which another label is proposed (docs/benchmarks.md)."""
+PROPOSED_RATIO = float(np.log(PROPOSED / (1 - PROPOSED)))
+"""The same as the logarithm of the two probabilities' ratio, see `doubts`."""
 
 NEIGHBOURS = 3
 MOST_WITH_NEIGHBOURS = 1000  # suspects; those further down the list are not looked at beside others
@@ -225,11 +227,14 @@ def _neighbours(
     likeness[rows[:, None] == known] = -2  # an image is no neighbour of its own
     nearest = np.argsort(-likeness, axis=1, kind="stable")[:, : min(NEIGHBOURS, len(known) - 1)]
     paths, labels = table["path"].to_numpy(), table["label"].to_numpy()
+
+    def neighbour(place: int, one: np.intp) -> Neighbour:
+        # Rounded: the last digits depend on how many images are asked at once.
+        own = round(float(likeness[place, one]), 5)
+        return Neighbour(str(paths[known[one]]), str(labels[known[one]]), own)
+
     return {
-        int(row): tuple(
-            Neighbour(str(paths[known[one]]), str(labels[known[one]]), float(likeness[place, one]))
-            for one in nearest[place]
-        )
+        int(row): tuple(neighbour(place, one) for one in nearest[place])
         for place, row in enumerate(rows)
     }
 

@@ -157,7 +157,7 @@ def measure_cleanlab(features: np.ndarray, given: np.ndarray, wrong: np.ndarray)
 def table_of(rows: list[dict[str, Any]]) -> str:
     """Return a Markdown table, means over seeds."""
     lines = [
-        "| | images | changed | AUROC | precision | cleanlab: AUROC | precision | s | cleanlab: s |",
+        "| | images | changed | AUROC | precision | cleanlab AUROC | precision | s | cleanlab s |",
         "|---|---:|---|---:|---:|---:|---:|---:|---:|",
     ]
     for key in dict.fromkeys((row["set"], row["kind"], row["share"]) for row in rows):

@@ -134,12 +134,14 @@ def _leaderboard(
     from automl_cv.report.leaderboard import compose
     from automl_cv.results.corrected import corrected
     from automl_cv.results.leaderboard import read_run
+    from automl_cv.results.said import doubted
     from automl_cv.store.database import open_storage
 
     opened = open_storage(storage, create=False)
     read = read_run(opened, study, stage)
     winner = corrected(opened, read)
-    return compose(read, stage=stage, top=top, sort=sort, winner=winner)
+    doubts = None if stage else doubted(opened, read.run, read.ranked)
+    return compose(read, stage=stage, top=top, sort=sort, winner=winner, doubted=doubts)
 
 
 def _comparison(storage: str, study: str | None, stage: str | None) -> Report:
