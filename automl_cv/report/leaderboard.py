@@ -25,10 +25,10 @@ from automl_cv.report.document import (
 from automl_cv.report.finalists import finalist_lines
 from automl_cv.report.winner import winner_data, winner_lines
 from automl_cv.results.corrected import CorrectedWinner
+from automl_cv.results.doubts import Doubted
 from automl_cv.results.intervals import differs
 from automl_cv.results.leaderboard import RunTrials, ranked_frame, unranked_frame
 from automl_cv.results.ranking import is_beaten_by_reference
-from automl_cv.results.said import Doubted
 from automl_cv.store.facts import Narrowed, StudyFacts
 from automl_cv.store.records import MEMBERS, TrialRecord
 from automl_cv.study import reference

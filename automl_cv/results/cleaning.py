@@ -7,14 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from automl_cv.data.dataset import Dataset
+from automl_cv.results.doubts import PROPOSED_RATIO, doubts
 from automl_cv.results.intervals import paired_images
-from automl_cv.results.suspects import (
-    PROPOSED_RATIO,
-    Suspects,
-    class_numbers,
-    doubts,
-    fold_numbers,
-)
+from automl_cv.results.suspects import Suspects, class_numbers, fold_numbers
 from automl_cv.solving.out_of_fold import NO_FOLD, Folds
 
 PARTS = 5

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from optuna.storages import RDBStorage
 
-from automl_cv.results.suspects import PROPOSED_RATIO, doubts
 from automl_cv.store.labels import Labels, read_labels
 from automl_cv.store.predictions import Predictions
 from automl_cv.store.reading import read_predictions
@@ -76,19 +74,6 @@ def right_of(
     }
 
 
-@dataclass(frozen=True)
-class Doubted:
-    """Images whose label the first trial of a run doubts, of those that validated it.
-
-    Args:
-        number: as many have a doubt from which another label is proposed.
-        images: as many were looked at.
-    """
-
-    number: int
-    images: int
-
-
 def first_said(
     storage: RDBStorage | None, run: StudyRun, ranked: Sequence[TrialRecord]
 ) -> tuple[Predictions, Labels] | None:
@@ -108,15 +93,3 @@ def first_said(
     said, _ = said_of(storage, run, ranked[:1], labels)
     kept = said.get(key(ranked[0]))
     return None if kept is None else (kept, labels)
-
-
-def doubted(
-    storage: RDBStorage | None, run: StudyRun, ranked: Sequence[TrialRecord]
-) -> Doubted | None:
-    """Return how many labels the first trial of a run doubts; see `first_said`."""
-    found = first_said(storage, run, ranked)
-    if found is None:
-        return None
-    kept, labels = found
-    strength, _ = doubts(np.log(kept.probabilities), labels.classes[:: kept.every])
-    return Doubted(int((strength >= PROPOSED_RATIO).sum()), len(strength))

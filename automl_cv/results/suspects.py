@@ -1,7 +1,6 @@
 """Suspects: images whose label heads doubt that did not learn from them.
 
-The doubt of a label is p / (p + q), with q the probability of the label and p that of the
-likeliest other class, both out of fold. Above one half the heads prefer the other class.
+How much is told by `results.doubts`.
 """
 
 from __future__ import annotations
@@ -11,19 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, log_softmax
 
 from automl_cv.data import splitting
 from automl_cv.data.dataset import Dataset
 from automl_cv.errors import UserError
+from automl_cv.results.doubts import PROPOSED, doubt_of, doubts
 from automl_cv.solving.out_of_fold import FOLDS, NO_FOLD
 from automl_cv.solving.scaling import formed
 from automl_cv.solving.threads import one_thread
-
-PROPOSED = 0.9
-"""Doubt from which another label is proposed (docs/benchmarks.md)."""
-PROPOSED_RATIO = float(np.log(PROPOSED / (1 - PROPOSED)))
-"""The same as the logarithm of the two probabilities' ratio, see `doubts`."""
 
 NEIGHBOURS = 3
 MOST_WITH_NEIGHBOURS = 1000  # suspects; those further down the list are not looked at beside others
@@ -149,25 +143,6 @@ def is_judged(labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
     return enough
 
 
-def doubts(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return how much more the heads prefer another class than the label, and which.
-
-    Args:
-        logits: out of fold, (images, classes); two classes or more.
-        labels: class numbers.
-
-    Returns:
-        Log of the ratio of the probabilities of the likeliest other class and the label, float64
-        (images,); the number of that class.
-    """
-    shares = log_softmax(logits.astype(np.float64), axis=1)
-    rows = np.arange(len(labels))
-    own = shares[rows, labels]
-    shares[rows, labels] = -np.inf
-    likely = shares.argmax(axis=1)
-    return shares[rows, likely] - own, likely
-
-
 def find(
     images: Dataset,
     logits: np.ndarray,
@@ -198,7 +173,7 @@ def find(
             split=str(splits[rows[place]]),
             label=images.classes[labels[rows[place]]],
             likely=images.classes[likely[place]],
-            doubt=float(expit(strength[place])),
+            doubt=doubt_of(strength[place]),
             neighbours=near.get(int(rows[place]), ()),
         )
         for place in order

@@ -46,6 +46,7 @@ from automl_cv import diagnosis
 from automl_cv.data import dataset
 from automl_cv.data.dataset import Dataset
 from automl_cv.results import suspects
+from automl_cv.results.doubts import doubts
 from automl_cv.solving.out_of_fold import out_of_fold
 from automl_cv.study.studyfile import Backbone, Split
 
@@ -128,7 +129,7 @@ def measure(images: Dataset, features: np.ndarray, given: np.ndarray) -> dict[st
     logits = out_of_fold(held, labels, len(names), suspects.fold_numbers(own))
     found = suspects.find(own, logits, np.arange(len(labels)), by="", features=held)
     seconds = time.process_time() - started[0], time.perf_counter() - started[1]
-    doubt, _ = suspects.doubts(logits, labels)
+    doubt, _ = doubts(logits, labels)
     row: dict[str, Any] = {**figures(doubt, wrong), "seconds": seconds[0], "wall": seconds[1]}
     row["proposed"] = {}
     for threshold in THRESHOLDS:

@@ -133,8 +133,8 @@ def _leaderboard(
 ) -> Report:
     from automl_cv.report.leaderboard import compose
     from automl_cv.results.corrected import corrected
+    from automl_cv.results.doubts import doubted
     from automl_cv.results.leaderboard import read_run
-    from automl_cv.results.said import doubted
     from automl_cv.store.database import open_storage
 
     opened = open_storage(storage, create=False)
