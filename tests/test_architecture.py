@@ -39,6 +39,7 @@ ROOMS = [
     "search",
     "fit",
     "labelling",
+    "diagnosis",
     "screen",
     "classifier",
     "evaluation",
@@ -52,6 +53,7 @@ NEVER = {
     "drawing": {"engine", "worker"},
     "fit": {"engine", "worker", "search"},
     "labelling": {"engine", "worker"},
+    "diagnosis": {"engine", "worker", "drawing", "fit"},
     "worker": {"store", "results", "drawing"},
 }
 

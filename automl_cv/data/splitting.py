@@ -40,6 +40,8 @@ def assign(
     groups: Sequence[str | None],
     shares: Mapping[str, float],
     seed: int,
+    *,
+    everywhere: bool = True,
 ) -> list[str]:
     """Choose a split for each image.
 
@@ -55,6 +57,7 @@ def assign(
         groups: images of one name stay in one split; None for those of no group.
         shares: of each wanted split, above 0; they sum to 1.
         seed: another seed gives another draw.
+        everywhere: every class must be in every split; else a class goes into as many as it can.
 
     Returns:
         The name of a split for each image.
@@ -69,7 +72,8 @@ def assign(
     sizes = Counter(labels)
     left = Counter(labels)
     waiting = Counter(label for unit in units for label in unit.classes)
-    _check_enough(sizes, waiting, shares)
+    if everywhere:
+        _check_enough(sizes, waiting, shares)
     lacking = {label: set(shares) for label in sizes}
     room = {
         name: {label: share * sizes[label] for label in sizes} for name, share in shares.items()
@@ -95,7 +99,8 @@ def assign(
             lacking[label].discard(best)
         for row in unit.rows:
             chosen[row] = best
-    _check_everywhere(lacking)
+    if everywhere:
+        _check_everywhere(lacking)
     return chosen
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
@@ -166,8 +167,14 @@ class Sheet:
 
     def save(self, path: Path) -> Path:
         """Write the picture as PNG and return its path."""
-        self._image.save(path, "PNG", optimize=True)
+        path.write_bytes(self.png())
         return path
+
+    def png(self) -> bytes:
+        """Return the picture as the content of a PNG file."""
+        written = BytesIO()
+        self._image.save(written, "PNG", optimize=True)
+        return written.getvalue()
 
 
 def ends_of(scale: Scale) -> tuple[str, str]:
@@ -189,6 +196,23 @@ def enlarged(pixels: Pixels, side: int) -> Pixels:
     smaller = max(image.size) > side
     method = Image.Resampling.BOX if smaller else Image.Resampling.NEAREST
     return np.asarray(image.resize((side, side), method))
+
+
+def fitted(pixels: Pixels, side: int) -> Pixels:
+    """Fit a picture into a square, its proportions kept, on white.
+
+    Args:
+        pixels: uint8, shape (height, width, 3).
+        side: in pixels.
+    """
+    height, width = pixels.shape[:2]
+    factor = side / max(height, width)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    method = Image.Resampling.BOX if factor < 1 else Image.Resampling.NEAREST
+    small = Image.fromarray(pixels).resize(size, method)
+    square = Image.new("RGB", (side, side), "white")
+    square.paste(small, ((side - size[0]) // 2, (side - size[1]) // 2))
+    return np.asarray(square)
 
 
 def resampled(values: NDArray[np.floating], side: int, smooth: bool = False) -> NDArray[np.float32]:

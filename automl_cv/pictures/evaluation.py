@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from automl_cv.data.images import decode
 from automl_cv.pictures.canvas import (
@@ -22,6 +21,7 @@ from automl_cv.pictures.canvas import (
     TITLE,
     Lettering,
     Sheet,
+    fitted,
 )
 from automl_cv.pictures.colours import Pixels, Scale
 from automl_cv.saved.evaluation import Evaluation
@@ -202,7 +202,7 @@ def contact_sheet(mistakes: Sequence[Mistake], n_wrong: int, about: str) -> Shee
     _title(sheet, title, about)
     for place, one in enumerate(mistakes):
         x, y = MARGIN + place % columns * (TILE + GAP), top + place // columns * step
-        sheet.place(x, y, _tile(one.pixels), frame=True)
+        sheet.place(x, y, fitted(one.pixels, TILE), frame=True)
         probability = f"  {one.probability:.3f}"
         room = TILE - lettering.width(f"said {probability}", TEXT)
         said = f"said {lettering.shortened(one.predicted, TEXT, room)}"
@@ -244,15 +244,3 @@ def _counts(
         colour = (255, 255, 255) if shares[row, column] > DARK else BLACK
         x, y = left + column * cell + cell // 2, top + row * cell + (cell - size) // 2 - 1
         sheet.write(int(x), int(y), text, size, colour, anchor="middle")
-
-
-def _tile(pixels: Pixels) -> Pixels:
-    """Fit a picture into a square, its proportions kept, on white."""
-    height, width = pixels.shape[:2]
-    factor = TILE / max(height, width)
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    method = Image.Resampling.BOX if factor < 1 else Image.Resampling.NEAREST
-    small = Image.fromarray(pixels).resize(size, method)
-    square = Image.new("RGB", (TILE, TILE), "white")
-    square.paste(small, ((TILE - size[0]) // 2, (TILE - size[1]) // 2))
-    return np.asarray(square)

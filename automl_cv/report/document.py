@@ -91,12 +91,14 @@ class Report(Document):
         facts: what is stored of the study.
         run: name of the run.
         winner: what the first trial is worth, as plain data; None where that is not known.
+        picture: of what the table is about, the content of a PNG file, for pages; or None.
     """
 
     frames: Mapping[str, pd.DataFrame]
     facts: RunFacts
     run: str
     winner: Mapping[str, Any] | None = None
+    picture: bytes | None = None
 
     @property
     def board(self) -> pd.DataFrame:

@@ -25,6 +25,7 @@ from automl_cv.report.document import (
 from automl_cv.report.finalists import finalist_lines
 from automl_cv.report.winner import winner_data, winner_lines
 from automl_cv.results.corrected import CorrectedWinner
+from automl_cv.results.doubts import Doubted
 from automl_cv.results.intervals import differs
 from automl_cv.results.leaderboard import RunTrials, ranked_frame, unranked_frame
 from automl_cv.results.ranking import is_beaten_by_reference
@@ -42,6 +43,7 @@ def compose(
     top: int | None = None,
     sort: str | None = None,
     winner: CorrectedWinner | None = None,
+    doubted: Doubted | None = None,
 ) -> Report:
     """Put a report together.
 
@@ -51,6 +53,7 @@ def compose(
         top: number of trials the leaderboard shows at most; None for all.
         sort: name of the column to sort by; None for the rank.
         winner: what the first trial is worth; None where that is not known.
+        doubted: labels that it doubts; None where that is not known.
 
     Raises:
         UserError: there is no such column.
@@ -82,6 +85,7 @@ def compose(
             *map(printable, finalist_lines(read, whole=stage is None)),
             *map(printable, facts.notes),
             *_ledger_lines(facts.ledger),
+            *_doubted_lines(doubted, read.run.name),
         ),
         frames={"trials": board, "unfinished": rest},
         facts=facts,
@@ -276,6 +280,17 @@ def _parameters_text(record: TrialRecord) -> str:
         for name, value in record.parameters.items()
     ]
     return ", ".join(parts) or MISSING
+
+
+def _doubted_lines(doubted: Doubted | None, run: str) -> list[str]:
+    """Say how many labels the first trial doubts, and what shows them."""
+    if doubted is None or not doubted.number:
+        return []
+    return [
+        f"labels: {doubted.number:,} of {counted(doubted.images, 'image')} that validate "
+        f"{'is' if doubted.number == 1 else 'are'} doubted by the first trial; "
+        f"`automl-cv report {run} --suspects` shows them"
+    ]
 
 
 def _ledger_lines(ledger: Mapping[str, Any]) -> list[str]:

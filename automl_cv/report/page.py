@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from html import escape
 
 from automl_cv.report.columns import Column
@@ -22,6 +23,7 @@ tfoot td { border-top: 2px solid #8888; }
 .faint { opacity: .6; }
 .wrap { white-space: normal; min-width: 9rem; }
 .warning { background: #fc03; border-left: 4px solid #d90; margin: .5rem 0; padding: .4rem .8rem; }
+img { max-width: 100%; }
 .small { font-size: .9rem; margin: .3rem 0; opacity: .8; }
 """.strip()
 
@@ -34,6 +36,9 @@ def as_page(report: Report) -> str:
     if report.table.rows:
         parts.append(_table(report.table))
     parts += [f'<p class="small">{escape(line)}</p>' for line in report.footnotes]
+    if report.picture is not None:
+        content = b64encode(report.picture).decode()
+        parts.append(f'<p><img alt="{title}" src="data:image/png;base64,{content}"></p>')
     for section in report.sections:
         if section.grid.rows:
             parts += [f"<h2>{escape(section.heading.capitalize())}</h2>", _table(section.grid)]

@@ -72,3 +72,24 @@ def right_of(
         for name, one in found.items()
         if one.every == 1
     }
+
+
+def first_said(
+    storage: RDBStorage | None, run: StudyRun, ranked: Sequence[TrialRecord]
+) -> tuple[Predictions, Labels] | None:
+    """Return what the first trial of a run said of the images that validate, and of which.
+
+    Args:
+        storage: the database; None where there is none to ask.
+        run: the run.
+        ranked: its trials, best first.
+
+    Returns:
+        None where nothing was kept. Labels are of all images that validate.
+    """
+    labels = None if storage is None or not ranked else read_labels(storage, run.name)
+    if labels is None or storage is None:
+        return None
+    said, _ = said_of(storage, run, ranked[:1], labels)
+    kept = said.get(key(ranked[0]))
+    return None if kept is None else (kept, labels)

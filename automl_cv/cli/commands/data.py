@@ -24,6 +24,7 @@ from automl_cv.cli.options import (
     cache_folder,
     reading,
 )
+from automl_cv.cli.suspects import SuspectsOptions, check_options, show_suspects
 from automl_cv.screen.console import messages, output, say, show
 
 if TYPE_CHECKING:
@@ -50,28 +51,66 @@ def data(
     root: Root = None,
     class_level: ClassLevel = None,
     cache_dir: CacheDir = None,
-    output_format: Annotated[
-        Literal["table", "json"], typer.Option("--format", help="How to print the findings.")
-    ] = "table",
+    suspects: Annotated[
+        bool,
+        typer.Option(
+            "--suspects",
+            help="Instead: images whose label is doubted by heads that did not learn from them, "
+            "with the likely label and the images most like them.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
             "--out",
             metavar="FILE.csv",
-            help="Write a table of the images in which near copies are one group, to search.",
+            help="Write a table of the images, to search: near copies are one group. With "
+            "--suspects: with the proposed labels, to look at first; the ranked list and a contact "
+            "sheet go to FILE-suspects.csv and FILE-suspects.png. The images stay as they are.",
         ),
     ] = None,
+    compare: Annotated[
+        bool,
+        typer.Option(
+            "--compare",
+            help="With --suspects: compare heads with the proposed labels to heads with the given "
+            "ones, on images that no correction touches.",
+        ),
+    ] = False,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            "--backbone",
+            metavar="NAME",
+            help="With --suspects: the network whose features judge.",
+            show_default="quickstart's, of large pictures that of photos",
+        ),
+    ] = None,
+    output_format: Annotated[
+        Literal["table", "json", "csv"],
+        typer.Option("--format", help="How to print the findings; csv is of suspects alone."),
+    ] = "table",
     debug: Debug = False,
 ) -> None:
     """Check a source of images: classes, splits, damaged files, copies and near copies.
 
     Every file is decoded as training would decode it. A source without splits is divided as a
     study file that says nothing else would divide it: 60, 20 and 20 %, seed 0.
+
+    Example: automl-cv data pictures --suspects --out corrected.csv
     """
+    asked = SuspectsOptions(
+        out=out,
+        compare=compare,
+        backbone=backbone,
+        cache_dir=cache_folder(cache_dir),
+        form=output_format,
+    )
+    check_options(path, asked, suspects)
     from automl_cv.data import dataset, grouped
     from automl_cv.study.studyfile import Data
 
-    if out is not None:
+    if out is not None and not suspects:
         grouped.check_target(out, path)
     said = reading(path_column, label_column, root, class_level)
     with _progress() as report:
@@ -79,19 +118,21 @@ def data(
             path,
             split=Data().split,
             seed=0,
-            cache_dir=cache_folder(cache_dir),
+            cache_dir=asked.cache_dir,
             reading=said,
             strict=strict,
             on_progress=report,
         )
-    if output_format == "json":
+    if suspects:
+        show_suspects(images, asked)
+    elif output_format == "json":
         typer.echo(json.dumps(_as_json(images), ensure_ascii=False, indent=2))
     else:
         show(_as_table(images))
         for line in _findings(images):
             output().print(line, markup=False, highlight=False)
-    if out is not None:
-        own = dataset.load_undivided(path, cache_dir=cache_folder(cache_dir), reading=said)
+    if out is not None and not suspects:
+        own = dataset.load_undivided(path, cache_dir=asked.cache_dir, reading=said)
         written = grouped.write(out, own.images, images.near.pairs)
         say(f"wrote {out}: {written.summary()}")
 

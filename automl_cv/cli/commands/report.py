@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from automl_cv.cli.options import DEFAULT_STORAGE, Debug, OutFile, Storage, form_option
+from automl_cv.cli.options import (
+    DEFAULT_STORAGE,
+    CacheDir,
+    Debug,
+    OutFile,
+    Storage,
+    cache_folder,
+    form_option,
+)
 from automl_cv.errors import UserError
 from automl_cv.report.formats import FORMATS, ReportFormat, chosen_format
 from automl_cv.screen.console import output, say, show
@@ -30,7 +38,8 @@ def report(
         str | None, typer.Option("--stage", metavar="NAME", help="Only this stage.")
     ] = None,
     top: Annotated[
-        int | None, typer.Option("--top", metavar="N", min=1, help="Only the first N trials.")
+        int | None,
+        typer.Option("--top", metavar="N", min=1, help="Only the first N trials, or suspects."),
     ] = None,
     sort: Annotated[
         str | None,
@@ -55,9 +64,18 @@ def report(
         bool,
         typer.Option("--importance", help="Instead: which parameters mattered, by two evaluators."),
     ] = False,
+    suspects: Annotated[
+        bool,
+        typer.Option(
+            "--suspects",
+            help="Instead: images whose label is doubted, by what the search kept; nothing is "
+            "trained. An HTML page shows them.",
+        ),
+    ] = False,
     form: Annotated[str | None, form_option(FORMATS, "report")] = None,
     out: OutFile = None,
     storage: Storage = DEFAULT_STORAGE,
+    cache_dir: CacheDir = None,
     debug: Debug = False,
 ) -> None:
     """Show the leaderboard of a study: trials by its metric, at their best epochs.
@@ -66,12 +84,19 @@ def report(
     a search writes.
     """
     chosen = chosen_format(FORMATS, form, out)
-    _check_view(compare=compare, importance=importance, top=top, sort=sort)
+    _check_view(
+        {"--compare": compare, "--importance": importance, "--suspects": suspects},
+        top=top,
+        sort=sort,
+        stage=stage,
+    )
 
     if compare:
         composed = _comparison(storage, study, stage)
     elif importance:
         composed = _importance(storage, study, stage)
+    elif suspects:
+        composed = _suspects(storage, study, top, cache_dir=cache_folder(cache_dir))
     else:
         composed = _leaderboard(storage, study, stage, top, sort)
     if out is not None:
@@ -87,15 +112,20 @@ def report(
             say(line)
 
 
-def _check_view(*, compare: bool, importance: bool, top: int | None, sort: str | None) -> None:
+def _check_view(
+    views: dict[str, bool], *, top: int | None, sort: str | None, stage: str | None
+) -> None:
     """Refuse options that do not go together."""
-    if compare and importance:
-        raise UserError("--compare and --importance are two views; ask for one of them")
-    view = "--compare" if compare else "--importance" if importance else ""
-    given = {"--top": top, "--sort": sort}
+    asked = [name for name, is_asked in views.items() if is_asked]
+    if len(asked) > 1:
+        raise UserError(f"{asked[0]} and {asked[1]} are two views; ask for one of them")
+    view = asked[0] if asked else ""
+    given = {"--sort": sort} if view == "--suspects" else {"--top": top, "--sort": sort}
     for option, value in given.items():
         if view and value is not None:
             raise UserError(f"{option} is of the leaderboard, not of {view}; leave one of them out")
+    if view == "--suspects" and stage is not None:
+        raise UserError("--stage: suspects are of the whole run, not of a stage; leave it out")
 
 
 def _leaderboard(
@@ -103,13 +133,15 @@ def _leaderboard(
 ) -> Report:
     from automl_cv.report.leaderboard import compose
     from automl_cv.results.corrected import corrected
+    from automl_cv.results.doubts import doubted
     from automl_cv.results.leaderboard import read_run
     from automl_cv.store.database import open_storage
 
     opened = open_storage(storage, create=False)
     read = read_run(opened, study, stage)
     winner = corrected(opened, read)
-    return compose(read, stage=stage, top=top, sort=sort, winner=winner)
+    doubts = None if stage else doubted(opened, read.run, read.ranked)
+    return compose(read, stage=stage, top=top, sort=sort, winner=winner, doubted=doubts)
 
 
 def _comparison(storage: str, study: str | None, stage: str | None) -> Report:
@@ -124,6 +156,21 @@ def _importance(storage: str, study: str | None, stage: str | None) -> Report:
     from automl_cv.results.leaderboard import read_run
 
     return compose_importance(read_run(storage, study, stage), stage=stage)
+
+
+def _suspects(storage: str, study: str | None, top: int | None, *, cache_dir: Path) -> Report:
+    from automl_cv import diagnosis
+    from automl_cv.pictures.suspects import contact_sheet
+    from automl_cv.report.suspects import compose_run
+    from automl_cv.results.leaderboard import read_run
+    from automl_cv.screen.progress import progress
+
+    read = read_run(storage, study)
+    with progress(quiet=not sys.stderr.isatty()) as listen:
+        found = diagnosis.diagnose_run(read, cache_dir=cache_dir, listen=listen)
+    about = f"{read.run.name}, judged by {found.suspects.by}"
+    sheet = contact_sheet(found.suspects.found, about, found.images.window)
+    return compose_run(read, found.images, found.suspects, shown=top, picture=sheet.png())
 
 
 def _write(composed: Report, chosen: ReportFormat, out: Path) -> None:
