@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -71,6 +71,7 @@ class Document:
             begins with a heading and a colon goes where its column goes.
         sections: further tables.
         notes: lines for the end.
+        verdict: what it comes to, in a few sentences that stand before all tables.
     """
 
     title: str
@@ -79,6 +80,7 @@ class Document:
     footnotes: tuple[str, ...]
     sections: tuple[Section, ...]
     notes: tuple[str, ...]
+    verdict: tuple[str, ...] = field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -91,12 +93,14 @@ class Report(Document):
         facts: what is stored of the study.
         run: name of the run.
         winner: what the first trial is worth, as plain data; None where that is not known.
+        read: the trials that it is about; None for views of something else than trials.
     """
 
     frames: Mapping[str, pd.DataFrame]
     facts: RunFacts
     run: str
     winner: Mapping[str, Any] | None = None
+    read: RunTrials | None = None
 
     @property
     def board(self) -> pd.DataFrame:

@@ -11,6 +11,7 @@ def as_markdown(report: Document) -> str:
     """Return a report as Markdown, each line ended."""
     lines = [f"> **Warning:** {_escaped(line)}\n" for line in report.warnings]
     lines += [f"**{_escaped(report.title)}**", ""]
+    lines += [line for sentence in report.verdict for line in (_escaped(sentence), "")]
     if report.table.rows:
         lines += [*_table(report.table), ""]
     lines += [f"- {_escaped(line)}" for line in report.footnotes]
