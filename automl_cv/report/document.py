@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -94,6 +95,8 @@ class Report(Document):
         run: name of the run.
         winner: what the first trial is worth, as plain data; None where that is not known.
         read: the trials that it is about; None for views of something else than trials.
+        cache_dir: where what is known of image files lies; None where none are to be looked at.
+        picture: of what the table is about, the content of a PNG file, for pages; or None.
     """
 
     frames: Mapping[str, pd.DataFrame]
@@ -101,6 +104,8 @@ class Report(Document):
     run: str
     winner: Mapping[str, Any] | None = None
     read: RunTrials | None = None
+    cache_dir: Path | None = None
+    picture: bytes | None = None
 
     @property
     def board(self) -> pd.DataFrame:

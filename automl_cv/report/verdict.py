@@ -1,4 +1,4 @@
-"""What a search comes to, in three sentences: the winner, what the stages gained, what to do now."""
+"""What a search comes to, in three sentences: the winner, what stages gained, what to do now."""
 
 from __future__ import annotations
 

@@ -161,11 +161,11 @@ def leaderboard(
         One row a trial. rank; stage, trial (the slot; of repeats the first), model; repeats (1 of
         a trial that was trained once); a column for each parameter, missing where a trial has
         none, and `source`, the trial that a row repeats; epochs (run), best_epoch, of repeats the
-        middle one; at the best epoch accuracy, the study's metric under its name where it is not accuracy, val_accuracy, its
-        95 % interval val_accuracy_low and _high (Wilson), loss,
-        val_loss; tied_with_first: whether its val_accuracy can't be told from the first
-        one's (`automl_cv.results.intervals.differs`), missing where trials are ranked by another
-        metric and where other images validated; stop_reason; seconds; state.
+        middle one; at the best epoch accuracy, the study's metric under its name where it is not
+        accuracy, val_accuracy, its 95 % interval val_accuracy_low and _high (Wilson), loss,
+        val_loss; tied_with_first: whether its val_accuracy can't be told from the first one's
+        (`automl_cv.results.intervals.differs`), missing where trials are ranked by another metric
+        and where other images validated; stop_reason; seconds; state.
 
     Raises:
         UserError: no such database, study or stage.

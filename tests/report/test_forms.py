@@ -13,7 +13,7 @@ from automl_cv.report.columns import COLUMNS
 from automl_cv.report.data import as_csv, as_json, as_parquet
 from automl_cv.report.formats import FORMATS, chosen_format
 from automl_cv.report.markdown import as_markdown
-from automl_cv.report.page import as_page
+from automl_cv.report.page.render import as_page
 from automl_cv.report.terminal import as_text
 
 EXPECTED = Path(__file__).parent / "expected"

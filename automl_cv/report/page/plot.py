@@ -1,0 +1,128 @@
+"""A plot as matplotlib draws it: inline SVG for the page, PNG or SVG as files.
+
+One figure serves all three. What is drawn in `INK` takes the colour of the page's text in the
+SVG, so that the page can be dark or light; the other colours are legible on both.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK = "#010203"  # no other colour is this one
+FAINT = "#80868f"
+# Okabe and Ito 2008, "Color universal design", made darker or lighter until each has a contrast
+# of 3:1 or more beside white and beside the page's dark grey.
+COLOURS = ("#2f7fc1", "#cc6f1a", "#2a9068", "#d04f5e", "#8a6bc1", "#7d7f36", "#b0568f", "#58808f")
+WIDTH, HEIGHT = 4.2, 2.9  # inches; 302 units of the SVG, so that a phone shows letters of 10 px
+LETTERS = 9
+
+_IDS = re.compile(r'<g id="[A-Za-z0-9_.]+"')
+_HEAD = re.compile(r"<svg [^>]*?viewBox=\"([^\"]+)\"[^>]*>", re.DOTALL)
+_METADATA = re.compile(r"\s*<metadata>.*?</metadata>", re.DOTALL)
+_SPACE = re.compile(r">\s+<")
+
+
+@dataclass(frozen=True, eq=False)
+class Plot:
+    """One plot.
+
+    Args:
+        name: of its file, without an ending; unlike all others of a page.
+        title: what stands above it.
+        told: what it shows, in words, for who can't see it.
+        figure: the drawing.
+        note: a line below it: what was left out, how it is to be read; may be empty.
+    """
+
+    name: str
+    title: str
+    told: str
+    figure: Figure
+    note: str = ""
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Draw in the page's style; figures are made and changed within."""
+    with mpl.rc_context(
+        {
+            "font.family": "sans-serif",
+            "font.size": LETTERS,
+            "axes.edgecolor": FAINT,
+            "axes.labelcolor": INK,
+            "axes.titlecolor": INK,
+            "axes.prop_cycle": mpl.cycler(color=COLOURS),
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "grid.color": FAINT,
+            "grid.alpha": 0.25,
+            "grid.linewidth": 0.6,
+            "text.color": INK,
+            "xtick.color": FAINT,
+            "ytick.color": FAINT,
+            "xtick.labelcolor": INK,
+            "ytick.labelcolor": INK,
+            "legend.frameon": False,
+            "legend.fontsize": LETTERS - 1,
+            "text.parse_math": False,
+            "svg.fonttype": "none",
+        }
+    ):
+        yield
+
+
+def axes(*, width: float = WIDTH, height: float = HEIGHT) -> tuple[Figure, Axes]:
+    """Return a new figure and its only axes; sizes are in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def shortened(name: str, most: int = 18) -> str:
+    """Return a name that fits an axis: its middle gives way."""
+    if len(name) <= most:
+        return name
+    return f"{name[: most // 2]}…{name[-(most - most // 2 - 1) :]}"
+
+
+def as_inline_svg(plot: Plot) -> str:
+    """Return a plot as an element of a page: in the colour of its text, as wide as there is room.
+
+    All that it holds of the user's texts is escaped by matplotlib. Identifiers go but for those
+    that something refers to, which are hashed with the plot's name: two plots share none.
+    """
+    text = _svg(plot)
+    text = _METADATA.sub("", text[text.index("<svg ") :])
+    text = _IDS.sub("<g", text).replace(INK, "currentColor")
+    text = _HEAD.sub(lambda found: f'<svg viewBox="{found[1]}" role="img">', text, count=1)
+    return _SPACE.sub("><", text).strip()
+
+
+def as_svg(plot: Plot) -> bytes:
+    """Return a plot as a file of its own, on white."""
+    return _svg(plot, facecolor="white").encode()
+
+
+def as_png(plot: Plot) -> bytes:
+    """Return a plot as a PNG file of 200 dots an inch."""
+    file = io.BytesIO()
+    with drawing():
+        plot.figure.savefig(file, format="png", dpi=200, facecolor="white")
+    return file.getvalue()
+
+
+def _svg(plot: Plot, facecolor: str = "none") -> str:
+    file = io.StringIO()
+    with drawing(), mpl.rc_context({"svg.hashsalt": plot.name}):
+        metadata = {"Date": None, "Title": plot.title}
+        plot.figure.savefig(file, format="svg", facecolor=facecolor, metadata=metadata)
+    return file.getvalue()
