@@ -11,7 +11,7 @@ import numpy as np
 
 from automl_cv.catalog.metrics import MetricEntry
 from automl_cv.report.document import Report, Section
-from automl_cv.report.page.plot import COLOURS, INK, Plot, axes, drawing, shortened
+from automl_cv.report.page.plot import COLOURS, INK, Plot, axes, drawing, focus, make_log, shortened
 from automl_cv.report.page.progress import MOST_POINTS, in_time, some
 from automl_cv.report.page.sections import Content
 from automl_cv.results.importance import LEAST_TRIALS, searched_space
@@ -101,7 +101,8 @@ def _single(one: _Searched, values: np.ndarray, metric: MetricEntry) -> Plot:
             places = np.array(one.values, float)
             plot.set_xlabel(one.label)
             if one.is_log:
-                plot.set_xscale("log")
+                plot.set_xlim(places.min() / 1.2, places.max() * 1.2)
+                make_log(plot.xaxis)
         else:
             texts, more = _categories(one.values)
             note = "; ".join(part for part in (note, more) if part)
@@ -117,6 +118,8 @@ def _single(one: _Searched, values: np.ndarray, metric: MetricEntry) -> Plot:
             note = "; ".join(part for part in (note, "bar: median") if part)
         plot.scatter(places[shown], own[shown], s=9, color=COLOURS[0], alpha=0.65)
         plot.scatter(places[best], own[best], s=26, facecolor="none", edgecolor=COLOURS[1])
+        outside = focus(plot, own, metric)
+        note = "; ".join(part for part in (note, outside) if part)
         plot.set_ylabel(f"validation {metric.about}")
     value = one.values[best]
     shown_value = f"{value:.4g}" if isinstance(value, float) else str(value)

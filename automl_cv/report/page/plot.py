@@ -13,8 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+from numpy.typing import NDArray
+
+from automl_cv.catalog.metrics import MetricEntry
 
 INK = "#010203"  # no other colour is this one
 FAINT = "#80868f"
@@ -23,6 +29,7 @@ FAINT = "#80868f"
 COLOURS = ("#2f7fc1", "#cc6f1a", "#2a9068", "#d04f5e", "#8a6bc1", "#7d7f36", "#b0568f", "#58808f")
 WIDTH, HEIGHT = 4.2, 2.9  # inches; 302 units of the SVG, so that a phone shows letters of 10 px
 LETTERS = 9
+FAR = 4  # times the best's distance from the median, below which values are left out
 
 _IDS = re.compile(r'<g id="[A-Za-z0-9_.]+"')
 _HEAD = re.compile(r"<svg [^>]*?viewBox=\"([^\"]+)\"[^>]*>", re.DOTALL)
@@ -85,6 +92,39 @@ def axes(*, width: float = WIDTH, height: float = HEIGHT) -> tuple[Figure, Axes]
     """Return a new figure and its only axes; sizes are in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
+
+
+def make_log(axis: Axis) -> None:
+    """Put an axis on a logarithm, with plain numbers at its ticks.
+
+    matplotlib writes them as formulas, and formulas are off: a name with two $ would be one.
+    """
+    (axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale)("log")
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+    low, high = axis.get_view_interval()
+    if high / low < 30:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def focus(plot: Axes, values: NDArray[np.float64], metric: MetricEntry) -> str:
+    """Bound the upright axis so that a few far worse values don't press all others together.
+
+    Returns:
+        How many values lie outside, in words; empty for none.
+    """
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return ""
+    sign = 1.0 if metric.direction == "maximize" else -1.0
+    merits = sign * finite
+    best, middle = float(merits.max()), float(np.median(merits))
+    lowest = max(float(merits.min()), middle - FAR * (best - middle))
+    margin = 0.06 * (best - lowest) or 0.01
+    ends = sign * (lowest - margin), sign * (best + margin)
+    plot.set_ylim(min(ends), max(ends))
+    n_outside = int((merits < lowest - margin).sum())
+    return f"{n_outside:,} far worse outside" if n_outside else ""
 
 
 def shortened(name: str, most: int = 18) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from automl_cv.catalog.metrics import MetricEntry
 from automl_cv.report.document import Report
-from automl_cv.report.page.plot import COLOURS, FAINT, INK, Plot, axes, drawing
+from automl_cv.report.page.plot import COLOURS, FAINT, INK, Plot, axes, drawing, focus, make_log
 from automl_cv.report.page.sections import Content
 from automl_cv.results.comparison import SOURCE
 from automl_cv.results.leaderboard import RunTrials
@@ -101,26 +101,14 @@ def _against(
         corners = np.flatnonzero(np.r_[True, best[1:] != best[:-1], True][: len(best)])
         corners = np.unique(np.r_[corners, len(best) - 1])
         plot.step(places[corners], best[corners], where="post", color=INK, linewidth=1.3)
-        _set_range(plot, values, metric)
+        outside = focus(plot, values, metric)
         plot.set_xlabel(label)
         plot.set_ylabel(f"validation {metric.about}")
         if len(names) > 1:
             plot.legend(loc="best", markerscale=1.5)
     title = "Best so far against " + unit
+    note = "; ".join(part for part in (note, outside) if part)
     return Plot(f"best-so-far-{unit}", title, told, figure, note)
-
-
-def _set_range(plot, values: np.ndarray, metric: MetricEntry) -> None:  # type: ignore[no-untyped-def]
-    """Leave the worst tenth out where it would press all others together."""
-    finite = values[np.isfinite(values)]
-    if len(finite) < 10:
-        return
-    low, high = finite.min(), finite.max()
-    tenth = np.quantile(finite, 0.1 if metric.direction == "maximize" else 0.9)
-    if metric.direction == "maximize" and high - tenth < (high - low) / 3:
-        plot.set_ylim(tenth - 0.15 * (high - tenth), high + 0.08 * (high - tenth))
-    elif metric.direction == "minimize" and tenth - low < (high - low) / 3:
-        plot.set_ylim(low - 0.08 * (tenth - low), tenth + 0.15 * (tenth - low))
 
 
 def learning_curves(report: Report) -> Content:
@@ -176,11 +164,10 @@ def _curves(
             )
             marker = STOPS.get(records[place].history.stop_reason or "", ".")
             plot.plot(numbers[-1], values[-1], marker, color=colour, markersize=4)
-        direction = metric if name == "merit" else None
-        if direction is not None:
-            _set_range(plot, np.array(every), direction)
+        if name == "merit":
+            focus(plot, np.array(every), metric)
         elif every and min(every) > 0 and max(every) > 20 * min(every):
-            plot.set_yscale("log")
+            make_log(plot.yaxis)
         plot.set_xlabel("epoch")
         plot.set_ylabel(title.lower())
         handles, labels = plot.get_legend_handles_labels()

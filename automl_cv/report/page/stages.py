@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 
 from automl_cv.report.document import Report, Section
-from automl_cv.report.page.plot import COLOURS, FAINT, INK, Plot, axes, drawing, shortened
+from automl_cv.report.page.plot import (
+    COLOURS,
+    FAINT,
+    INK,
+    Plot,
+    axes,
+    drawing,
+    focus,
+    make_log,
+    shortened,
+)
 from automl_cv.report.page.progress import MOST_POINTS, some
 from automl_cv.report.page.sections import Content
 from automl_cv.results.importance import searched_space
@@ -53,14 +63,13 @@ def _by_stage(read: RunTrials) -> Plot:
                 plot.plot([place, place], [low, high], color=INK, linewidth=1)
             told.append(f"{name} {value:.4f}")
         values = np.array([metric.score(row.figures.merit) for row in read.rows])
-        middle = float(np.median(values))
-        if metric.direction == "maximize" and values.max() > middle:
-            plot.set_ylim(bottom=max(values.min(), middle - 2 * (values.max() - middle)) - 0.005)
+        outside = focus(plot, values, metric)
         plot.set_xticks(range(len(names)), [shortened(printable(one), 12) for one in names])
         if len(names) > 4:
             plot.tick_params(axis="x", rotation=35)
         plot.set_ylabel(f"validation {metric.about}")
-    note = "bar: the best of the stage, with its 95 % interval over images; far lower ones left out"
+    note = "bar: the best of the stage, with its 95 % interval over images"
+    note = "; ".join(part for part in (note, outside) if part)
     text = printable(f"Best {metric.about} of each stage: {', '.join(told)}")
     return Plot("stages", "What each stage reached", text, figure, note)
 
@@ -108,7 +117,9 @@ def _chain(read: RunTrials, parameter: str, chain: Sequence[tuple[str, Any]]) ->
         plot.set_yticks(range(len(chain)), [shortened(printable(name), 14) for name, _ in chain])
         plot.invert_yaxis()
         if chain[0][1].log:
-            plot.set_xscale("log")
+            low = min(searched.low for _, searched in chain)
+            plot.set_xlim(left=low / 1.1)
+            make_log(plot.xaxis)
         plot.set_xlabel(printable(parameter.replace("_", " ")))
     title = f"Narrowed: {parameter.replace('_', ' ')}"
     text = printable(f"{title}: {'; '.join(told)}")
