@@ -14,7 +14,6 @@ from automl_cv.report.document import Report, Section
 from automl_cv.report.page.plot import COLOURS, INK, Plot, axes, drawing, focus, make_log, shortened
 from automl_cv.report.page.progress import MOST_POINTS, in_time, some
 from automl_cv.report.page.sections import Content
-from automl_cv.results.importance import LEAST_TRIALS, searched_space
 from automl_cv.results.leaderboard import RunTrials
 from automl_cv.store.records import MEMBERS, TrialRecord
 from automl_cv.words import counted, printable
@@ -73,7 +72,7 @@ def _searched(read: RunTrials, records: Sequence[TrialRecord]) -> list[_Searched
     """Return the parameters of several values, those of most trials first."""
     is_log: dict[str, bool] = {}
     for stage in read.run.stages:
-        space = searched_space(read.facts, stage)
+        space = read.facts.space_of(stage)
         for name, one in {} if space is None else space.parameters.items():
             is_log[name] = is_log.get(name, False) or bool(getattr(one, "log", False))
     names = dict.fromkeys(name for record in records for name in record.parameters)
@@ -103,6 +102,8 @@ def _single(one: _Searched, values: np.ndarray, metric: MetricEntry) -> Plot:
             if one.is_log:
                 plot.set_xlim(places.min() / 1.2, places.max() * 1.2)
                 make_log(plot.xaxis)
+            else:
+                plot.locator_params(axis="x", nbins=6)
         else:
             texts, more = _categories(one.values)
             note = "; ".join(part for part in (note, more) if part)
@@ -233,7 +234,11 @@ def _has_enough(read: RunTrials) -> bool:
     counts: dict[str, int] = {}
     for record in in_time(read):
         counts[record.stage] = counts.get(record.stage, 0) + 1
-    return max(counts.values(), default=0) >= LEAST_TRIALS
+    if not counts:
+        return False
+    from automl_cv.results.importance import LEAST_TRIALS  # loads scikit-learn: 1 s
+
+    return max(counts.values()) >= LEAST_TRIALS
 
 
 def _fewer(read: RunTrials) -> tuple[RunTrials, tuple[str, ...]]:

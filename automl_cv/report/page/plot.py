@@ -64,6 +64,7 @@ def drawing() -> Iterator[None]:
             "font.family": "sans-serif",
             "font.size": LETTERS,
             "axes.edgecolor": FAINT,
+            "axes.facecolor": "none",
             "axes.labelcolor": INK,
             "axes.titlecolor": INK,
             "axes.prop_cycle": mpl.cycler(color=COLOURS),

@@ -22,7 +22,6 @@ from automl_cv.report.page.plot import (
 )
 from automl_cv.report.page.progress import MOST_POINTS, some
 from automl_cv.report.page.sections import Content
-from automl_cv.results.importance import searched_space
 from automl_cv.results.leaderboard import RunTrials
 from automl_cv.results.pairs import pairs_of
 from automl_cv.results.repeats import in_own_units
@@ -81,7 +80,7 @@ def _narrowings(read: RunTrials) -> list[Plot]:
         narrowed = read.facts.narrowed.get(name)
         if narrowed is None:
             continue
-        before = searched_space(read.facts, narrowed.stage)
+        before = read.facts.space_of(narrowed.stage)
         for parameter, after in narrowed.space.parameters.items():
             first = None if before is None else before.parameters.get(parameter)
             if not isinstance(first, FloatRange | IntRange):
