@@ -42,13 +42,11 @@ STAGES = ("coarse", "narrowed", "last")
 
 def space() -> dict:
     return {
-        "parameters": {
-            "batch_size": {"low": 10, "high": 100},
-            "optimizer": ["SGD", "RMSprop", "Adam", "Nadam", "Adagrad"],
-            "learning_rate": {"low": 0.0001, "high": 0.3, "log": True},
-            "momentum": {"low": 0.0, "high": 0.9},
-            "dropout": {"low": 0.0, "high": 0.6},
-        }
+        "batch_size": {"low": 10, "high": 100},
+        "optimizer": ["SGD", "RMSprop", "Adam", "Nadam", "Adagrad"],
+        "learning_rate": {"low": 0.0001, "high": 0.3, "log": True},
+        "momentum": {"low": 0.0, "high": 0.9},
+        "dropout": {"low": 0.0, "high": 0.6},
     }
 
 
