@@ -46,7 +46,7 @@ def test_each_retrained_trial_is_one_row_of_means(url):
         ("folded", "narrowed/3"),
         ("wide", "coarse/5"),
     ]
-    means = dict(zip(zip(again["stage"], again["source"], strict=True), again["val_accuracy"], strict=True))
+    means = again.set_index(["stage", "source"])["val_accuracy"]
     assert means["finalists", "narrowed/3"] == pytest.approx(0.9343 - 0.001)
     assert list(board["rank"]) == list(range(1, len(board) + 1))
     others = board["val_accuracy"][1:]

@@ -138,8 +138,9 @@ def shortened(name: str, most: int = 18) -> str:
 def as_inline_svg(plot: Plot) -> str:
     """Return a plot as an element of a page: in the colour of its text, as wide as there is room.
 
-    Screen readers pass it over: the page gives them the plot's words in its place. All that it holds of the user's texts is escaped by matplotlib. Identifiers go but for those
-    that something refers to, which are hashed with the plot's name: two plots share none.
+    Screen readers pass it over: the page gives them the plot's words in its place. What it holds
+    of the user's texts is escaped by matplotlib. Identifiers go but for those that something
+    refers to, which are hashed with the plot's name: two plots share none.
     """
     text = _svg(plot)
     text = _METADATA.sub("", text[text.index("<svg ") :])
