@@ -2,10 +2,11 @@
 
     python tests/benchmarks/page_size.py [--trials 30 1000 10000] [--epochs 50] [--keep DIR]
 
-Prints for each number of trials: bytes of the page, processor seconds that `as_page` takes, and
-milliseconds that headless Chromium needs from the first byte to the `load` event and to the end
-of its first layout, of five loads the least. Chromium is Debian's; without one that column is
-empty. Trials are made up: three stages, predictions of 1,000 images in ten classes.
+Prints for each number of trials: bytes of the page, processor seconds that reading the run and
+`as_page` take, and milliseconds that headless Chromium needs from the start to the `load` event
+and to the end of the first layout, of five loads the least; and the same of an empty page, which
+says what the machine's load makes of it. Chromium is Debian's; without one there is no such column.
+Trials are made up: three stages, predictions of 1,000 images in ten classes.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--keep", type=Path, default=None)
     options = parser.parse_args()
-    print("trials      bytes   read s   page s   load ms  layout ms")
+    print("trials      bytes   read s   page s   load ms  layout ms     empty", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         kept = options.keep or Path(folder)
         kept.mkdir(parents=True, exist_ok=True)
@@ -129,7 +130,9 @@ def main() -> None:
             file.write_text(page, encoding="utf-8")
             shown = ""
             if browser() is not None:
-                times = [loading(file) for _ in range(5)]
+                blank = kept / "empty.html"
+                blank.write_text("<html><head></head><body></body></html>")
+                times = [(*loading(file), loading(blank)[1]) for _ in range(5)]
                 shown = "  ".join(f"{min(one):8.0f}" for one in zip(*times, strict=True))
             size = len(page.encode())
             print(f"{n_trials:6d}  {size:9,}  {read:7.1f}  {taken:7.1f}  {shown}", flush=True)
