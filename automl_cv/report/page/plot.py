@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import matplotlib as mpl
 import numpy as np
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -67,7 +68,7 @@ def drawing() -> Iterator[None]:
             "axes.facecolor": "none",
             "axes.labelcolor": INK,
             "axes.titlecolor": INK,
-            "axes.prop_cycle": mpl.cycler(color=COLOURS),
+            "axes.prop_cycle": cycler(color=COLOURS),
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.grid": True,
@@ -100,7 +101,7 @@ def make_log(axis: Axis) -> None:
 
     matplotlib writes them as formulas, and formulas are off: a name with two $ would be one.
     """
-    (axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale)("log")
+    (axis.axes.set_xscale if axis is axis.axes.xaxis else axis.axes.set_yscale)("log")
     axis.set_major_formatter(lambda value, _: f"{value:g}")
     low, high = axis.get_view_interval()
     if high / low < 30:
