@@ -65,6 +65,8 @@ HEAVY = {
     "pandas": {"data", "results", "report"},
     "sklearn": {"data", "estimator"},
     "typer": {"cli"},
+    "matplotlib": {"report"},
+    "jinja2": {"report"},
     "rich": {"cli", "report", "screen"},
 }
 

@@ -52,6 +52,12 @@ def tie(name: str, board: pd.DataFrame, records: Sequence[TrialRecord]) -> list[
     ]
 
 
+def repeats(name: str, board: pd.DataFrame, records: Sequence[TrialRecord]) -> list[int | None]:
+    """Return how many trainings a row is the mean of, where that is more than the trial's own."""
+    again = ("source" in record.parameters for record in records)
+    return [int(n) if is_again else None for n, is_again in zip(board[name], again, strict=True)]
+
+
 def interval(name: str, board: pd.DataFrame, records: Sequence[TrialRecord]) -> list[str | None]:
     """Return the interval of each validation accuracy as one text: "0.915–0.949"."""
     return ends(board["val_accuracy_low"], board["val_accuracy_high"], "{:.3f}".format, "–")
@@ -110,6 +116,9 @@ def of_parameter(name: str) -> Column:
     """Return the column of a searched parameter that has no entry of its own."""
     if name == "members":  # a line below says it, with the weights: it would be the widest cell
         return Column(name=name, about="trials combined", heading=name, align="left", drop=None)
+    if name == "source":
+        about = "the trial that was trained again"
+        return Column(name=name, about=about, heading="of trial", align="left", drop=1)
     return Column(name=name, about="searched parameter", heading=name.replace("_", " "), drop=2)
 
 
@@ -130,6 +139,13 @@ COLUMNS: Table[Column] = Table(
         Column(name="stage", about="stage of the study", heading="stage", align="left"),
         Column(name="trial", about="slot within the stage, from 0", heading="trial"),
         Column(name="model", about="frozen network", heading="model", align="left", drop=9),
+        Column(
+            name="repeats",
+            about="trainings that the figures are means of, where a trial was trained again",
+            heading="repeats",
+            target="automl_cv.report.columns:repeats",
+            drop=1,
+        ),
         Column(name="batch_size", about="images a step", heading="batch"),
         Column(name="optimizer", about="Keras class", heading="optimizer", align="left"),
         Column(name="learning_rate", about="initial rate", heading="learning rate"),

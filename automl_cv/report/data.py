@@ -23,6 +23,7 @@ def as_json(report: Report) -> str:
     """Return run, facts, the table and what else is data as strict JSON."""
     content = {
         "run": report.run,
+        **({"verdict": report.verdict} if report.verdict else {}),
         "facts": report.facts.to_json(),
         **({} if report.winner is None else {"winner": dict(report.winner)}),
         **{name: _rows(frame) for name, frame in report.frames.items()},

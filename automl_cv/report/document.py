@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -71,6 +72,7 @@ class Document:
             begins with a heading and a colon goes where its column goes.
         sections: further tables.
         notes: lines for the end.
+        verdict: what it comes to, in a few sentences that stand before all tables.
     """
 
     title: str
@@ -79,6 +81,7 @@ class Document:
     footnotes: tuple[str, ...]
     sections: tuple[Section, ...]
     notes: tuple[str, ...]
+    verdict: tuple[str, ...] = field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,8 @@ class Report(Document):
         facts: what is stored of the study.
         run: name of the run.
         winner: what the first trial is worth, as plain data; None where that is not known.
+        read: the trials that it is about; None for views of something else than trials.
+        cache_dir: where what is known of image files lies; None where none are to be looked at.
         picture: of what the table is about, the content of a PNG file, for pages; or None.
     """
 
@@ -98,6 +103,8 @@ class Report(Document):
     facts: RunFacts
     run: str
     winner: Mapping[str, Any] | None = None
+    read: RunTrials | None = None
+    cache_dir: Path | None = None
     picture: bytes | None = None
 
     @property

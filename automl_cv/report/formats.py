@@ -77,7 +77,7 @@ FORMATS: Table[ReportFormat] = Table(
         ReportFormat(
             name="html",
             about="for people, one page",
-            target="automl_cv.report.page:as_page",
+            target="automl_cv.report.page.render:as_page",
             suffix=".html",
         ),
     ],

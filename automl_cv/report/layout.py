@@ -42,6 +42,7 @@ def lay_out(report: Document, width: int | None = None) -> list[Line]:
     grid, hidden = _fitted(report.table, width)
     lines = [line for warning in report.warnings for line in _fold(warning, width, "warning")]
     lines += _fold(report.title, width, "heading")
+    lines += [line for sentence in report.verdict for line in _fold(sentence, width)]
     lines += _table(grid, width)
     signs = tuple(f"{heading}: " for heading in hidden)
     footnotes = [line for line in report.footnotes if not line.startswith(signs)]

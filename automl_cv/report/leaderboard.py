@@ -23,6 +23,7 @@ from automl_cv.report.document import (
     title_of,
 )
 from automl_cv.report.finalists import finalist_lines
+from automl_cv.report.verdict import verdict_lines
 from automl_cv.report.winner import winner_data, winner_lines
 from automl_cv.results.corrected import CorrectedWinner
 from automl_cv.results.doubts import Doubted
@@ -58,20 +59,22 @@ def compose(
     Raises:
         UserError: there is no such column.
     """
-    board = _with_own_columns(ranked_frame(read), read.ranked)
+    board = _with_own_columns(ranked_frame(read), [row.record for row in read.rows])
     if sort is not None:
         board = _sorted(board, sort, read.facts.metric)
     n_ranked, board = len(board), board if top is None else board.head(top)
-    records = [read.ranked[index] for index in board.index]
+    records = [read.rows[index].record for index in board.index]
     board = board.reset_index(drop=True)
     rest = unranked_frame(read)
     facts = read.facts
     return Report(
         title=title_of(read, stage),
+        verdict=tuple(map(printable, verdict_lines(read, winner))),
         warnings=tuple(map(printable, facts.warnings)),
         table=_leaderboard(board, records, facts, _best_accuracy(read)),
         footnotes=(
             *_footnotes(board, n_ranked, facts),
+            *_retrained_lines(read),
             *map(printable, winner_lines(winner, whole=stage is None)),
         ),
         sections=(
@@ -91,14 +94,16 @@ def compose(
         facts=facts,
         run=read.run.name,
         winner=None if winner is None else winner_data(winner),
+        read=read,
     )
 
 
 def _best_accuracy(read: RunTrials) -> float | None:
-    """Return the first trial's accuracy where trials are ranked by it."""
-    if not read.ranked or read.facts.metric.has_own_column:
+    """Return the first row's accuracy where rows are ranked by it and the reference's images."""
+    if not read.rows or read.facts.metric.has_own_column:
         return None
-    return read.ranked[0].value
+    first = read.rows[0]
+    return first.figures.val_accuracy if first.n_images == read.facts.n_validation else None
 
 
 def _reference_lines(read: RunTrials) -> list[str]:
@@ -118,6 +123,16 @@ def _combined_lines(records: Sequence[TrialRecord]) -> list[str]:
             added = f": logits of {', '.join(shown)} added" if shown else ""
             lines.append(record.name + added)
     return lines
+
+
+def _retrained_lines(read: RunTrials) -> list[str]:
+    """Say what rows of several trainings are."""
+    if not any(row.is_winner for row in read.rows):
+        return []
+    return [
+        "repeats: one row for all trainings of a trial that was trained again, means at their best "
+        "epochs; first stands the one that `automl-cv fit` takes, then all by their figures"
+    ]
 
 
 def _metric_column(metric: MetricEntry) -> Column:

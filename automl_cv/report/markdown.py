@@ -10,6 +10,7 @@ def as_markdown(report: Document) -> str:
     """Return a report as Markdown, each line ended."""
     lines = [f"> **Warning:** {in_markdown(line)}\n" for line in report.warnings]
     lines += [f"**{in_markdown(report.title)}**", ""]
+    lines += [line for sentence in report.verdict for line in (in_markdown(sentence), "")]
     if report.table.rows:
         lines += [*_table(report.table), ""]
     lines += [f"- {in_markdown(line)}" for line in report.footnotes]

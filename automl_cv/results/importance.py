@@ -17,7 +17,6 @@ from optuna.storages import RDBStorage
 from automl_cv.results.comparison import SOURCE
 from automl_cv.results.evaluators import EVALUATORS, Axis, Importances, evaluate
 from automl_cv.results.leaderboard import RunTrials, read_run
-from automl_cv.store.facts import RunFacts
 from automl_cv.store.records import TrialRecord
 from automl_cv.study.space import Choice, Constant, Space, condition_text
 from automl_cv.words import counted
@@ -87,7 +86,7 @@ def importances(read: RunTrials, stage: str | None = None) -> list[Importance]:
     """
     found = []
     for name in (stage,) if stage else read.run.stages:
-        space = searched_space(read.facts, name)
+        space = read.facts.space_of(name)
         records = [
             record
             for record in read.ranked
@@ -97,16 +96,6 @@ def importances(read: RunTrials, stage: str | None = None) -> list[Importance]:
             records.sort(key=lambda record: record.trial)
             found += _of_stage(name, space, records)
     return found
-
-
-def searched_space(facts: RunFacts, stage: str) -> Space | None:
-    """Return what a stage searches; None where it trains trials again, or is not known."""
-    if stage in facts.narrowed:
-        return facts.narrowed[stage].space
-    for declared in facts.study.get("stage", ()):
-        if declared["name"] == stage and not declared.get("retrain"):
-            return Space.model_validate(declared["space"])
-    return None
 
 
 def importance_frame(found: Sequence[Importance]) -> pd.DataFrame:

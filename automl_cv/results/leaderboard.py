@@ -13,10 +13,9 @@ from optuna.storages import RDBStorage
 
 from automl_cv.history import Epoch
 from automl_cv.results.comparison import SOURCE
-from automl_cv.results.intervals import differs
-from automl_cv.results.ranking import best_of, in_order
+from automl_cv.results.ranking import in_order
+from automl_cv.results.rows import Row, rows_of, ties
 from automl_cv.results.said import Key, Right, right_of
-from automl_cv.scoring import wilson
 from automl_cv.store.database import open_storage
 from automl_cv.store.facts import RunFacts, StudyFacts
 from automl_cv.store.progress import outdone_lines, progress_lines
@@ -46,6 +45,7 @@ class RunTrials:
             not ranked: the luckiest of many repeats would come first, and folds have other
             validation images. Of one stage asked for by name they are.
         storage: the database; None where there is none to ask again.
+        is_whole: whether these are all stages of the run.
     """
 
     run: StudyRun
@@ -54,6 +54,12 @@ class RunTrials:
     unranked: tuple[TrialRecord, ...]
     repeated: tuple[TrialRecord, ...] = ()
     storage: RDBStorage | None = None
+    is_whole: bool = True
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The rows of the leaderboard: trials, and in a whole run those trained again, one each."""
+        return rows_of(self.ranked, self.repeated if self.is_whole else (), self.facts)
 
     @cached_property
     def right(self) -> Mapping[Key, Right]:
@@ -118,6 +124,7 @@ def read_run(
         unranked=tuple(record for record in records if not record.is_ranked),
         repeated=tuple(repeated),
         storage=storage,
+        is_whole=stage is None,
     )
 
 
@@ -128,9 +135,13 @@ def _alone(repeated: Sequence[TrialRecord]) -> list[TrialRecord]:
 
 
 def leaderboard(
-    storage: str | RDBStorage, study: str | None = None, stage: str | None = None
+    storage: str | RDBStorage,
+    study: str | None = None,
+    stage: str | None = None,
+    *,
+    retrained: bool = True,
 ) -> pd.DataFrame:
-    """Return the trials that have a result, best first.
+    """Return the trials that have a result, the winner first.
 
     Example:
         >>> import automl_cv
@@ -142,20 +153,24 @@ def leaderboard(
         study: "quickstart" for its latest run, "quickstart@1" for its first; None for the
             run that changed last.
         stage: name of one stage; None for all.
+        retrained: whether trials that were trained again over seeds or folds have a row, one for
+            all repeats: means at their best epochs, seconds of all. The one that `fit` takes is
+            then first. A stage that trains again, asked for by name, has a row a repeat instead.
 
     Returns:
-        One row a trial. rank; stage, trial (the slot), model; a column for each parameter,
-        missing where a trial has none; epochs (run), best_epoch; at the best epoch
-        accuracy, the study's metric under its name where it is not accuracy, val_accuracy, its
-        95 % interval val_accuracy_low and _high (Wilson), loss,
-        val_loss; tied_with_first: whether its val_accuracy can't be told from the first
-        one's (`automl_cv.results.intervals.differs`), missing where trials are ranked by another
-        metric; stop_reason; seconds; state.
+        One row a trial. rank; stage, trial (the slot; of repeats the first), model; repeats (1 of
+        a trial that was trained once); a column for each parameter, missing where a trial has
+        none, and `source`, the trial that a row repeats; epochs (run), best_epoch, of repeats the
+        middle one; at the best epoch accuracy, the study's metric under its name where it is not
+        accuracy, val_accuracy, its 95 % interval val_accuracy_low and _high (Wilson), loss,
+        val_loss; tied_with_first: whether its val_accuracy can't be told from the first one's
+        (`automl_cv.results.intervals.differs`), missing where trials are ranked by another metric
+        and where other images validated; stop_reason; seconds; state.
 
     Raises:
         UserError: no such database, study or stage.
     """
-    return ranked_frame(read_run(storage, study, stage))
+    return ranked_frame(read_run(storage, study, stage), retrained=retrained)
 
 
 def unfinished(
@@ -231,17 +246,19 @@ def epochs(
     )
 
 
-def ranked_frame(read: RunTrials) -> pd.DataFrame:
+def ranked_frame(read: RunTrials, *, retrained: bool = True) -> pd.DataFrame:
     """Return the leaderboard of a run; see `leaderboard`."""
-    records = read.ranked
-    best = [best_of(record) for record in records]
-    intervals = [_interval(epoch.val_accuracy, read.facts.n_validation) for epoch in best]
+    rows = read.rows if retrained else rows_of(read.ranked, (), read.facts)
+    records = [row.record for row in rows]
+    best = [row.figures for row in rows]
+    intervals = [row.interval for row in rows]
     return pd.DataFrame(
         {
-            "rank": _series(range(1, len(records) + 1), "Int64"),
+            "rank": _series(range(1, len(rows) + 1), "Int64"),
             **_identity(read, records),
+            "repeats": _series((row.repeats for row in rows), "Int64"),
             **_parameters(records),
-            "epochs": _series((len(record.history.epochs) for record in records), "Int64"),
+            "epochs": _series((row.n_epochs for row in rows), "Int64"),
             "best_epoch": _series((epoch.epoch for epoch in best), "Int64"),
             "accuracy": _series((epoch.accuracy for epoch in best), "float64"),
             **_metric_column(read.facts, best),
@@ -250,7 +267,7 @@ def ranked_frame(read: RunTrials) -> pd.DataFrame:
             "val_accuracy_high": _series((high for _, high in intervals), "float64"),
             "loss": _series((epoch.loss for epoch in best), "float64"),
             "val_loss": _series((epoch.val_loss for epoch in best), "float64"),
-            "tied_with_first": _series(_ties(best, read.facts), "boolean"),
+            "tied_with_first": _series(ties(rows, read.facts), "boolean"),
             "stop_reason": _series((record.history.stop_reason for record in records), "str"),
             "seconds": _series((record.history.seconds for record in records), "float64"),
             "state": _series((record.state for record in records), "str"),
@@ -276,10 +293,6 @@ def unranked_frame(read: RunTrials) -> pd.DataFrame:
     )
 
 
-def _interval(val_accuracy: float, n_images: int | None) -> tuple[float | None, float | None]:
-    return wilson(val_accuracy, n_images) if n_images else (None, None)
-
-
 def _metric_column(facts: StudyFacts, epochs: Sequence[Epoch]) -> dict[str, pd.Series[Any]]:
     """Return the metric of epochs, under its name; nothing where it is accuracy."""
     metric = facts.metric
@@ -287,15 +300,6 @@ def _metric_column(facts: StudyFacts, epochs: Sequence[Epoch]) -> dict[str, pd.S
         return {}
     values = (None if one.score is None else metric.score(one.score) for one in epochs)
     return {metric.name: _series(values, "float64")}
-
-
-def _ties(best: Sequence[Epoch], facts: StudyFacts) -> list[bool | None]:
-    n_images = facts.n_validation
-    metric = facts.metric
-    if not n_images or not metric.is_share_of_images:
-        return [None for _ in best]
-    values = [metric.score(epoch.merit) for epoch in best]
-    return [not differs(max(values[0], value), min(values[0], value), n_images) for value in values]
 
 
 def _identity(read: RunTrials, records: Sequence[TrialRecord]) -> dict[str, pd.Series[Any]]:

@@ -182,6 +182,15 @@ class RunFacts(StudyFacts):
     progress: Mapping[str, Progress] = field(default_factory=dict)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
+    def space_of(self, stage: str) -> Space | None:
+        """Return what a stage searches; None where it trains trials again, or is not known."""
+        if stage in self.narrowed:
+            return self.narrowed[stage].space
+        for declared in self.study.get("stage", ()):
+            if declared["name"] == stage and not declared.get("retrain") and "space" in declared:
+                return Space.model_validate(declared["space"])
+        return None
+
     def to_json(self) -> dict[str, Any]:
         """Return the facts as plain dicts, lists and strings."""
         narrowed = {name: one.model_dump(mode="json") for name, one in self.narrowed.items()}

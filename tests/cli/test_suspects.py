@@ -138,7 +138,6 @@ def test_the_same_twice_and_as_data(ask, planted):
 def test_what_is_refused(ask, planted, tmp_path):
     table = planted.table
     for words, message in {
-        ("--out", "x.csv"): "--out is of suspects; add --suspects, or leave it out",
         ("--compare",): "--compare is of suspects; add --suspects, or leave it out",
         ("--format", "csv"): "--format csv is of suspects; add --suspects, or leave it out",
         ("--suspects", "--out", "x.txt"): "expected a name that ends with .csv",

@@ -13,7 +13,7 @@ from automl_cv.report.finalists import finalist_lines
 from automl_cv.report.formats import FORMATS
 from automl_cv.report.leaderboard import compose
 from automl_cv.report.markdown import as_markdown
-from automl_cv.report.page import as_page
+from automl_cv.report.page.render import as_page
 from automl_cv.report.terminal import as_text
 from automl_cv.results.leaderboard import read_run
 from tests.published import build

@@ -6,7 +6,7 @@ import pytest
 
 from automl_cv.drawing.narrowing import narrow
 from automl_cv.report.markdown import as_markdown
-from automl_cv.report.page import as_page
+from automl_cv.report.page.render import as_page
 from automl_cv.report.terminal import as_text
 from automl_cv.store.facts import Narrowed, StageFacts
 from automl_cv.store.records import TrialRecord

@@ -9,7 +9,7 @@ import pytest
 from automl_cv.cli.commands.report import _leaderboard
 from automl_cv.report.data import as_json
 from automl_cv.report.leaderboard import compose
-from automl_cv.report.page import as_page
+from automl_cv.report.page.render import as_page
 from automl_cv.results.leaderboard import read_run
 from tests.results.searched import searched
 

@@ -57,6 +57,7 @@ def test_column_types(tmp_path):
         "stage": "str",
         "trial": "Int64",
         "model": "str",
+        "repeats": "Int64",
         "batch_size": "Int64",
         "optimizer": "str",
         "learning_rate": "float64",

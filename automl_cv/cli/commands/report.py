@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ from automl_cv.cli.options import (
 from automl_cv.errors import UserError
 from automl_cv.report.formats import FORMATS, ReportFormat, chosen_format
 from automl_cv.screen.console import output, say, show
+from automl_cv.words import counted
 
 if TYPE_CHECKING:
     from automl_cv.report.document import Report
@@ -74,6 +76,14 @@ def report(
     ] = False,
     form: Annotated[str | None, form_option(FORMATS, "report")] = None,
     out: OutFile = None,
+    png: Annotated[
+        Path | None,
+        typer.Option("--png", metavar="DIR", help="Also write the page's plots as PNG files."),
+    ] = None,
+    svg: Annotated[
+        Path | None,
+        typer.Option("--svg", metavar="DIR", help="Also write the page's plots as SVG files."),
+    ] = None,
     storage: Storage = DEFAULT_STORAGE,
     cache_dir: CacheDir = None,
     debug: Debug = False,
@@ -99,6 +109,10 @@ def report(
         composed = _suspects(storage, study, top, cache_dir=cache_folder(cache_dir))
     else:
         composed = _leaderboard(storage, study, stage, top, sort)
+        composed = replace(composed, cache_dir=cache_folder(cache_dir))
+    for folder, form_of_plots in ((png, "png"), (svg, "svg")):
+        if folder is not None:
+            _write_plots(composed, folder, form_of_plots)
     if out is not None:
         _write(composed, chosen, out)
     elif chosen.name == "table" and sys.stdout.isatty():
@@ -156,6 +170,22 @@ def _importance(storage: str, study: str | None, stage: str | None) -> Report:
     from automl_cv.results.leaderboard import read_run
 
     return compose_importance(read_run(storage, study, stage), stage=stage)
+
+
+def _write_plots(composed: Report, folder: Path, ending: str) -> None:
+    from automl_cv.report.files import write_whole
+    from automl_cv.report.page.plot import as_png, as_svg
+    from automl_cv.report.page.sections import plots_of
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--{ending} {folder}: can't be made: {error.strerror}") from None
+    plots = plots_of(composed)
+    for plot in plots:
+        content = as_png(plot) if ending == "png" else as_svg(plot)
+        write_whole(folder / f"{plot.name}.{ending}", content)
+    say(f"wrote {counted(len(plots), 'plot')} to {folder}")
 
 
 def _suspects(storage: str, study: str | None, top: int | None, *, cache_dir: Path) -> Report:

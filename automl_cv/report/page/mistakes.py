@@ -1,0 +1,254 @@
+"""Where the winner is wrong: confusion, calibration and its worst mistakes, of kept predictions."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from automl_cv.errors import AutomlError
+from automl_cv.report.columns import Column
+from automl_cv.report.document import Grid, Report, Section
+from automl_cv.report.page.plot import COLOURS, FAINT, INK, Plot, axes, drawing, shortened
+from automl_cv.report.page.sections import Content, Thumbnail
+from automl_cv.results.leaderboard import RunTrials
+from automl_cv.results.said import key, said_of
+from automl_cv.scoring import Scores, most_confidently_wrong, score
+from automl_cv.store.labels import Labels, read_labels
+from automl_cv.store.records import TrialRecord
+from automl_cv.words import counted, printable
+
+MOST_CLASSES = 30  # of a drawn confusion matrix
+CONFUSIONS = 12  # largest ones, as a table
+WORST = 24
+SIDE = 96  # pixels of a thumbnail: 24 of them are 200 kB as PNG files
+MOST_IMAGES = 20_000  # of a source that is looked through for thumbnails
+RESAMPLES = 100
+
+
+def classes(report: Report) -> Content:
+    """Show confusion, calibration and worst mistakes of the first row that kept what it said."""
+    read = report.read
+    if read is None or read.storage is None or not read.facts.class_names:
+        return Content()
+    labels = read_labels(read.storage, read.run.name)
+    found = None if labels is None else _said(read, labels)
+    if labels is None or found is None:
+        return Content()
+    record, probabilities, truth = found
+    names = [printable(name) for name in read.facts.class_names]
+    scores = score(truth.classes, probabilities, resamples=RESAMPLES)
+    wrong = most_confidently_wrong(truth.classes, probabilities, len(truth.classes))
+    told = _told(record, names, scores, len(wrong), len(truth.classes))
+    thumbnails, notes = _worst(
+        report, read, truth, probabilities, wrong[:WORST], len(labels.classes)
+    )
+    return Content(
+        lines=(printable(told),),
+        plots=(_confusion(names, scores), _calibration(scores)),
+        thumbnails=thumbnails,
+        grids=(_largest(names, scores), _worst_classes(names, scores)),
+        notes=notes,
+    )
+
+
+def _said(read: RunTrials, labels: Labels) -> tuple[TrialRecord, np.ndarray, Labels] | None:
+    """Return the first row's trial that kept predictions of the labelled images, and these."""
+    assert read.storage is not None
+    for row in read.rows[:5]:
+        if row.folds:
+            continue
+        said, truth = said_of(read.storage, read.run, [row.record], labels)
+        if key(row.record) in said:
+            probabilities = said[key(row.record)].probabilities.astype(np.float64)
+            probabilities /= probabilities.sum(axis=1, keepdims=True)  # kept as float16
+            return row.record, probabilities, truth
+    return None
+
+
+def _told(
+    record: TrialRecord, names: list[str], scores: Scores, n_wrong: int, n_images: int
+) -> str:
+    recalls = [(one.recall, name) for one, name in zip(scores.classes, names, strict=True)]
+    known = [pair for pair in recalls if pair[0] is not None]
+    text = f"{record.name} is wrong about {n_wrong:,} of {counted(n_images, 'validation image')}"
+    if known and n_wrong:
+        recall, name = min(known)
+        text += f"; its worst class is {name}, of which it finds {recall:.1%}".replace("%", " %")
+    return f"{text}. Expected calibration error {scores.calibration_error:.4f}."
+
+
+def _confusion(names: list[str], scores: Scores) -> Plot:
+    confusion = scores.confusion
+    note = "true classes down, predicted across; colour: share of the true class"
+    kept = np.arange(len(names))
+    if len(names) > MOST_CLASSES:
+        off = confusion - np.diag(np.diag(confusion))
+        kept = np.sort(np.argsort(-(off.sum(0) + off.sum(1)), kind="stable")[:MOST_CLASSES])
+        note += f"; the {MOST_CLASSES} most confused of {len(names)} classes"
+    part = confusion[np.ix_(kept, kept)]
+    shares = part / np.maximum(confusion[kept].sum(axis=1, keepdims=True), 1)
+    with drawing():
+        figure, plot = axes(height=3.6)
+        plot.grid(False)
+        drawn = plot.pcolormesh(
+            shares, cmap="Blues", vmin=0, vmax=1, edgecolors=FAINT, linewidth=0.2, rasterized=False
+        )
+        drawn.set_antialiased(False)
+        plot.invert_yaxis()
+        labels = [shortened(names[one], 12) for one in kept]
+        size = 8 if len(kept) <= 12 else 5
+        plot.set_xticks(np.arange(len(kept)) + 0.5, labels, rotation=90, fontsize=size)
+        plot.set_yticks(np.arange(len(kept)) + 0.5, labels, fontsize=size)
+        for (row, column), value in np.ndenumerate(part):
+            if value and len(kept) <= 20:
+                dark = "#ffffff" if shares[row, column] > 0.5 else "#1b1f24"
+                plot.text(
+                    column + 0.5,
+                    row + 0.55,
+                    f"{value}",
+                    ha="center",
+                    va="center",
+                    fontsize=size - 1,
+                    color=dark,
+                )
+    off = np.where(np.eye(len(names), dtype=bool), 0, confusion)
+    row, column = np.unravel_index(int(off.argmax()), off.shape)
+    told = "Confusion matrix; no image is taken for another class"
+    if off.max():
+        told = (
+            f"Confusion matrix; most often {names[row]} is taken for {names[column]}, "
+            f"{off.max():,} times"
+        )
+    return Plot("confusion", "Confusion", told, figure, note)
+
+
+def _calibration(scores: Scores) -> Plot:
+    bins = [one for one in scores.bins if one.images]
+    with drawing():
+        figure, plot = axes()
+        plot.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle="--")
+        sizes = np.array([one.images for one in bins])
+        plot.plot(
+            [one.probability for one in bins], [one.accuracy for one in bins], color=INK, lw=1
+        )
+        plot.scatter(
+            [one.probability for one in bins],
+            [one.accuracy for one in bins],
+            s=10 + 120 * sizes / sizes.max(),
+            color=COLOURS[0],
+            alpha=0.8,
+        )
+        plot.set_xlim(0, 1.02)
+        plot.set_ylim(0, 1.02)
+        plot.set_xlabel("confidence")
+        plot.set_ylabel("accuracy")
+    told = f"Calibration; expected calibration error {scores.calibration_error:.4f}"
+    note = "below the diagonal it is surer than it is right; larger dots are more images"
+    return Plot("calibration", "Calibration", told, figure, note)
+
+
+def _text(heading: str) -> Column:
+    return Column(name=heading, about=heading, heading=heading, align="left")
+
+
+def _number(heading: str) -> Column:
+    return Column(name=heading, about=heading, heading=heading)
+
+
+def _largest(names: list[str], scores: Scores) -> Section:
+    off = np.where(np.eye(len(names), dtype=bool), 0, scores.confusion).ravel()
+    order = [int(place) for place in np.argsort(-off, kind="stable")[:CONFUSIONS] if off[place]]
+    rows = (
+        (names[place // len(names)], names[place % len(names)], f"{off[place]:,}")
+        for place in order
+    )
+    columns = (_text("true"), _text("predicted"), _number("images"))
+    return Section("most frequent confusions", Grid(columns, tuple(rows)))
+
+
+def _worst_classes(names: list[str], scores: Scores) -> Section:
+    pairs = [
+        (one, name)
+        for one, name in zip(scores.classes, names, strict=True)
+        if one.recall is not None
+    ]
+    pairs.sort(key=lambda pair: pair[0].recall or 0.0)
+    rows = (
+        (
+            name,
+            f"{one.recall:.4f}",
+            "–" if one.precision is None else f"{one.precision:.4f}",
+            f"{one.images:,}",
+        )
+        for one, name in pairs[:CONFUSIONS]
+    )
+    columns = (_text("class"), _number("recall"), _number("precision"), _number("images"))
+    return Section("classes of lowest recall", Grid(columns, tuple(rows)))
+
+
+def _worst(
+    report: Report,
+    read: RunTrials,
+    truth: Labels,
+    probabilities: np.ndarray,
+    wrong: list[int],
+    n_images: int,
+) -> tuple[tuple[Thumbnail, ...], tuple[str, ...]]:
+    """Return the most confidently wrong images as thumbnails, or why there are none."""
+    if not wrong or report.cache_dir is None:
+        return (), ()
+    if read.facts.ledger.get("n_read", 0) > MOST_IMAGES:
+        return (), (f"no thumbnails of more than {MOST_IMAGES:,} images: `evaluate` has them",)
+    try:
+        images = _images(read, report.cache_dir, n_images)
+    except (AutomlError, OSError, ValueError) as error:
+        return (), (printable(f"no thumbnails of the worst mistakes: {error}"),)
+    every = -(-n_images // len(truth.classes))
+    paths, window = images
+    thumbnails = []
+    for row in wrong:
+        path = paths[row * every]
+        names = read.facts.class_names
+        given, said = names[truth.classes[row]], names[int(probabilities[row].argmax())]
+        try:
+            png = _thumbnail(path, window)
+        except AutomlError:
+            continue
+        lines = (f"{given}, taken for {said}", f"{probabilities[row].max():.2f}", Path(path).name)
+        thumbnails.append(
+            Thumbnail(png, printable(f"{lines[0]}: {lines[2]}"), tuple(map(printable, lines)))
+        )
+    notes = (f"pictures: the {len(thumbnails)} most confidently wrong, with the confidence",)
+    return tuple(thumbnails), notes
+
+
+def _images(read: RunTrials, cache_dir: Path, n_images: int) -> tuple[list[str], object]:
+    """Return the paths of the images that validate, in the order of the labels."""
+    from automl_cv.data import dataset
+    from automl_cv.data.sources import as_stored
+    from automl_cv.study.studyfile import StudyFile
+
+    study = StudyFile.model_validate(dict(read.facts.study))
+    source = as_stored(read.facts.data_source, read.facts.ledger)
+    images = dataset.load_for(study, source, cache_dir=cache_dir, ledger=read.facts.ledger)
+    if images.fingerprint != read.facts.data_fingerprint:
+        raise ValueError("the images are no longer those of the search")
+    splits = ["train", "validation"] if read.facts.is_over_folds else ["validation"]
+    known = images.images[images.images["split"].isin(splits)]
+    if len(known) != n_images:
+        raise ValueError("the images are no longer those of the search")
+    return known["path"].tolist(), images.window
+
+
+def _thumbnail(path: str, window: object) -> bytes:
+    from PIL import Image
+
+    from automl_cv.data.images import decode
+
+    picture = Image.fromarray(decode(Path(path), window))  # type: ignore[arg-type]
+    picture.thumbnail((SIDE, SIDE))
+    file = io.BytesIO()
+    picture.quantize(64).save(file, "PNG", optimize=True)
+    return file.getvalue()
