@@ -159,6 +159,7 @@ def as_png(plot: Plot) -> bytes:
     """Return a plot as a PNG file of 200 dots an inch."""
     file = io.BytesIO()
     with drawing():
+        _lay_out(plot.figure)
         plot.figure.savefig(file, format="png", dpi=200, facecolor="white")
     return file.getvalue()
 
@@ -166,6 +167,15 @@ def as_png(plot: Plot) -> bytes:
 def _svg(plot: Plot, facecolor: str = "none") -> str:
     file = io.StringIO()
     with drawing(), mpl.rc_context({"svg.hashsalt": plot.name}):
+        _lay_out(plot.figure)
         metadata = {"Date": None, "Title": plot.title}
         plot.figure.savefig(file, format="svg", facecolor=facecolor, metadata=metadata)
     return file.getvalue()
+
+
+def _lay_out(figure: Figure) -> None:
+    """Place axes and labels, once: a second time moves them by a hair, and costs a drawing."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
