@@ -11,7 +11,7 @@ def as_markdown(report: Document) -> str:
     """Return a report as Markdown, each line ended."""
     lines = [f"> **Warning:** {_escaped(line)}\n" for line in report.warnings]
     lines += [f"**{_escaped(report.title)}**", ""]
-    lines += [line for sentence in report.verdict for line in (_escaped(sentence), "")]
+    lines += [line for sentence in report.verdict for line in (_sentence(sentence), "")]
     if report.table.rows:
         lines += [*_table(report.table), ""]
     lines += [f"- {_escaped(line)}" for line in report.footnotes]
@@ -40,3 +40,9 @@ def _row(cells: list[str]) -> str:
 def _escaped(line: str) -> str:
     """Keep Markdown from reading a name's signs as its own."""
     return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", line)
+
+
+def _sentence(line: str) -> str:
+    """Escape a sentence of ours, but for the commands that it has between backticks."""
+    parts = line.split("`")
+    return "`".join(part if place % 2 else _escaped(part) for place, part in enumerate(parts))

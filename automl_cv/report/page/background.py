@@ -31,7 +31,7 @@ def alert_lines(report: Report) -> list[str]:
             "overtuned: on images left out the search found nothing better than its first trial, "
             f"{report.winner['first']}"
         )
-    states = Counter(record.state for record in read.unranked)
+    states = Counter(str(record.state) for record in read.unranked)
     for state, told in (("failed", "broke"), ("interrupted", "lost its process")):
         if states[state]:
             reasons = Counter(one.reason for one in read.unranked if one.state == state)

@@ -62,7 +62,7 @@ def parameters(report: Report) -> Content:
     plots = [_single(one, values, metric) for one in found[:MOST_PARAMETERS]]
     if len(found) > 1:
         plots.append(_parallel(found[:MOST_AXES], values, metric))
-    notes = ()
+    notes: tuple[str, ...] = ()
     if len(found) > MOST_PARAMETERS:
         notes = (f"{MOST_PARAMETERS} of {len(found)} parameters drawn",)
     return Content(plots=tuple(plots), notes=notes)
@@ -202,7 +202,7 @@ def importance(report: Report) -> Content:
     composed = compose_importance(fewer, stage=stage)
     frame = composed.board
     frame = frame[frame["reason"].isna()]
-    plots = []
+    plots: list[Plot] = []
     for (name, within), own in frame.groupby(["stage", "within"], sort=False, dropna=False):
         own = own.sort_values("fanova")
         labels = [printable(str(one).replace("_", " ")) for one in own["parameter"]]
