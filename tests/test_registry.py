@@ -14,8 +14,12 @@ from automl_cv.catalog.samplers import SAMPLERS
 from automl_cv.catalog.schedules import SCHEDULES
 from automl_cv.errors import UserError, suggest
 from automl_cv.registry import Entry, Table
+from automl_cv.report.page.sections import PAGE_SECTIONS
 
-TABLES = [BACKBONES, DATASETS, HEADS, LOSSES, OPTIMIZERS, PRUNERS, SAMPLERS, SCHEDULES]
+TABLES = [
+    *(BACKBONES, DATASETS, HEADS, LOSSES, OPTIMIZERS, PRUNERS, SAMPLERS, SCHEDULES),
+    PAGE_SECTIONS,
+]
 
 
 def entry(name: str) -> Entry:

@@ -10,7 +10,7 @@ def as_markdown(report: Document) -> str:
     """Return a report as Markdown, each line ended."""
     lines = [f"> **Warning:** {in_markdown(line)}\n" for line in report.warnings]
     lines += [f"**{in_markdown(report.title)}**", ""]
-    lines += [line for sentence in report.verdict for line in (in_markdown(sentence), "")]
+    lines += [line for sentence in report.verdict for line in (_sentence(sentence), "")]
     if report.table.rows:
         lines += [*_table(report.table), ""]
     lines += [f"- {in_markdown(line)}" for line in report.footnotes]
@@ -34,3 +34,9 @@ def _table(grid: Grid) -> list[str]:
 
 def _row(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def _sentence(line: str) -> str:
+    """Escape a sentence of ours, but for the commands that it has between backticks."""
+    parts = line.split("`")
+    return "`".join(part if place % 2 else in_markdown(part) for place, part in enumerate(parts))

@@ -41,7 +41,12 @@ def test_a_table_goes_to_stdout_alone(run, folder):
     lines = done.out.splitlines()
     assert lines[0].startswith("warning: 2 images stand in train and in validation: mug [blue]")
     assert lines[1].startswith("slides, stage coarse · data photos · 3 classes · 1,881 training")
-    assert [line.split()[3:6] for line in lines[5:6]] == [["4", "resnet50", "29"]]
+    assert [line.split(":")[0] for line in lines[2:5]] == [
+        "first",
+        "stage coarse 0.9342; above the reference +0.0098 ≈ (≈ may be chance)",
+        "next",
+    ]
+    assert [line.split()[3:6] for line in lines[8:9]] == [["4", "resnet50", "29"]]
 
 
 def test_every_option_together(run, folder):
@@ -98,6 +103,16 @@ def test_retrained_trials_are_compared_instead_of_ranked(run, tmp_path):
     assert [line.split(",")[0] for line in done.out.splitlines()] == ["kind", "winners"]
     run("--compare", "--out", "pairs.parquet", folder=tmp_path)
     assert (tmp_path / "pairs.parquet").read_bytes().startswith(b"PAR1")
+
+
+def test_plots_are_written_beside_the_report(run, folder):
+    done = run("--svg", "plots", "--stage", "narrowed", folder=folder)
+    assert done.out.startswith("warning: 2 images")
+    names = {path.name for path in (folder / "plots").iterdir()}
+    assert {"best-so-far-trials.svg", "curves-merit.svg", "slice-batch-size.svg"} <= names
+    assert done.err == f"wrote {len(names)} plots to plots\n"
+    (folder / "file").touch()
+    assert "--png file: can't be made" in run("--png", "file", folder=folder, expect=2).err
 
 
 def test_nothing_to_compare_is_one_line_and_no_failure(run, folder):

@@ -388,7 +388,12 @@ def test_all_stages_from_coarse_to_the_comparison(call, tmp_path, cache_dir):
     assert "augmented against finalists, " in shown
     assert "over 3 common seeds" in shown
     board = leaderboard(call)
-    assert set(board["stage"]) == {"coarse", "narrowed"}, "repeats are not ranked among searches"
+    again = board[board["source"].notna()]
+    assert set(again["stage"]) == {"finalists", "folds", "augmented"}
+    assert not again.duplicated(["stage", "source"]).any(), "a row for all repeats of a trial"
+    assert again.index[0] == 0, "the first is what fit takes"
+    board = board[board["source"].isna()]
+    assert set(board["stage"]) == {"coarse", "narrowed"}
 
     call("search", "./stages.toml", "--storage", "sqlite:///undisturbed.db")
     for stage, count in (("finalists", 6), ("folds", 6), ("augmented", 3)):

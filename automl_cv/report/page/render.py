@@ -44,7 +44,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"svg": _svg, "data_url": _data_url, "as_json": _as_json}
+    environment.filters |= {"svg": _svg, "data_url": _data_url, "as_json": _as_json, "code": _code}
     environment.globals |= {"source": _source}
     return environment
 
@@ -63,6 +63,16 @@ def _as_json(data: Any) -> Markup:
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return Markup(text)
+
+
+def _code(line: str) -> Markup:
+    """Return a sentence with its commands, which stand between backticks, set as code."""
+    parts = line.split("`")
+    written = [
+        Markup("<code>{}</code>").format(part) if place % 2 and place < len(parts) - 1 else part
+        for place, part in enumerate(parts)
+    ]
+    return Markup("").join(written)
 
 
 def _source(name: str) -> Markup:
