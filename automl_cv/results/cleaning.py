@@ -67,11 +67,13 @@ def compare(images: Dataset, features: np.ndarray, suspects: Suspects) -> Cleane
             side[last] = said[last].argmax(axis=1) == labels[last]
     touched = np.isin(known, [one.row for one in suspects.proposed])
     cleaned, given = right[:, ~touched]
-    both, first, second = (
-        int(one.sum()) for one in (cleaned & given, cleaned & ~given, given & ~cleaned)
-    )
     n_images = int((~touched).sum())
-    low, high = paired_images(both, first, second, n_images - both - first - second)
+    low, high = paired_images(
+        int((cleaned & given).sum()),
+        int((cleaned & ~given).sum()),
+        int((given & ~cleaned).sum()),
+        int((~cleaned & ~given).sum()),
+    )
     return Cleaned(
         images=n_images,
         corrected=changed / len(numbers),
