@@ -56,14 +56,14 @@ ALTERED: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 # Copies that the sets hold already, by parts of two files' names; looked at one by one.
 KNOWN = [
-    *(("_mirror", ""), ("lowercase-b", "lowercase-d"), ("lowercase-p", "lowercase-q")),
+    *(("lowercase-b", "lowercase-d"), ("lowercase-p", "lowercase-q")),
     *(("lessthan", "greaterthan"), ("door007", "door008"), ("dirt.", "drymud")),
     ("desert.", "dirt_b_1."),
 ]
 
 
 def is_known(one: str, other: str) -> bool:
-    return any(
+    return one.replace("_mirror", "") == other.replace("_mirror", "") or any(
         (first in one and second in other) or (first in other and second in one)
         for first, second in KNOWN
     )
