@@ -310,7 +310,9 @@ def test_a_near_miss_of_a_built_in_name(cache):
 
 def test_a_file_that_is_no_manifest(tmp_path, cache):
     (tmp_path / "images.txt").write_text("path,label")
-    with pytest.raises(UserError, match="a manifest ending in .csv, .tsv or .parquet"):
+    with pytest.raises(
+        UserError, match=r"a manifest ending in .csv, .tsv, .parquet, .jsonl, .xlsx"
+    ):
         load(tmp_path / "images.txt", cache)
 
 

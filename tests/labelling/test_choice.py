@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from automl_cv.labelling.choice import choose
+from tests.later import later
+
+with later():
+    from automl_cv.labelling.choice import choose
 
 NOTHING = np.empty(0, np.intp)
 SIZES = (80, 40, 60, 20)

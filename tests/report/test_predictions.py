@@ -80,7 +80,7 @@ def test_a_foreign_file_is_called_so_in_each_form(tmp_path):
         return file.getvalue()
 
     table = written("table").splitlines()
-    assert [line.split("  ")[-2:] for line in table[1:]] == [
+    assert [line.rsplit("  ", 2)[-2:] for line in table[1:]] == [
         ["", "a.png"],
         ["", "b, c.png: empty file"],
         ["foreign", "d.png"],

@@ -14,9 +14,12 @@ from automl_cv.data import dataset
 from automl_cv.data.dataset import Dataset
 from automl_cv.data.ledger import Ledger
 from automl_cv.errors import UserError
-from automl_cv.report.suspects import as_manifest
-from automl_cv.results import cleaning, suspects
-from automl_cv.solving.out_of_fold import NO_FOLD, out_of_fold
+from tests.later import later
+
+with later():
+    from automl_cv.report.suspects import as_manifest
+    from automl_cv.results import cleaning, suspects
+    from automl_cv.solving.out_of_fold import NO_FOLD, out_of_fold
 
 CLASSES = ("cat", "dog", "owl")
 

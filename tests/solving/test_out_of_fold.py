@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from automl_cv.solving import out_of_fold as heads
-from automl_cv.solving.discriminant import Discriminant
 from automl_cv.solving.linear import FAR_BELOW
-from automl_cv.solving.out_of_fold import NO_FOLD, Folds, out_of_fold
-from automl_cv.solving.ridge import Ridge
+from tests.later import later
 from tests.solving.drawn import drawn
+
+with later():
+    from automl_cv.solving import out_of_fold as heads
+    from automl_cv.solving.discriminant import Discriminant
+    from automl_cv.solving.out_of_fold import NO_FOLD, Folds, out_of_fold
+    from automl_cv.solving.ridge import Ridge
 
 
 @pytest.mark.parametrize("case", ["more images", "more features"])

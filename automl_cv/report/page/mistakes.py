@@ -42,7 +42,12 @@ def classes(report: Report) -> Content:
     wrong = most_confidently_wrong(truth.classes, probabilities, len(truth.classes))
     told = _told(record, names, scores, len(wrong), len(truth.classes))
     thumbnails, notes = _worst(
-        report, read, truth, probabilities, wrong[:WORST], len(labels.classes)
+        report,
+        read,
+        truth=truth,
+        probabilities=probabilities,
+        wrong=wrong[:WORST],
+        n_images=len(labels.classes),
     )
     return Content(
         lines=(printable(told),),
@@ -191,6 +196,7 @@ def _worst_classes(names: list[str], scores: Scores) -> Section:
 def _worst(
     report: Report,
     read: RunTrials,
+    *,
     truth: Labels,
     probabilities: np.ndarray,
     wrong: list[int],

@@ -43,16 +43,25 @@ def best_so_far(report: Report) -> Content:
     )
     note = _sampled(len(records), "trial", min(len(records), MOST_POINTS))
     plots = [
-        _against(numbers, "trials", values, best, records, metric, told, note),
+        _against(
+            numbers,
+            "trials",
+            values=values,
+            best=best,
+            records=records,
+            metric=metric,
+            told=told,
+            note=note,
+        ),
         _against(
             seconds,
             "seconds of training, one trial after the other",
-            values,
-            best,
-            records,
-            metric,
-            told,
-            note,
+            values=values,
+            best=best,
+            records=records,
+            metric=metric,
+            told=told,
+            note=note,
         ),
     ]
     return Content(lines=(f"{told}.",), plots=tuple(plots))
@@ -80,6 +89,7 @@ def _running(values: np.ndarray, metric: MetricEntry) -> np.ndarray:
 def _against(
     places: np.ndarray,
     label: str,
+    *,
     values: np.ndarray,
     best: np.ndarray,
     records: Sequence[TrialRecord],
