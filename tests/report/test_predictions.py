@@ -76,7 +76,7 @@ def test_a_foreign_file_is_called_so_in_each_form(tmp_path):
 
     def written(name: str) -> str:
         file = io.StringIO()
-        PREDICTION_FORMATS[name].load()(iter(own), file, 1, CLASSES, True)
+        PREDICTION_FORMATS[name].load()(iter(own), file, 2, CLASSES, True)
         return file.getvalue()
 
     table = written("table").splitlines()
@@ -92,7 +92,7 @@ def test_a_foreign_file_is_called_so_in_each_form(tmp_path):
     assert list(rows["foreign"].fillna("")) == ["no", "", "yes"]
     path = tmp_path / "rows.parquet"
     with path.open("wb") as file:
-        predictions.write_parquet(iter(own), file, 1, CLASSES, True)
+        predictions.write_parquet(iter(own), file, 2, CLASSES, True)
     pd.testing.assert_frame_equal(pd.read_parquet(path), rows, check_dtype=False)
     lines = list(map(json.loads, written("jsonl").splitlines()))
     assert [line.get("foreign") for line in lines] == [False, None, True]

@@ -19,9 +19,11 @@ with later():
 @pytest.mark.parametrize("case", ["more images", "more features"])
 @pytest.mark.parametrize(
     ("head", "solver", "strength"),
-    [(heads._ridge, Ridge, 0.3), (heads._discriminant, Discriminant, 0.5)],
+    [("_ridge", "Ridge", 0.3), ("_discriminant", "Discriminant", 0.5)],
 )
 def test_sums_less_a_fold_solve_what_the_other_folds_solve(case, head, solver, strength):
+    head = getattr(heads, head)
+    solver = {"Ridge": Ridge, "Discriminant": Discriminant}[solver]
     features, labels, classes = drawn(case)
     folds = np.arange(len(labels)) // classes % 3
     others = folds != 1
