@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -14,6 +17,13 @@ from automl_cv.data.ledger import stored_window
 from automl_cv.scoring import overconfidence
 
 FORMAT: Literal[1] = 1  # grows when an older automl-cv could no longer use what a newer one writes
+
+
+def checksum_of(raw: Mapping[str, Any]) -> str:
+    """Return the checksum of a manifest as plain data, however it is laid out: "blake2b:…"."""
+    kept = {name: value for name, value in raw.items() if name != "checksum"}
+    text = json.dumps(kept, sort_keys=True).encode()
+    return f"blake2b:{blake2b(text, digest_size=16).hexdigest()}"
 
 
 class Facts(BaseModel):
@@ -220,6 +230,8 @@ class Manifest(Facts):
         calibration: of its probabilities; None where they are as they were trained.
         versions: of the packages that decide numbers.
         created: when, UTC.
+        checksum: of all the others, "blake2b:…", see `checksum_of`; None where an older
+            automl-cv wrote none.
     """
 
     format: Literal[1] = FORMAT
@@ -235,6 +247,7 @@ class Manifest(Facts):
     calibration: Calibration | None = None
     versions: dict[str, str]
     created: datetime
+    checksum: str | None = None
 
     @field_validator("kind")
     @classmethod
