@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -16,6 +19,13 @@ from automl_cv.scoring import overconfidence
 # Grows when an older automl-cv could no longer use what a newer one writes. 2 has a distance
 # beside the probabilities; a classifier without one is written as 1, as before.
 FORMATS: tuple[Literal[1, 2], ...] = (1, 2)
+
+
+def checksum_of(raw: Mapping[str, Any]) -> str:
+    """Return the checksum of a manifest as plain data, however it is laid out: "blake2b:…"."""
+    kept = {name: value for name, value in raw.items() if name != "checksum"}
+    text = json.dumps(kept, sort_keys=True).encode()
+    return f"blake2b:{blake2b(text, digest_size=16).hexdigest()}"
 
 
 class Facts(BaseModel):
@@ -235,6 +245,8 @@ class Manifest(Facts):
         foreign: what it calls foreign; None where it can't tell.
         versions: of the packages that decide numbers.
         created: when, UTC.
+        checksum: of all the others, "blake2b:…", see `checksum_of`; None where an older
+            automl-cv wrote none.
     """
 
     format: Literal[1, 2] = FORMATS[0]
@@ -251,6 +263,7 @@ class Manifest(Facts):
     foreign: Foreign | None = None
     versions: dict[str, str]
     created: datetime
+    checksum: str | None = None
 
     @field_validator("kind")
     @classmethod

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from automl_cv.errors import UserError
 from automl_cv.features.weightfile import hash_of
 from automl_cv.saved import safety
-from automl_cv.saved.facts import FORMATS, Manifest
+from automl_cv.saved.facts import FORMATS, Manifest, checksum_of
 
 NETWORK, CLASSES, CARD, MANIFEST = "model.keras", "classes.json", "card.md", "bundle.json"
 HASHED = (NETWORK, CLASSES)
@@ -120,6 +120,11 @@ def _read_manifest(path: Path) -> Manifest:
             f"{path}: files: expected {' and '.join(HASHED)}, got "
             f"{', '.join(map(repr, manifest.files)) or 'none'}"
         )
+    if manifest.checksum is not None and manifest.checksum != checksum_of(raw):
+        raise UserError(
+            f"{path}: changed or damaged since it was written (its checksum is not that of the "
+            "rest); fit the model again, or copy it anew"
+        )
     return manifest
 
 
@@ -205,7 +210,8 @@ def complete(
         (folder / TRAINED_ON).write_bytes(bytes.fromhex("".join(hashes)))
     named = (*HASHED, TRAINED_ON) if hashes else HASHED
     files = {name: hash_of(folder / name) for name in named}
-    whole = manifest.model_copy(update={"files": files})
+    whole = manifest.model_copy(update={"files": files, "checksum": None})
+    whole = whole.model_copy(update={"checksum": checksum_of(json.loads(whole.model_dump_json()))})
     (folder / MANIFEST).write_text(whole.model_dump_json(indent=2), encoding="utf-8")
 
 

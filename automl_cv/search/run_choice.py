@@ -33,9 +33,11 @@ def expected_run(
 
     Raises:
         UserError: no run is of this study as it is now, or a stage rests on one that is missing.
-        AutomlError: another process searches the run.
+        AutomlError: another process searches the run, or what is stored of it is damaged.
     """
     own = _of_study(held, study)
+    if own:
+        own[-1].check_sound()
     alike = [run for run in own if _is_alike(run, study)]
     if own and not alike:
         _refuse_other_study(own[-1], study)
@@ -114,8 +116,11 @@ def chosen_run(held: Sequence[StudyRun], study: StudyFile, facts: StudyFacts) ->
     Raises:
         UserError: there is none, and the study is not that of its latest run, or the images of
             the named source have changed since.
+        AutomlError: what is stored of its latest run is damaged.
     """
     own = _of_study(held, study)
+    if own:
+        own[-1].check_sound()
     alike = [run for run in own if _is_alike(run, study)]
     for run in reversed(alike):
         if run.facts[-1].data_fingerprint == facts.data_fingerprint:
@@ -153,6 +158,8 @@ def _of_study(held: Sequence[StudyRun], study: StudyFile) -> list[StudyRun]:
 
 
 def _is_alike(run: StudyRun, study: StudyFile) -> bool:
+    if run.damage is not None:
+        return False
     try:
         return not _changes(run, study)
     except UserError:  # An older automl-cv took what this one refuses.

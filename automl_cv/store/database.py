@@ -10,15 +10,27 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import optuna
+from alembic.util import CommandError
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import event
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from automl_cv.errors import AutomlError, UserError
 
 BUSY_SECONDS = 5.0  # SQLite itself waits this long for another writer
+# What SQLite says of a damaged file (https://sqlite.org/rescode.html), whatever the exception.
+DAMAGE = (
+    "malformed",
+    "not a database",
+    "no such table",
+    "no such column",
+    "has no column",
+    "unsupported file format",
+    "string or blob too big",
+    "database corruption",
+)
 ATTEMPTS = 5  # and a write is begun anew this often before it counts as failed
 
 T = TypeVar("T")
@@ -34,6 +46,7 @@ def open_storage(url: str, *, create: bool, busy_seconds: float = BUSY_SECONDS) 
 
     Raises:
         UserError: no such file, no database of Optuna, or an address that can't be used.
+        AutomlError: the file is damaged.
     """
     _silence_optuna()
     address = _parse(url)
@@ -50,10 +63,12 @@ def open_storage(url: str, *, create: bool, busy_seconds: float = BUSY_SECONDS) 
         )
     except ImportError as error:
         raise UserError(f"--storage {_shown(address)}: its driver is missing: {error}") from None
-    except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
+    except (SQLAlchemyError, StorageInternalError, RuntimeError, CommandError) as error:
         raise UserError(f"--storage {_shown(address)}: {_reason(error)}") from None
+    _tell_damage(storage)
     if address.get_backend_name() == "sqlite":
         _tune_sqlite(storage, write_ahead=create)
+        _check_tables(storage)
     return storage
 
 
@@ -62,6 +77,21 @@ def address_of(storage: RDBStorage) -> str:
     url = storage.engine.url
     is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
     return str(Path(str(url.database)).resolve()) if is_file else str(url)
+
+
+def place_of(storage: RDBStorage) -> str:
+    """Return how a line names a database: its file, or the address without what is secret."""
+    address = storage.engine.url
+    return address.database or address.render_as_string(hide_password=True)
+
+
+def damaged_facts(storage: RDBStorage, run: str, stage: str) -> str:
+    """Return the line that says that what is stored of a stage can't be used."""
+    return (
+        f"the database {place_of(storage)} is damaged: what is stored of stage {stage!r} of "
+        f"{run} is not what was written; put a copy from before in its place, or begin a new run "
+        "with `search --new`"
+    )
 
 
 def patiently(action: Callable[[], T]) -> T:
@@ -132,6 +162,8 @@ def _tune_sqlite(storage: RDBStorage, *, write_ahead: bool) -> None:
 
     @event.listens_for(storage.engine, "connect")
     def _set_pragmas(connection: Any, _: Any) -> None:
+        # One byte that is no UTF-8 would keep all else from being read; checksums find it.
+        connection.text_factory = _decoded
         cursor = connection.cursor()
         if write_ahead:
             cursor.execute("PRAGMA journal_mode=WAL")
@@ -142,6 +174,44 @@ def _tune_sqlite(storage: RDBStorage, *, write_ahead: bool) -> None:
         # Connections that Optuna opened before the listener stood go back unused.
         storage.remove_session()
         storage.engine.dispose()
+
+
+def _decoded(text: bytes) -> str:
+    return text.decode(errors="replace")
+
+
+def _check_tables(storage: RDBStorage) -> None:
+    """Refuse an SQLite file whose small tables lost rows, which no checksum of a row would tell.
+
+    SQLite compares each with its indexes (https://sqlite.org/pragma.html#pragma_integrity_check).
+    Of 10,000 trials that takes 3 ms; the large tables, whose rows have checksums, are left out.
+
+    Raises:
+        AutomlError: one is not what its indexes say.
+    """
+    with storage.engine.connect() as connection:
+        for table in ("studies", "study_user_attributes", "trials"):
+            found = connection.exec_driver_sql(f"PRAGMA integrity_check({table})").scalar()
+            if found != "ok":
+                raise AutomlError(damaged(storage, str(found)))
+
+
+def _tell_damage(storage: RDBStorage) -> None:
+    """Have what a database says of a damaged file end in one line, whoever asked it."""
+
+    @event.listens_for(storage.engine, "handle_error")
+    def _raise_damage(context: ExceptionContext) -> None:
+        said = " ".join(str(context.original_exception).split())
+        if any(text in said for text in DAMAGE):
+            raise AutomlError(damaged(storage, said)) from context.original_exception
+
+
+def damaged(storage: RDBStorage, said: str) -> str:
+    """Return the line that says that a database can't be used any more."""
+    return (
+        f"the database {place_of(storage)} is damaged ({said}); put a copy from before in its "
+        "place, or name another one with --storage and search again"
+    )
 
 
 def _is_locked(error: BaseException) -> bool:

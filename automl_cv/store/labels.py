@@ -9,7 +9,6 @@ are 200 characters.
 from __future__ import annotations
 
 import base64
-import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from optuna.storages import RDBStorage
 
+from automl_cv.errors import warn
+from automl_cv.store.checksums import UNREADABLE, opened, sealed
 from automl_cv.store.database import patiently
 from automl_cv.store.optuna_tables import study_attribute, swap_study_attribute
 from automl_cv.store.records import LABELS
@@ -40,7 +41,7 @@ class Labels:
 def write_labels(
     storage: RDBStorage, run: str, classes: np.ndarray, groups: Sequence[str | None] = ()
 ) -> None:
-    """Store the true classes of a run's images, unless it has them.
+    """Store the true classes of a run's images, unless it has them and they are sound.
 
     Args:
         storage: the database.
@@ -49,23 +50,43 @@ def write_labels(
         groups: name of each image's group, None for an image of its own; empty for none at all.
     """
     study_id = first_study(storage, run)
-    if study_id is None or study_attribute(storage, study_id, LABELS) is not None:
+    if study_id is None:
+        return
+    before = study_attribute(storage, study_id, LABELS)
+    if before is not None and _parsed(before) is not None:
         return
     kept = {"uint16": _packed(np.asarray(classes, "<u2"))}
     if any(group is not None for group in groups):
         kept["groups"] = _packed(_numbered(groups))
-    patiently(lambda: swap_study_attribute(storage, study_id, LABELS, None, kept))
+    patiently(lambda: swap_study_attribute(storage, study_id, LABELS, before, sealed(kept)))
 
 
 def read_labels(storage: RDBStorage, run: str) -> Labels | None:
-    """Return what `write_labels` stored; None of a run that older searches made."""
+    """Return what `write_labels` stored; None of a run that older searches made.
+
+    It is warned of damaged ones, and there are none then.
+    """
     study_id = first_study(storage, run)
     text = None if study_id is None else study_attribute(storage, study_id, LABELS)
     if text is None:
         return None
-    kept = json.loads(text)
-    groups = _unpacked(kept["groups"], "<u4") if "groups" in kept else None
-    return Labels(_unpacked(kept["uint16"], "<u2"), groups)
+    labels = _parsed(text)
+    if labels is None:
+        warn(
+            f"{run}: the true classes of its validation images are damaged in the database; figures "
+            "that need them are left out, the next search stores them again"
+        )
+    return labels
+
+
+def _parsed(text: str) -> Labels | None:
+    """Return stored labels; None of damaged ones."""
+    try:
+        kept = opened(text)
+        groups = _unpacked(kept["groups"], "<u4") if "groups" in kept else None
+        return Labels(_unpacked(kept["uint16"], "<u2"), groups)
+    except UNREADABLE:
+        return None
 
 
 def _numbered(groups: Sequence[str | None]) -> np.ndarray:

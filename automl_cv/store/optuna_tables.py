@@ -21,11 +21,12 @@ from optuna.distributions import BaseDistribution, distribution_to_json, json_to
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import String, func, insert, select, type_coerce, update
 from sqlalchemy.exc import IntegrityError
 
 from automl_cv.history import Epoch
-from automl_cv.store.records import PREDICTIONS
+from automl_cv.store.checksums import UNREADABLE, record_sum, sampler_sum
+from automl_cv.store.records import CHECKSUMS, INTERRUPTED, PREDICTIONS, TRIAL
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,9 @@ class TrialRow:
         parameters: values by name, in the order in which they were drawn.
         attributes: user attributes by key.
         system_attributes: what a sampler keeps with its trials; empty where not read.
+        is_damaged: whether it is not what was stored: nothing of it can be used then but who it
+            may be, and the state only where it could be read.
+        slots: which trials of ours it may be, the likeliest first, where it is damaged.
     """
 
     trial_id: int
@@ -47,6 +51,17 @@ class TrialRow:
     parameters: dict[str, Any]
     attributes: dict[str, Any]
     system_attributes: dict[str, Any]
+    is_damaged: bool = False
+    slots: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """An Optuna study with its user attributes as the stored texts, by key."""
+
+    study_id: int
+    name: str
+    texts: dict[str, str]
 
 
 def read_trials(
@@ -63,7 +78,8 @@ def read_trials(
     of_study = trial.study_id == study_id
     with storage.engine.connect() as connection:
         trial_rows = connection.execute(
-            select(trial.trial_id, trial.number, trial.state)
+            # As text: SQLAlchemy raises on a state that it does not know.
+            select(trial.trial_id, trial.number, type_coerce(trial.state, String))
             .where(of_study)
             .order_by(trial.trial_id)
         ).all()
@@ -86,27 +102,101 @@ def read_trials(
             ).all()
             for kind in kinds
         ]
-    parameters: dict[int, dict[str, Any]] = defaultdict(dict)
+    drawn: dict[int, list[tuple[str, float, str]]] = defaultdict(list)
     for trial_id, name, value, distribution in parameter_rows:
-        parameters[trial_id][name] = _distribution(distribution).to_external_repr(value)
-    attributes = [_by_trial(rows) for rows in attribute_rows]
+        drawn[trial_id].append((name, value, distribution))
+    texts = [_by_owner(rows) for rows in attribute_rows]
     return [
-        TrialRow(
-            trial_id=trial_id,
-            number=number,
-            state=state,
-            parameters=parameters[trial_id],
-            attributes=attributes[0][trial_id],
-            system_attributes=attributes[1][trial_id] if with_system_attributes else {},
+        _row(
+            (trial_id, number, state),
+            drawn[trial_id],
+            texts[0][trial_id],
+            texts[1][trial_id] if with_system_attributes else None,
         )
         for trial_id, number, state in trial_rows
     ]
 
 
+def _row(
+    own: tuple[int, int, str],
+    drawn: Sequence[tuple[str, float, str]],
+    texts: Mapping[str, str],
+    system_texts: Mapping[str, str] | None,
+) -> TrialRow:
+    """Return a trial as a row, or as a damaged one where its texts are not those of its checksums.
+
+    Args:
+        own: number in the database, number in the study and state.
+        drawn: name, value as stored, and distribution as JSON of each parameter.
+        texts: user attributes as JSON, by key.
+        system_texts: the system attributes likewise; None where they were not read.
+    """
+    trial_id, number, name = own
+    try:
+        state = TrialState[name]
+        row = TrialRow(
+            trial_id=trial_id,
+            number=number,
+            state=state,
+            parameters={
+                key: _distribution(text).to_external_repr(value) for key, value, text in drawn
+            },
+            attributes={key: json.loads(text) for key, text in texts.items()},
+            system_attributes={key: json.loads(text) for key, text in (system_texts or {}).items()},
+        )
+        if _is_as_stored(row, texts, system_texts):
+            return row
+    except UNREADABLE:
+        state = TrialState.__members__.get(str(name), TrialState.FAIL)
+    return TrialRow(
+        trial_id, number, state, {}, {}, {}, is_damaged=True, slots=tuple(_slots(texts))
+    )
+
+
+def _is_as_stored(
+    row: TrialRow, texts: Mapping[str, str], system_texts: Mapping[str, str] | None
+) -> bool:
+    """Tell whether a trial's checksums are right; one that runs or is older has none."""
+    if CHECKSUMS not in texts or not row.state.is_finished():
+        return True
+    sums = row.attributes[CHECKSUMS]
+    if sums is None and INTERRUPTED in texts:
+        return True
+    return bool(sums["record"] == record_sum(texts, row.parameters)) and (
+        system_texts is None or bool(sums["sampler"] == sampler_sum(system_texts))
+    )
+
+
+def _slots(texts: Mapping[str, str]) -> Iterable[int]:
+    """Yield what a damaged trial's number of ours may be: it stands in two places."""
+    for key in (CHECKSUMS, TRIAL):
+        try:
+            stored = json.loads(texts[key])
+            slot = stored["trial"] if key == CHECKSUMS else stored
+        except UNREADABLE:
+            continue
+        if isinstance(slot, int) and slot >= 0:
+            yield slot
+
+
+def read_studies(storage: RDBStorage) -> list[StudyRow]:
+    """Return all Optuna studies of a database, in the order in which they were made."""
+    study, attribute = models.StudyModel, models.StudyUserAttributeModel
+    with storage.engine.connect() as connection:
+        studies = connection.execute(
+            select(study.study_id, study.study_name).order_by(study.study_id)
+        ).all()
+        rows = connection.execute(
+            select(attribute.study_id, attribute.key, attribute.value_json)
+        ).all()
+    texts = _by_owner(rows)
+    return [StudyRow(study_id, str(name), texts[study_id]) for study_id, name in studies]
+
+
 def system_attribute(
     storage: RDBStorage, study_id: int, key: str, numbers: Sequence[int] | None = None
-) -> dict[int, Any]:
-    """Return a system attribute of trials of one Optuna study that have it, by number there.
+) -> dict[int, str]:
+    """Return a system attribute of trials of one Optuna study, as stored, by number there.
 
     Args:
         storage: the database.
@@ -123,8 +213,7 @@ def system_attribute(
     if numbers is not None:
         wanted = wanted.where(trial.number.in_(numbers))
     with storage.engine.connect() as connection:
-        rows = connection.execute(wanted).all()
-    return {number: json.loads(value) for number, value in rows}
+        return {number: text for number, text in connection.execute(wanted)}
 
 
 def trials_with(storage: RDBStorage, study_id: int, key: str) -> set[int]:
@@ -189,17 +278,17 @@ def widen(
             )
 
 
-def last_attributes(storage: RDBStorage, key: str) -> dict[int, Any]:
-    """Return one user attribute of the trial that was begun last, by Optuna study's number."""
+def last_attributes(storage: RDBStorage, keys: Sequence[str]) -> dict[int, dict[str, str]]:
+    """Return attributes, as stored, of the trial that was begun last, by Optuna study's number."""
     trial, attribute = models.TrialModel, models.TrialUserAttributeModel
     newest = select(func.max(trial.trial_id)).group_by(trial.study_id)
     with storage.engine.connect() as connection:
         rows = connection.execute(
-            select(trial.study_id, attribute.value_json)
+            select(trial.study_id, attribute.key, attribute.value_json)
             .join(attribute, attribute.trial_id == trial.trial_id)
-            .where(trial.trial_id.in_(newest), attribute.key == key)
+            .where(trial.trial_id.in_(newest), attribute.key.in_(keys))
         ).all()
-    return {study_id: json.loads(value) for study_id, value in rows}
+    return _by_owner(rows)
 
 
 def study_attribute(storage: RDBStorage, study_id: int, key: str) -> str | None:
@@ -246,11 +335,12 @@ def swap_study_attribute(
         return False
 
 
-def _by_trial(rows: Iterable[Any]) -> dict[int, dict[str, Any]]:
-    attributes: dict[int, dict[str, Any]] = defaultdict(dict)
-    for trial_id, key, value in rows:
-        attributes[trial_id][key] = json.loads(value)
-    return attributes
+def _by_owner(rows: Iterable[Any]) -> dict[int, dict[str, str]]:
+    """Return the stored texts of attributes by trial, or by study, and key."""
+    texts: dict[int, dict[str, str]] = defaultdict(dict)
+    for owner, key, text in rows:
+        texts[owner][key] = text
+    return texts
 
 
 @lru_cache(maxsize=1024)

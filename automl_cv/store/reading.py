@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
+from automl_cv.errors import warn
+from automl_cv.history import History
+from automl_cv.store.checksums import UNREADABLE, Damaged, checksum
 from automl_cv.store.lease import Lease
 from automl_cv.store.optuna_tables import (
     TrialRow,
@@ -15,6 +20,8 @@ from automl_cv.store.optuna_tables import (
 )
 from automl_cv.store.predictions import Predictions, unpacked
 from automl_cv.store.records import (
+    CHECKSUMS,
+    DAMAGED,
     HISTORY,
     INTERRUPTED,
     LEASE,
@@ -42,6 +49,9 @@ def read_records(
 ) -> list[TrialRecord]:
     """Return one record for each slot of a stage, ordered by slot.
 
+    A trial whose record is damaged has failed. It is warned of one that does not even say which
+    trial it is.
+
     Args:
         storage: the database.
         study_id: Optuna's number of the stage's study.
@@ -49,12 +59,45 @@ def read_records(
         stage: name of the stage.
         with_system_attributes: whether to read what samplers keep, which may be much.
     """
-    rows = [
-        row
-        for row in read_trials(storage, study_id, with_system_attributes=with_system_attributes)
-        if TRIAL in row.attributes
-    ]
-    return one_per_slot([_record(row, run, stage) for row in rows])
+    records: list[TrialRecord] = []
+    damaged: list[TrialRow] = []
+    for row in read_trials(storage, study_id, with_system_attributes=with_system_attributes):
+        if row.is_damaged:
+            damaged.append(row)
+        elif TRIAL in row.attributes:
+            try:
+                records.append(_record(row, run, stage))
+            except UNREADABLE:
+                damaged.append(replace(row, slots=_slots(row)))
+        elif row.state.is_finished():
+            damaged.append(row)
+    if damaged:
+        records = _with_damaged(records, damaged, run, stage)
+    return one_per_slot(records)
+
+
+def _slots(row: TrialRow) -> tuple[int, ...]:
+    slot = row.attributes[TRIAL]
+    return (slot,) if isinstance(slot, int) else ()
+
+
+def _with_damaged(
+    records: Sequence[TrialRecord], damaged: Sequence[TrialRow], run: str, stage: str
+) -> list[TrialRecord]:
+    """Return records with those of damaged trials, each at a slot that no sound one holds."""
+    held = {record.trial for record in records if record.state != "interrupted"}
+    lost = []
+    history = History((), "failed", DAMAGED)
+    for row in damaged:
+        free = [slot for slot in row.slots if slot not in held]
+        if free:
+            lost.append(TrialRecord(run, stage, free[0], "failed", {}, history, number=row.number))
+        elif not row.slots:
+            warn(
+                f"stage {stage} of {run}: a trial in the database is damaged, so that it can't be "
+                "told which; the next search trains what is missing"
+            )
+    return [*lost, *records]
 
 
 def read_predictions(
@@ -62,19 +105,35 @@ def read_predictions(
 ) -> dict[int, Predictions]:
     """Return what trials of a stage said of the images that validated them, by slot.
 
+    It is warned of one whose predictions are damaged, and they are left out.
+
     Args:
         storage: the database.
         study_id: Optuna's number of the stage's study.
         records: the trials; those that did not finish are left out.
     """
-    slots = {
-        record.number: record.trial
+    finished = {
+        record.number: record
         for record in records
         if record.number is not None and record.state in ("complete", "pruned")
     }
-    asked = list(slots) if len(slots) <= MOST_ASKED else None
+    asked = list(finished) if len(finished) <= MOST_ASKED else None
     stored = system_attribute(storage, study_id, PREDICTIONS, asked)
-    return {slots[number]: unpacked(one) for number, one in stored.items() if number in slots}
+    found = {}
+    for number, record in finished.items():
+        text = stored.get(number)
+        if text is None and record.said is None:
+            continue
+        try:
+            if text is None or (record.said is not None and record.said != checksum(text)):
+                raise Damaged("not what was stored")
+            found[record.trial] = unpacked(json.loads(text))
+        except UNREADABLE:
+            warn(
+                f"trial {record.name} of {record.run}: what it said of the validation images is "
+                "damaged in the database; figures that need it are worked out without it"
+            )
+    return found
 
 
 def _record(row: TrialRow, run: str, stage: str) -> TrialRecord:
@@ -90,12 +149,16 @@ def _record(row: TrialRow, run: str, stage: str) -> TrialRecord:
         worker=stored.get(WORKER, {}),
         system_attributes=row.system_attributes,
         number=row.number,
+        said=(stored.get(CHECKSUMS) or {}).get("said"),
     )
 
 
-def lease_of(row: TrialRow) -> Lease:
-    """Return who holds, or held, a trial."""
-    return Lease.from_json(row.attributes[LEASE])
+def is_held(row: TrialRow) -> bool:
+    """Tell whether the process that runs a trial may still live; of a damaged one it is unknown."""
+    try:
+        return Lease.from_json(row.attributes[LEASE]).is_alive
+    except UNREADABLE:
+        return False
 
 
 def _state(row: TrialRow) -> State:
@@ -106,4 +169,4 @@ def _state(row: TrialRow) -> State:
             return "pruned"
         case TrialState.FAIL:
             return "interrupted" if row.attributes.get(INTERRUPTED) else "failed"
-    return "running" if lease_of(row).is_alive else "interrupted"
+    return "running" if is_held(row) else "interrupted"

@@ -22,6 +22,11 @@ WORKER = "automl-cv:v1:worker"
 LEASE = "automl-cv:v1:lease"
 PREDICTIONS = "automl-cv:v1:predictions"  # a system attribute, read on demand alone
 INTERRUPTED = "automl-cv:v1:interrupted"
+# Of all the others, see `store.checksums`; null until the trial has finished.
+CHECKSUMS = "automl-cv:v1:checksums"
+
+DAMAGED = "its record in the database is damaged; the next search trains it again"
+"""Why a trial has no result whose record is not what was stored."""
 
 MEMBERS = "members"
 """The parameter of a trial that combines others: "exact/3 + coarse/2"."""
@@ -46,6 +51,8 @@ class TrialRecord:
         worker: what is known of the process that ran the trial.
         system_attributes: what a sampler keeps with its trials; empty where not read.
         number: Optuna's own number; None before the record is stored.
+        said: checksum of what it said of the images, as stored; None where it kept nothing, or
+            an older automl-cv stored it.
     """
 
     run: str
@@ -58,6 +65,7 @@ class TrialRecord:
     worker: Mapping[str, Any] = field(default_factory=dict)
     system_attributes: Mapping[str, Any] = field(default_factory=dict)
     number: int | None = None
+    said: int | None = None
 
     @property
     def name(self) -> str:

@@ -11,14 +11,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import optuna
 from optuna.storages import RDBStorage
 
-from automl_cv.errors import AutomlError, UserError, suggest
-from automl_cv.store.database import patiently
+from automl_cv.errors import AutomlError, UserError, suggest, warn
+from automl_cv.store.checksums import UNREADABLE, Damaged, checksum, opened, sealed
+from automl_cv.store.database import damaged_facts, patiently, place_of
 from automl_cv.store.facts import (
     RunFacts,
     StageFacts,
@@ -28,8 +29,13 @@ from automl_cv.store.facts import (
     joined,
 )
 from automl_cv.store.lease import Lease
-from automl_cv.store.optuna_tables import last_attributes, study_attribute, swap_study_attribute
-from automl_cv.store.records import FACTS, HOLDER, LEASE
+from automl_cv.store.optuna_tables import (
+    last_attributes,
+    read_studies,
+    study_attribute,
+    swap_study_attribute,
+)
+from automl_cv.store.records import CHECKSUMS, FACTS, HOLDER, LEASE
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,8 @@ class StudyRun:
         stage_facts: facts of each stage.
         changed: when a stage or a trial was last begun or finished, UTC.
         holder: the search that runs it, or was killed while it did.
+        damage: line that says so where what is stored of a stage is damaged; nothing else is
+            known of the run then.
     """
 
     name: str
@@ -54,6 +62,7 @@ class StudyRun:
     stage_facts: tuple[StageFacts, ...]
     changed: datetime
     holder: Lease | None = None
+    damage: str | None = None
 
     @property
     def study(self) -> str:
@@ -69,6 +78,11 @@ class StudyRun:
     def exact_name(self) -> str:
         """The name that stays this run's own: "quickstart@1", "quickstart@2"."""
         return f"{self.study}@{self.number}"
+
+    def check_sound(self) -> None:
+        """Refuse a run of which what is stored is damaged, by an AutomlError."""
+        if self.damage is not None:
+            raise AutomlError(self.damage)
 
     def check_free(self) -> None:
         """Refuse a run that another search is at; AutomlError names the process."""
@@ -93,6 +107,9 @@ class StudyRun:
         return joined([self.facts[place] for place in positions], of_stages)
 
 
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
+
+
 class _StageRow(NamedTuple):
     """A stage of a run: its fields are those of `StudyRun`."""
 
@@ -106,26 +123,31 @@ class _StageRow(NamedTuple):
 def runs(storage: RDBStorage, *, with_planned: bool = False) -> list[StudyRun]:
     """Return the runs that a database holds, the one that changed last at the end.
 
-    Optuna studies of other programs in the same database are left out.
+    Optuna studies of other programs in the same database are left out. A run of which what is
+    stored is damaged is returned as such, so that others can be read and new ones begun.
 
     Args:
         storage: the database.
         with_planned: also return those, without stages, that another search holds but has not
             begun yet: it extracts features.
     """
-    touched = last_attributes(storage, LEASE)
+    touched = last_attributes(storage, (LEASE, CHECKSUMS))
     held: dict[str, dict[str, Any] | None] = {}
     stages: dict[str, list[_StageRow]] = {}
-    for found in sorted(storage.get_all_studies(), key=lambda study: study._study_id):
-        run, _, stage = found.study_name.rpartition("/")
-        held.setdefault(run, found.user_attrs.get(HOLDER))
-        if FACTS not in found.user_attrs:
+    damage: dict[str, str] = {}
+    for found in read_studies(storage):
+        run, _, stage = found.name.rpartition("/")
+        held.setdefault(run, _holder(found.texts.get(HOLDER)))
+        if FACTS not in found.texts:
             continue
-        facts, own = facts_from_json(stage, found.user_attrs[FACTS])
-        lease = touched.get(found._study_id)
-        changed = max(own.started, Lease.from_json(lease).time) if lease else own.started
-        row = _StageRow(stage, found._study_id, facts, own, changed)
-        stages.setdefault(run, []).append(row)
+        own_stages = stages.setdefault(run, [])
+        try:
+            facts, own = facts_from_json(stage, opened(found.texts[FACTS]))
+        except UNREADABLE:
+            damage.setdefault(run, damaged_facts(storage, run, stage))
+            continue
+        changed = _changed(own, touched.get(found.study_id, {}), found.name)
+        own_stages.append(_StageRow(stage, found.study_id, facts, own, changed))
     found_runs = [
         StudyRun(
             name=name,
@@ -133,8 +155,9 @@ def runs(storage: RDBStorage, *, with_planned: bool = False) -> list[StudyRun]:
             study_ids=tuple(row.study_id for row in rows),
             facts=tuple(row.facts for row in rows),
             stage_facts=tuple(row.stage_facts for row in rows),
-            changed=max(row.changed for row in rows),
+            changed=max((row.changed for row in rows), default=_EARLIEST),
             holder=_lease(held[name]),
+            damage=damage.get(name),
         )
         for name, rows in stages.items()
     ]
@@ -157,14 +180,18 @@ def find_run(storage: RDBStorage, name: str | None = None) -> StudyRun:
 
     Raises:
         UserError: there is none; the message names close matches.
+        AutomlError: what is stored of it is damaged.
     """
     held = runs(storage)
     if not held:
         raise UserError(
-            f"{_place(storage)} holds no study yet; `automl-cv search quickstart` makes one"
+            f"{place_of(storage)} holds no study yet; `automl-cv search quickstart` makes one"
         )
     if name is None:
-        return held[-1]
+        # One whose time can't be read may be the last.
+        latest = next((run for run in held if run.changed == _EARLIEST), held[-1])
+        latest.check_sound()
+        return latest
     if "@" in name:
         exact = name.removesuffix("@1")
         matches = [run for run in held if run.name == exact]
@@ -172,7 +199,8 @@ def find_run(storage: RDBStorage, name: str | None = None) -> StudyRun:
         matches = sorted((run for run in held if run.study == name), key=lambda run: run.number)
     if not matches:
         names = sorted(run.name for run in held)
-        raise UserError(f"{_place(storage)} holds no study {name!r}: {suggest(name, names)}")
+        raise UserError(f"{place_of(storage)} holds no study {name!r}: {suggest(name, names)}")
+    matches[-1].check_sound()
     return matches[-1]
 
 
@@ -218,10 +246,10 @@ def claim(storage: RDBStorage, run: str, stage: str, facts: StudyFacts) -> bool:
         study_id = first_study(storage, run)
         assert study_id is not None
     before = study_attribute(storage, study_id, HOLDER)
-    if before is not None and _is_of_another(json.loads(before)):
+    if _is_of_another(_holder(before)):
         return False
     stored = facts_to_json(stage, facts, StageFacts())
-    own = {"lease": Lease.of_this_process().to_json(), "facts": stored}
+    own = sealed({"lease": Lease.of_this_process().to_json(), "facts": stored})
     return patiently(lambda: swap_study_attribute(storage, study_id, HOLDER, before, own))
 
 
@@ -229,16 +257,51 @@ def release(storage: RDBStorage, run: str) -> None:
     """Give a run back, unless another process has taken it since."""
     study_id = first_study(storage, run)
     before = None if study_id is None else study_attribute(storage, study_id, HOLDER)
-    if study_id is None or before is None or _is_of_another(json.loads(before)):
+    if study_id is None or before is None or _is_of_another(_holder(before)):
         return
     patiently(lambda: swap_study_attribute(storage, study_id, HOLDER, before, None))
 
 
 def first_study(storage: RDBStorage, run: str) -> int | None:
     """Return Optuna's number of the first study of a run, which holds the claim."""
-    found = storage.get_all_studies()
-    own = [study._study_id for study in found if study.study_name.rpartition("/")[0] == run]
+    found = read_studies(storage)
+    own = [study.study_id for study in found if study.name.rpartition("/")[0] == run]
     return min(own, default=None)
+
+
+def _changed(own: StageFacts, touched: Mapping[str, str], name: str) -> datetime:
+    """Return when a stage began, or the last of its trials did or was written.
+
+    Args:
+        own: facts of the stage.
+        touched: who held that trial, and its checksums, as stored.
+        name: of the Optuna study.
+    """
+    if LEASE not in touched:
+        return own.started
+    try:
+        sums = json.loads(touched.get(CHECKSUMS, "null"))
+        if sums is not None and sums["lease"] != checksum(touched[LEASE]):
+            raise Damaged("not what was stored")
+        return max(own.started, Lease.from_json(json.loads(touched[LEASE])).time)
+    except UNREADABLE:
+        warn(
+            f"{name}: the time of its last trial is damaged in the database; where no study is "
+            "named, the one that changed last may be another"
+        )
+        return own.started
+
+
+def _holder(text: str | None) -> dict[str, Any] | None:
+    """Return who holds a run, as stored; None where nobody does, or it is damaged."""
+    try:
+        holder = None if text is None else opened(text)
+        if holder is not None:
+            Lease.from_json(holder["lease"])
+            facts_from_json("", holder["facts"])
+    except UNREADABLE:
+        return None
+    return holder
 
 
 def _planned(name: str, holder: Mapping[str, Any]) -> StudyRun:
@@ -262,8 +325,3 @@ def _lease(holder: Mapping[str, Any] | None) -> Lease | None:
 def _is_of_another(holder: Mapping[str, Any] | None) -> bool:
     lease = _lease(holder)
     return lease is not None and lease.is_of_another
-
-
-def _place(storage: RDBStorage) -> str:
-    address = storage.engine.url
-    return address.database or address.render_as_string(hide_password=True)

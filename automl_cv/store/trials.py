@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -14,13 +15,22 @@ from optuna.trial import TrialState, create_trial
 
 from automl_cv.errors import AutomlError
 from automl_cv.history import History
-from automl_cv.store.database import patiently
+from automl_cv.store.checksums import UNREADABLE, checksum, opened, record_sum, sampler_sum, sealed
+from automl_cv.store.database import damaged_facts, patiently
 from automl_cv.store.facts import StageFacts, StudyFacts, facts_from_json, facts_to_json
 from automl_cv.store.lease import Lease
-from automl_cv.store.optuna_tables import TrialRow, read_trials, trials_with, widen, write_curve
+from automl_cv.store.optuna_tables import (
+    TrialRow,
+    read_trials,
+    study_attribute,
+    trials_with,
+    widen,
+    write_curve,
+)
 from automl_cv.store.predictions import Predictions, packed
-from automl_cv.store.reading import lease_of, read_predictions, read_records
+from automl_cv.store.reading import is_held, read_predictions, read_records
 from automl_cv.store.records import (
+    CHECKSUMS,
     FACTS,
     HISTORY,
     INTERRUPTED,
@@ -104,7 +114,7 @@ class StageTrials:
                 load_if_exists=True,  # made by a process that died before it stored the facts
             )
         )
-        if FACTS in study.user_attrs:
+        if study_attribute(storage, study._study_id, FACTS) is not None:
             raise AutomlError(f"stage {stage!r} of {run} stands in the database already")
         own = StageFacts() if stage_facts is None else stage_facts
         trials = cls(storage, study, run=run, stage=stage, facts=facts, stage_facts=own)
@@ -116,13 +126,17 @@ class StageTrials:
         """Return a stage that was begun before.
 
         Raises:
-            AutomlError: there is none.
+            AutomlError: there is none, or what is stored of it is damaged.
         """
         try:
             study = optuna.load_study(storage=storage, study_name=f"{run}/{stage}")
         except KeyError:
             raise AutomlError(f"the database holds no stage {stage!r} of {run}") from None
-        facts, own = facts_from_json(stage, study.user_attrs[FACTS])
+        stored = study_attribute(storage, study._study_id, FACTS)
+        try:
+            facts, own = facts_from_json(stage, opened(stored or ""))
+        except UNREADABLE:
+            raise AutomlError(damaged_facts(storage, run, stage)) from None
         return cls(storage, study, run=run, stage=stage, facts=facts, stage_facts=own)
 
     def update_facts(self, **changes: Any) -> None:
@@ -136,7 +150,7 @@ class StageTrials:
         self.stage_facts = replace(self.stage_facts, **own)
         self.facts = replace(self.facts, **changes)
         stored = facts_to_json(self.stage, self.facts, self.stage_facts)
-        patiently(lambda: self.study.set_user_attr(FACTS, stored))
+        patiently(lambda: self.study.set_user_attr(FACTS, sealed(stored)))
 
     def widen(self, distributions: Mapping[str, BaseDistribution]) -> None:
         """Give all trials wider distributions: choices with further ones at the end.
@@ -182,9 +196,9 @@ class StageTrials:
         """
         settled = []
         for row in self._running():
-            if not lease_of(row).is_alive:
+            if not is_held(row):
                 self._mark_interrupted(row.trial_id)
-                settled.append(row.attributes[TRIAL])
+                settled += row.slots[:1] if row.is_damaged else [row.attributes[TRIAL]]
         return sorted(settled)
 
     def begin(
@@ -265,13 +279,15 @@ class StageTrials:
             system_attributes={**(system_attributes or {}), **kept},
         )
         begun = self._begun.get(trial)
+        lease = (Lease.of_this_process() if begun is None else begun.lease).renewed()
+        sums = _checksums(record, distributions, lease)
         if begun is None:
-            begun = self._create(record, distributions, Lease.of_this_process())
+            begun = self._create(record, distributions, lease, sums)
         else:
-            attributes = {**_attributes(record), LEASE: begun.lease.renewed().to_json()}
-            self._set_attributes(begun.trial_id, attributes)
+            self._set_attributes(begun.trial_id, {**_attributes(record), LEASE: lease.to_json()})
             for key, stored in record.system_attributes.items():
                 self._set_system_attribute(begun.trial_id, key, stored)
+            self._set_attribute(begun.trial_id, CHECKSUMS, sums)
         self._write_curve(begun, history)
         self._set_state(begun.trial_id, *outcome(history))
         del self._begun[trial]
@@ -286,12 +302,14 @@ class StageTrials:
         record: TrialRecord,
         distributions: Mapping[str, BaseDistribution],
         lease: Lease,
+        sums: Mapping[str, Any] | None = None,
     ) -> _Begun:
         template = create_trial(
             state=TrialState.RUNNING,
             params=dict(record.parameters),
             distributions=dict(distributions),
-            user_attrs={**_attributes(record), LEASE: lease.to_json()},
+            # The checksums come first: where the end of a page is lost, they are not lost alone.
+            user_attrs={CHECKSUMS: sums, **_attributes(record), LEASE: lease.to_json()},
             system_attrs=dict(record.system_attributes),
         )
         create = self.storage.create_new_trial
@@ -324,7 +342,11 @@ class StageTrials:
 
     def _running(self) -> list[TrialRow]:
         rows = read_trials(self.storage, self._study_id)
-        return [row for row in rows if row.state is TrialState.RUNNING and TRIAL in row.attributes]
+        return [
+            row
+            for row in rows
+            if row.state is TrialState.RUNNING and (TRIAL in row.attributes or row.slots)
+        ]
 
 
 def outcome(history: History) -> tuple[TrialState, float | None]:
@@ -357,3 +379,24 @@ def _attributes(record: TrialRecord) -> dict[str, Any]:
         WORKER: dict(record.worker),
     }
     return {key: value for key, value in attributes.items() if value not in (None, {})}
+
+
+def _checksums(
+    record: TrialRecord, distributions: Mapping[str, BaseDistribution], lease: Lease
+) -> dict[str, Any]:
+    """Return a finished trial's checksums, of the texts that Optuna makes of what it stores."""
+    texts = {key: json.dumps(value) for key, value in _attributes(record).items()}
+    system_texts = {key: json.dumps(value) for key, value in record.system_attributes.items()}
+    read = {
+        # As they will be read: a whole number may be that of a range of others.
+        name: distributions[name].to_external_repr(distributions[name].to_internal_repr(value))
+        for name, value in record.parameters.items()
+    }
+    sums = {
+        "trial": record.trial,
+        "record": record_sum(texts, read),
+        "sampler": sampler_sum(system_texts),
+        "lease": checksum(json.dumps(lease.to_json())),
+    }
+    said = system_texts.get(PREDICTIONS)
+    return sums if said is None else {**sums, "said": checksum(said)}

@@ -13,6 +13,7 @@ import pytest
 
 from automl_cv.errors import UserError
 from automl_cv.saved import folder
+from automl_cv.saved.facts import checksum_of
 from tests.saved.saved import MANIFEST, write_network, write_saved
 
 
@@ -20,7 +21,7 @@ def test_what_is_written_is_read(tmp_path):
     saved = folder.read(write_saved(tmp_path / "model"))
     assert saved.classes == ("cat", "dog")
     assert set(saved.manifest.files) == {"model.keras", "classes.json"}
-    assert saved.manifest.model_copy(update={"files": {}}) == MANIFEST
+    assert saved.manifest.model_copy(update={"files": {}, "checksum": None}) == MANIFEST
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
@@ -89,14 +90,27 @@ def test_a_manifest_that_says_something_else_is_refused(change, message, tmp_pat
 def test_keys_of_a_newer_automl_cv_are_left_out(tmp_path):
     out = write_saved(tmp_path / "model")
     raw = json.loads((out / "bundle.json").read_text())
-    (out / "bundle.json").write_text(json.dumps({**raw, "new": 1}))
+    newer = {**raw, "new": 1}
+    (out / "bundle.json").write_text(json.dumps({**newer, "checksum": checksum_of(newer)}))
     folder.read(out)
+
+
+def test_a_manifest_that_was_changed_is_refused_and_an_older_one_has_no_checksum(tmp_path):
+    out = write_saved(tmp_path / "model")
+    raw = json.loads((out / "bundle.json").read_text())
+    raw["winner"]["validation"]["accuracy"] = 0.98
+    (out / "bundle.json").write_text(json.dumps(raw))
+    with pytest.raises(UserError, match=r"bundle\.json: changed or damaged since it was written"):
+        folder.read(out)
+    del raw["checksum"]
+    (out / "bundle.json").write_text(json.dumps(raw))
+    assert folder.read(out).manifest.winner.validation.accuracy == 0.98
 
 
 def test_a_model_of_before_there_was_calibration_is_read(tmp_path):
     out = write_saved(tmp_path / "model")
     raw = json.loads((out / "bundle.json").read_text())
-    del raw["calibration"]
+    del raw["calibration"], raw["checksum"]
     (out / "bundle.json").write_text(json.dumps(raw))
     assert folder.read(out).manifest.calibration is None
 
