@@ -10,7 +10,7 @@ from automl_cv.report.document import Grid, Report
 from automl_cv.report.page.sections import Content
 
 DRAWN = 100  # rows that a browser has at once; drawing ten thousand takes it seconds
-MOST = 1_000_000  # characters of all rows' data: half of what a page may weigh
+MOST = 1_200_000  # bytes of all rows' data: plots and pictures need the rest of 2 MB
 # Accuracy and its interval stand right after the rank: the first columns are all a phone shows.
 FIRST = ("rank", "tie", "val_accuracy", "interval")
 
@@ -69,7 +69,7 @@ def _is_before_accuracy(names: list[str], name: str) -> bool:
 def _fitting(grid: Grid) -> tuple[tuple[tuple[str, ...], ...], frozenset[int]]:
     """Return as many of the first rows as the page has room for, and which are faint."""
     rows = grid.rows
-    while len(rows) > DRAWN and len(json.dumps(_encoded(grid, rows))) > MOST:
+    while len(rows) > DRAWN and _weight(_encoded(grid, rows)) > MOST:
         rows = rows[: len(rows) * 4 // 5]
     return rows, frozenset(index for index in grid.faint if index < len(rows))
 
@@ -90,3 +90,8 @@ def _encoded(grid: Grid, rows: Sequence[tuple[str, ...]]) -> list[dict[str, Any]
             one["cells"] = cells
         columns.append(one)
     return columns
+
+
+def _weight(columns: list[dict[str, Any]]) -> int:
+    """Return the bytes of columns as the page has them."""
+    return len(json.dumps(columns, ensure_ascii=False, separators=(",", ":")).encode())

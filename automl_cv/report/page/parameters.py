@@ -22,7 +22,7 @@ MOST_PARAMETERS = 10  # plots of single ones
 MOST_AXES = 8
 MOST_LINES = 150
 MOST_CATEGORIES = 12
-MOST_EVALUATED = 1_000  # trials of a stage: importances of ten thousand take a minute
+MOST_EVALUATED = 300  # trials of a stage: importances of thousands take longer than all plots
 
 
 @dataclass(frozen=True)
