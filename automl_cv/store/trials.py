@@ -194,7 +194,7 @@ class StageTrials:
 
         What they had reached stays readable, as the state "interrupted".
         """
-        settled = []
+        settled: list[int] = []
         for row in self._running():
             if not is_held(row):
                 self._mark_interrupted(row.trial_id)
