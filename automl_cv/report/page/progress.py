@@ -16,7 +16,7 @@ from automl_cv.results.leaderboard import RunTrials
 from automl_cv.store.records import TrialRecord
 from automl_cv.words import counted, printable
 
-MOST_POINTS = 500  # dots of one plot: more are a blot, and each is 90 bytes of the page
+MOST_POINTS = 300  # dots of one plot: more are a blot, and each is 100 bytes of the page
 MOST_CURVES = 40
 MOST_EPOCHS = 60  # points of one curve
 NAMED = 8  # curves with a colour and a line of the legend
