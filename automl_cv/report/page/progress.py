@@ -42,18 +42,10 @@ def best_so_far(report: Report) -> Content:
         f"{seconds[last]:,.0f} of {seconds[-1]:,.0f} seconds"
     )
     note = _sampled(len(records), "trial", min(len(records), MOST_POINTS))
+    axis = "seconds of training, one trial after the other"
     plots = [
-        _against(numbers, "trials", values, best, records, metric, told, note),
-        _against(
-            seconds,
-            "seconds of training, one trial after the other",
-            values,
-            best,
-            records,
-            metric,
-            told,
-            note,
-        ),
+        _against(places, label, values, best, records, metric=metric, told=told, note=note)
+        for places, label in ((numbers, "trials"), (seconds, axis))
     ]
     return Content(lines=(f"{told}.",), plots=tuple(plots))
 
@@ -83,6 +75,7 @@ def _against(
     values: np.ndarray,
     best: np.ndarray,
     records: Sequence[TrialRecord],
+    *,
     metric: MetricEntry,
     told: str,
     note: str,
