@@ -4,7 +4,7 @@
 
 Prints for each number of trials: bytes of the page, processor seconds that composing the report and
 `as_page` take, and milliseconds that headless Chromium needs from the start to the `load` event
-and to the end of the first layout, of five loads the least; and the same of an empty page, which
+and to the end of the first layout, of LOADS loads the least; and the same of an empty page, which
 says what the machine's load makes of it. Chromium is Debian's; without one there is no such column.
 Trials are made up: three stages, predictions of 1,000 images in ten classes.
 """
@@ -43,6 +43,7 @@ DISTRIBUTIONS = {
     "dropout": FloatDistribution(0.0, 0.6),
 }
 IMAGES, CLASSES = 1_000, 10
+LOADS = 3
 STORED = 30
 STAGES = ("coarse", "narrowed", "last")
 
@@ -145,7 +146,7 @@ def main() -> None:
             if browser() is not None:
                 blank = kept / "empty.html"
                 blank.write_text("<html><head></head><body></body></html>")
-                times = [(*loading(file), loading(blank)[1]) for _ in range(5)]
+                times = [(*loading(file), loading(blank)[1]) for _ in range(LOADS)]
                 shown = "  ".join(f"{min(one):8.0f}" for one in zip(*times, strict=True))
             size = len(page.encode())
             print(f"{n_trials:6d}  {size:9,}  {composed:9.1f}  {taken:7.1f}  {shown}", flush=True)

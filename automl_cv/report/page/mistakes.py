@@ -42,12 +42,16 @@ def classes(report: Report) -> Content:
     wrong = most_confidently_wrong(truth.classes, probabilities, len(truth.classes))
     told = _told(record, names, scores, len(wrong), len(truth.classes))
     thumbnails, notes = _worst(
+<<<<<<< HEAD
         report,
         read,
         truth=truth,
         probabilities=probabilities,
         wrong=wrong[:WORST],
         n_images=len(labels.classes),
+=======
+        report, read, truth, probabilities, wrong[:WORST], n_images=len(labels.classes)
+>>>>>>> page
     )
     return Content(
         lines=(printable(told),),
@@ -200,6 +204,7 @@ def _worst(
     truth: Labels,
     probabilities: np.ndarray,
     wrong: list[int],
+    *,
     n_images: int,
 ) -> tuple[tuple[Thumbnail, ...], tuple[str, ...]]:
     """Return the most confidently wrong images as thumbnails, or why there are none."""

@@ -16,7 +16,7 @@ from automl_cv.results.leaderboard import RunTrials
 from automl_cv.store.records import TrialRecord
 from automl_cv.words import counted, printable
 
-MOST_POINTS = 500  # dots of one plot: more are a blot, and each is 90 bytes of the page
+MOST_POINTS = 300  # dots of one plot: more are a blot, and each is 100 bytes of the page
 MOST_CURVES = 40
 MOST_EPOCHS = 60  # points of one curve
 NAMED = 8  # curves with a colour and a line of the legend
@@ -42,7 +42,9 @@ def best_so_far(report: Report) -> Content:
         f"{seconds[last]:,.0f} of {seconds[-1]:,.0f} seconds"
     )
     note = _sampled(len(records), "trial", min(len(records), MOST_POINTS))
+    axis = "seconds of training, one trial after the other"
     plots = [
+<<<<<<< HEAD
         _against(
             numbers,
             "trials",
@@ -63,6 +65,10 @@ def best_so_far(report: Report) -> Content:
             told=told,
             note=note,
         ),
+=======
+        _against(places, label, values, best, records, metric=metric, told=told, note=note)
+        for places, label in ((numbers, "trials"), (seconds, axis))
+>>>>>>> page
     ]
     return Content(lines=(f"{told}.",), plots=tuple(plots))
 
@@ -93,6 +99,7 @@ def _against(
     values: np.ndarray,
     best: np.ndarray,
     records: Sequence[TrialRecord],
+    *,
     metric: MetricEntry,
     told: str,
     note: str,
