@@ -128,7 +128,7 @@ def _gained(read: RunTrials, winner: CorrectedWinner | None) -> str | None:
     text = f"stages: {', '.join(parts)}" if len(parts) > 1 else f"stage {parts[0]}"
     beside = _beside_reference(read)
     if beside is not None:
-        text += f"; above the reference {beside}"
+        text += f"; against the reference {beside}"
     if TIE in text:
         text += f" ({TIE} may be chance)"
     told = None if winner is None else overtuning_text(winner)

@@ -43,7 +43,7 @@ def test_a_table_goes_to_stdout_alone(run, folder):
     assert lines[1].startswith("slides, stage coarse · data photos · 3 classes · 1,881 training")
     assert [line.split(":")[0] for line in lines[2:5]] == [
         "first",
-        "stage coarse 0.9342; above the reference +0.0098 ≈ (≈ may be chance)",
+        "stage coarse 0.9342; against the reference +0.0098 ≈ (≈ may be chance)",
         "next",
     ]
     assert [line.split()[3:6] for line in lines[8:9]] == [["4", "resnet50", "29"]]

@@ -42,16 +42,7 @@ def classes(report: Report) -> Content:
     wrong = most_confidently_wrong(truth.classes, probabilities, len(truth.classes))
     told = _told(record, names, scores, len(wrong), len(truth.classes))
     thumbnails, notes = _worst(
-<<<<<<< HEAD
-        report,
-        read,
-        truth=truth,
-        probabilities=probabilities,
-        wrong=wrong[:WORST],
-        n_images=len(labels.classes),
-=======
         report, read, truth, probabilities, wrong[:WORST], n_images=len(labels.classes)
->>>>>>> page
     )
     return Content(
         lines=(printable(told),),
@@ -200,7 +191,6 @@ def _worst_classes(names: list[str], scores: Scores) -> Section:
 def _worst(
     report: Report,
     read: RunTrials,
-    *,
     truth: Labels,
     probabilities: np.ndarray,
     wrong: list[int],

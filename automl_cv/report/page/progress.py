@@ -44,31 +44,8 @@ def best_so_far(report: Report) -> Content:
     note = _sampled(len(records), "trial", min(len(records), MOST_POINTS))
     axis = "seconds of training, one trial after the other"
     plots = [
-<<<<<<< HEAD
-        _against(
-            numbers,
-            "trials",
-            values=values,
-            best=best,
-            records=records,
-            metric=metric,
-            told=told,
-            note=note,
-        ),
-        _against(
-            seconds,
-            "seconds of training, one trial after the other",
-            values=values,
-            best=best,
-            records=records,
-            metric=metric,
-            told=told,
-            note=note,
-        ),
-=======
         _against(places, label, values, best, records, metric=metric, told=told, note=note)
         for places, label in ((numbers, "trials"), (seconds, axis))
->>>>>>> page
     ]
     return Content(lines=(f"{told}.",), plots=tuple(plots))
 
@@ -95,7 +72,6 @@ def _running(values: np.ndarray, metric: MetricEntry) -> np.ndarray:
 def _against(
     places: np.ndarray,
     label: str,
-    *,
     values: np.ndarray,
     best: np.ndarray,
     records: Sequence[TrialRecord],
