@@ -18,10 +18,6 @@ from optuna.storages._rdb.storage import _VersionManager
 
 from automl_cv.errors import AutomlError, trouble
 from automl_cv.history import Epoch, History
-from automl_cv.report.formats import FORMATS
-from automl_cv.report.leaderboard import compose
-from automl_cv.results.corrected import corrected
-from automl_cv.results.leaderboard import read_run
 from automl_cv.saved import folder
 from automl_cv.store.database import open_storage
 from automl_cv.store.facts import StudyFacts
@@ -29,7 +25,7 @@ from automl_cv.store.labels import read_labels, write_labels
 from automl_cv.store.lease import Lease
 from automl_cv.store.progress import Progress
 from automl_cv.store.records import DAMAGED, TrialRecord
-from automl_cv.store.runs import claim, release
+from automl_cv.store.runs import claim, find_run, release
 from automl_cv.store.trials import StageTrials
 from tests.results.drawn import DISTRIBUTIONS, SPACE, accuracy_of, draw
 
@@ -128,30 +124,27 @@ def _store(storage: RDBStorage, known: StudyFacts, n_trials: int) -> None:
     release(storage, RUN)
 
 
-def seen_of_database(file: Path) -> Seen:
-    """Read a database as `report` and a search do."""
+def seen_of_records(file: Path) -> Seen:
+    """Read all of a database that our code reads, as a search does."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         storage = open_storage(f"sqlite:///{file}", create=False)
         try:
-            read = read_run(storage)
-            board = FORMATS["table"].load()(compose(read, winner=corrected(storage, read)))
-            whole = StageTrials.open(storage, read.run.name, STAGE)
-            records = whole.records()
-            said = whole.predictions(records)
-            labels = read_labels(storage, read.run.name)
+            run = find_run(storage)
+            stage = StageTrials.open(storage, run.name, STAGE)
+            records = stage.records()
+            said = stage.predictions(records)
+            labels = read_labels(storage, run.name)
         finally:
             storage.remove_session()
             storage.engine.dispose()
-    # A search warns of each; a report does not read what samplers keep, and shows the others.
     damaged = [one for one in records if one.reason == DAMAGED]
-    assert all(one.reason != DAMAGED for one in read.unranked) or DAMAGED in board
     parts = {one.name: _shown(one) for one in records if one not in damaged}
     parts |= {f"said {slot}": repr(one.probabilities.tolist()) for slot, one in said.items()}
-    parts |= {"run": repr((read.run.name, read.run.stages, read.run.facts, read.run.stage_facts))}
+    parts |= {"run": repr((run.name, run.stages, run.facts, run.stage_facts))}
     parts |= {} if labels is None else {"labels": repr(labels.classes.tolist())}
-    told = (*(str(one.message) for one in caught), *(one.name for one in damaged))
-    return Seen("\n".join([board, *parts.values()]), parts, told)
+    told = (*(str(one.message) for one in caught), *(f"{one.name}: {DAMAGED}" for one in damaged))
+    return Seen("\n".join(parts.values()), parts, told)
 
 
 def _shown(record: TrialRecord) -> str:

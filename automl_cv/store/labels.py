@@ -73,8 +73,8 @@ def read_labels(storage: RDBStorage, run: str) -> Labels | None:
     labels = _parsed(text)
     if labels is None:
         warn(
-            f"{run}: the true classes of its validation images are damaged in the database; figures "
-            "that need them are left out, the next search stores them again"
+            f"{run}: the true classes of its validation images are damaged in the database; "
+            "figures that need them are left out, the next search stores them again"
         )
     return labels
 
