@@ -12,14 +12,14 @@ from pathlib import Path
 
 from automl_cv.catalog.metrics import MetricEntry
 from automl_cv.drawing.stage_memory import Drawn, StageMemory
-from automl_cv.errors import SearchBroken
+from automl_cv.errors import SearchBroken, warn
 from automl_cv.history import Epoch, History
 from automl_cv.orders.crew import TRIALS_OF_A_LONG_ONE, Worker
 from automl_cv.orders.messages import Answer, Failed, Train, Trained, Verdict
 from automl_cv.search import events
 from automl_cv.search.context import SearchContext
 from automl_cv.store.progress import Progress
-from automl_cv.store.records import TrialRecord
+from automl_cv.store.records import DAMAGED, TrialRecord
 from automl_cv.store.trials import StageTrials
 from automl_cv.study.stage import Stage
 from automl_cv.study.trial import method_of, plan
@@ -76,7 +76,11 @@ class StageRun:
         """
         started = time.monotonic()
         self._trials.settle()
-        finished = {record.trial: record for record in self._trials.records() if record.is_done}
+        records = self._trials.records()
+        for record in records:
+            if record.reason == DAMAGED:
+                warn(f"trial {record.name} of {record.run}: {DAMAGED}")
+        finished = {record.trial: record for record in records if record.is_done}
         for number in sorted(finished):
             record = finished[number]
             self._memory.restore(

@@ -75,6 +75,11 @@ def record_sum(texts: Mapping[str, str], parameters: Mapping[str, Any]) -> int:
     return checksum(*(texts.get(key, "") for key in FIGURES), ascii(sorted(parameters.items())))
 
 
+def begun_sum(slot: object, parameters: Mapping[str, Any]) -> int:
+    """Return the checksum of what of a trial does not change while it runs."""
+    return checksum(str(slot), ascii(sorted(parameters.items())))
+
+
 def sampler_sum(texts: Mapping[str, str]) -> int:
     """Return the checksum of what a sampler keeps with a trial, by key, as JSON."""
     return checksum(*(f"{key}\0{texts[key]}" for key in sorted(texts) if key != PREDICTIONS))

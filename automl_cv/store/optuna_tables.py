@@ -25,7 +25,7 @@ from sqlalchemy import String, func, insert, select, type_coerce, update
 from sqlalchemy.exc import IntegrityError
 
 from automl_cv.history import Epoch
-from automl_cv.store.checksums import UNREADABLE, record_sum, sampler_sum
+from automl_cv.store.checksums import UNREADABLE, begun_sum, opened, record_sum, sampler_sum
 from automl_cv.store.records import CHECKSUMS, INTERRUPTED, PREDICTIONS, TRIAL
 
 
@@ -141,7 +141,7 @@ def _row(
             parameters={
                 key: _distribution(text).to_external_repr(value) for key, value, text in drawn
             },
-            attributes={key: json.loads(text) for key, text in texts.items()},
+            attributes={key: opened(text) for key, text in texts.items()},
             system_attributes={key: json.loads(text) for key, text in (system_texts or {}).items()},
         )
         if _is_as_stored(row, texts, system_texts):
@@ -156,12 +156,12 @@ def _row(
 def _is_as_stored(
     row: TrialRow, texts: Mapping[str, str], system_texts: Mapping[str, str] | None
 ) -> bool:
-    """Tell whether a trial's checksums are right; one that runs or is older has none."""
-    if CHECKSUMS not in texts or not row.state.is_finished():
+    """Tell whether a trial's checksums are right; one of an older automl-cv has none."""
+    if CHECKSUMS not in texts:
         return True
     sums = row.attributes[CHECKSUMS]
-    if sums is None and INTERRUPTED in texts:
-        return True
+    if "record" not in sums and (not row.state.is_finished() or INTERRUPTED in texts):
+        return bool(sums["begun"] == begun_sum(row.attributes[TRIAL], row.parameters))
     return bool(sums["record"] == record_sum(texts, row.parameters)) and (
         system_texts is None or bool(sums["sampler"] == sampler_sum(system_texts))
     )

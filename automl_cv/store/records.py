@@ -22,7 +22,7 @@ WORKER = "automl-cv:v1:worker"
 LEASE = "automl-cv:v1:lease"
 PREDICTIONS = "automl-cv:v1:predictions"  # a system attribute, read on demand alone
 INTERRUPTED = "automl-cv:v1:interrupted"
-# Of all the others, see `store.checksums`; null until the trial has finished.
+# Of the others, see `store.checksums`; until the trial has finished, of what it began with.
 CHECKSUMS = "automl-cv:v1:checksums"
 
 DAMAGED = "its record in the database is damaged; the next search trains it again"

@@ -15,7 +15,15 @@ from optuna.trial import TrialState, create_trial
 
 from automl_cv.errors import AutomlError
 from automl_cv.history import History
-from automl_cv.store.checksums import UNREADABLE, checksum, opened, record_sum, sampler_sum, sealed
+from automl_cv.store.checksums import (
+    UNREADABLE,
+    begun_sum,
+    checksum,
+    opened,
+    record_sum,
+    sampler_sum,
+    sealed,
+)
 from automl_cv.store.database import damaged_facts, patiently
 from automl_cv.store.facts import StageFacts, StudyFacts, facts_from_json, facts_to_json
 from automl_cv.store.lease import Lease
@@ -227,7 +235,11 @@ class StageTrials:
             parameters=dict(parameters),
             system_attributes=dict(system_attributes or {}),
         )
-        self._create(record, distributions, lease or Lease.of_this_process())
+        sums = {
+            "trial": trial,
+            "begun": begun_sum(trial, _as_read(parameters, distributions)),
+        }
+        self._create(record, distributions, lease or Lease.of_this_process(), sums)
 
     def write_epochs(self, trial: int, history: History) -> None:
         """Store the epochs of a begun trial that are not yet stored, and renew its lease."""
@@ -235,7 +247,8 @@ class StageTrials:
         begun.lease = begun.lease.renewed()
         self._write_curve(begun, history)
         self._set_attributes(
-            begun.trial_id, {HISTORY: history_to_json(history), LEASE: begun.lease.to_json()}
+            begun.trial_id,
+            {HISTORY: sealed(history_to_json(history)), LEASE: begun.lease.to_json()},
         )
 
     def finish(
@@ -302,7 +315,7 @@ class StageTrials:
         record: TrialRecord,
         distributions: Mapping[str, BaseDistribution],
         lease: Lease,
-        sums: Mapping[str, Any] | None = None,
+        sums: Mapping[str, Any],
     ) -> _Begun:
         template = create_trial(
             state=TrialState.RUNNING,
@@ -387,16 +400,21 @@ def _checksums(
     """Return a finished trial's checksums, of the texts that Optuna makes of what it stores."""
     texts = {key: json.dumps(value) for key, value in _attributes(record).items()}
     system_texts = {key: json.dumps(value) for key, value in record.system_attributes.items()}
-    read = {
-        # As they will be read: a whole number may be that of a range of others.
-        name: distributions[name].to_external_repr(distributions[name].to_internal_repr(value))
-        for name, value in record.parameters.items()
-    }
     sums = {
         "trial": record.trial,
-        "record": record_sum(texts, read),
+        "record": record_sum(texts, _as_read(record.parameters, distributions)),
         "sampler": sampler_sum(system_texts),
         "lease": checksum(json.dumps(lease.to_json())),
     }
     said = system_texts.get(PREDICTIONS)
     return sums if said is None else {**sums, "said": checksum(said)}
+
+
+def _as_read(
+    parameters: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]
+) -> dict[str, Any]:
+    """Return parameters as they will be read: a whole number may be of a range of others."""
+    return {
+        name: distributions[name].to_external_repr(distributions[name].to_internal_repr(value))
+        for name, value in parameters.items()
+    }
