@@ -64,6 +64,8 @@ def open_storage(url: str, *, create: bool, busy_seconds: float = BUSY_SECONDS) 
     except ImportError as error:
         raise UserError(f"--storage {_shown(address)}: its driver is missing: {error}") from None
     except (SQLAlchemyError, StorageInternalError, RuntimeError, CommandError) as error:
+        if "malformed" in _reason(error):
+            raise AutomlError(damaged(address, _reason(error))) from None
         raise UserError(f"--storage {_shown(address)}: {_reason(error)}") from None
     _tell_damage(storage)
     if address.get_backend_name() == "sqlite":
@@ -81,7 +83,10 @@ def address_of(storage: RDBStorage) -> str:
 
 def place_of(storage: RDBStorage) -> str:
     """Return how a line names a database: its file, or the address without what is secret."""
-    address = storage.engine.url
+    return _place(storage.engine.url)
+
+
+def _place(address: URL) -> str:
     return address.database or address.render_as_string(hide_password=True)
 
 
@@ -193,7 +198,7 @@ def _check_tables(storage: RDBStorage) -> None:
         for table in ("studies", "study_user_attributes", "trials"):
             found = connection.exec_driver_sql(f"PRAGMA integrity_check({table})").scalar()
             if found != "ok":
-                raise AutomlError(damaged(storage, str(found)))
+                raise AutomlError(damaged(storage.engine.url, str(found)))
 
 
 def _tell_damage(storage: RDBStorage) -> None:
@@ -203,13 +208,13 @@ def _tell_damage(storage: RDBStorage) -> None:
     def _raise_damage(context: ExceptionContext) -> None:
         said = " ".join(str(context.original_exception).split())
         if any(text in said for text in DAMAGE):
-            raise AutomlError(damaged(storage, said)) from context.original_exception
+            raise AutomlError(damaged(storage.engine.url, said)) from context.original_exception
 
 
-def damaged(storage: RDBStorage, said: str) -> str:
+def damaged(address: URL, said: str) -> str:
     """Return the line that says that a database can't be used any more."""
     return (
-        f"the database {place_of(storage)} is damaged ({said}); put a copy from before in its "
+        f"the database {_place(address)} is damaged ({said}); put a copy from before in its "
         "place, or name another one with --storage and search again"
     )
 

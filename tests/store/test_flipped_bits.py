@@ -34,7 +34,7 @@ def storage(file):
 def change(storage):
     def make(statement):
         with storage.engine.begin() as connection:
-            assert connection.execute(text(statement)).rowcount > 0
+            assert connection.exec_driver_sql(statement).rowcount > 0
 
     return make
 
