@@ -275,7 +275,7 @@ def shouted_evaluation(evaluation):
 
 
 @noted
-def shouted_predictions(predictions, file, top, classes):
+def shouted_predictions(predictions, file, top, classes, foreign):
     for one in predictions:
         file.write(f"{one.labels[0]}!\n")
 

@@ -20,7 +20,7 @@ from automl_cv.drawing.distinct import DistinctSampler, DistinctSets, n_sets
 from automl_cv.drawing.seeds import derived_seed
 from automl_cv.drawing.suggesting import distributions_of
 from automl_cv.history import Epoch, History, StopReason
-from automl_cv.store.trials import outcome
+from automl_cv.store.outcome import outcome
 from automl_cv.study.space import Value
 from automl_cv.study.stage import Stage
 from automl_cv.study.trial import Member

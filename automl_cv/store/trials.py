@@ -35,6 +35,7 @@ from automl_cv.store.optuna_tables import (
     widen,
     write_curve,
 )
+from automl_cv.store.outcome import outcome
 from automl_cv.store.predictions import Predictions, packed
 from automl_cv.store.reading import is_held, read_predictions, read_records
 from automl_cv.store.records import (
@@ -360,27 +361,6 @@ class StageTrials:
             for row in rows
             if row.state is TrialState.RUNNING and (TRIAL in row.attributes or row.slots)
         ]
-
-
-def outcome(history: History) -> tuple[TrialState, float | None]:
-    """Return Optuna's state and value of a finished trial.
-
-    A trial that early stopping ended is COMPLETE with its best epoch's value: Optuna
-    would keep a pruned trial's last value, and leave it out of best_trial, importances
-    and the good half of TPE.
-
-    Raises:
-        ValueError: the history has no stop reason.
-    """
-    match history.stop_reason:
-        case "epochs" | "plateau" if history.best is not None:
-            return TrialState.COMPLETE, history.best.merit
-        case "pruned":
-            # As Optuna itself does it: a pruned trial's value is the last one reported.
-            return TrialState.PRUNED, history.epochs[-1].merit
-        case None:
-            raise ValueError("a finished trial needs a stop reason")
-    return TrialState.FAIL, None
 
 
 def _attributes(record: TrialRecord) -> dict[str, Any]:

@@ -1,0 +1,28 @@
+"""What a finished trial is to Optuna: a state, and a value."""
+
+from __future__ import annotations
+
+from optuna.trial import TrialState
+
+from automl_cv.history import History
+
+
+def outcome(history: History) -> tuple[TrialState, float | None]:
+    """Return Optuna's state and value of a finished trial.
+
+    A trial that early stopping ended is COMPLETE with its best epoch's value: Optuna
+    would keep a pruned trial's last value, and leave it out of best_trial, importances
+    and the good half of TPE.
+
+    Raises:
+        ValueError: the history has no stop reason.
+    """
+    match history.stop_reason:
+        case "epochs" | "plateau" if history.best is not None:
+            return TrialState.COMPLETE, history.best.merit
+        case "pruned":
+            # As Optuna itself does it: a pruned trial's value is the last one reported.
+            return TrialState.PRUNED, history.epochs[-1].merit
+        case None:
+            raise ValueError("a finished trial needs a stop reason")
+    return TrialState.FAIL, None
