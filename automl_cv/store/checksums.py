@@ -1,7 +1,7 @@
 """Checksums of what the database holds: a bit that flipped must not show as another figure.
 
-They are taken of the stored texts, before anything is parsed. CRC-32 finds every single flipped
-bit and every burst of up to 32 (Koopman 2002, https://doi.org/10.1109/DSN.2002.1028931).
+They are taken of the stored texts. CRC-32 finds every single flipped bit, and every burst of up to
+32 bits.
 """
 
 from __future__ import annotations
