@@ -1,7 +1,7 @@
 """Checksums of what the database holds: a bit that flipped must not show as another figure.
 
-They are taken of the stored texts, before anything is parsed. CRC-32 finds every single flipped
-bit and every burst of up to 32 (Koopman 2002, https://doi.org/10.1109/DSN.2002.1028931).
+They are taken of the stored texts. CRC-32 finds every single flipped bit, and every burst of up to
+32 bits.
 """
 
 from __future__ import annotations
@@ -12,7 +12,17 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from automl_cv.store.records import HISTORY, OPTIMIZER, PREDICTIONS, STOP_REASON, TRIAL, WORKER
+from optuna.distributions import BaseDistribution
+
+from automl_cv.store.records import (
+    HISTORY,
+    OPTIMIZER,
+    PREDICTIONS,
+    STOP_REASON,
+    TRIAL,
+    WORKER,
+    TrialRecord,
+)
 
 FIGURES = (TRIAL, HISTORY, STOP_REASON, OPTIMIZER, WORKER)
 """Attributes of a finished trial that its record is made of."""
@@ -83,3 +93,47 @@ def begun_sum(slot: object, parameters: Mapping[str, Any]) -> int:
 def sampler_sum(texts: Mapping[str, str]) -> int:
     """Return the checksum of what a sampler keeps with a trial, by key, as JSON."""
     return checksum(*(f"{key}\0{texts[key]}" for key in sorted(texts) if key != PREDICTIONS))
+
+
+def begun_sums(
+    record: TrialRecord, distributions: Mapping[str, BaseDistribution]
+) -> dict[str, int]:
+    """Return the checksums that are stored with a trial when it begins."""
+    read = _as_read(record.parameters, distributions)
+    return {"trial": record.trial, "begun": begun_sum(record.trial, read)}
+
+
+def finished_sums(
+    attributes: Mapping[str, Any],
+    record: TrialRecord,
+    distributions: Mapping[str, BaseDistribution],
+    lease: Mapping[str, Any],
+) -> dict[str, int]:
+    """Return a finished trial's checksums, of the texts that Optuna makes of what it stores.
+
+    Args:
+        attributes: that are stored of the record, by key.
+        record: the trial.
+        distributions: what each of its parameters was drawn from.
+        lease: who ran it, as stored.
+    """
+    texts = {key: json.dumps(value) for key, value in attributes.items()}
+    system_texts = {key: json.dumps(value) for key, value in record.system_attributes.items()}
+    sums = {
+        "trial": record.trial,
+        "record": record_sum(texts, _as_read(record.parameters, distributions)),
+        "sampler": sampler_sum(system_texts),
+        "lease": checksum(json.dumps(lease)),
+    }
+    said = system_texts.get(PREDICTIONS)
+    return sums if said is None else {**sums, "said": checksum(said)}
+
+
+def _as_read(
+    parameters: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]
+) -> dict[str, Any]:
+    """Return parameters as they will be read: a whole number may be of a range of others."""
+    return {
+        name: distributions[name].to_external_repr(distributions[name].to_internal_repr(value))
+        for name, value in parameters.items()
+    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -15,15 +14,7 @@ from optuna.trial import TrialState, create_trial
 
 from automl_cv.errors import AutomlError
 from automl_cv.history import History
-from automl_cv.store.checksums import (
-    UNREADABLE,
-    begun_sum,
-    checksum,
-    opened,
-    record_sum,
-    sampler_sum,
-    sealed,
-)
+from automl_cv.store.checksums import UNREADABLE, begun_sums, finished_sums, opened, sealed
 from automl_cv.store.database import damaged_facts, patiently
 from automl_cv.store.facts import StageFacts, StudyFacts, facts_from_json, facts_to_json
 from automl_cv.store.lease import Lease
@@ -236,10 +227,7 @@ class StageTrials:
             parameters=dict(parameters),
             system_attributes=dict(system_attributes or {}),
         )
-        sums = {
-            "trial": trial,
-            "begun": begun_sum(trial, _as_read(parameters, distributions)),
-        }
+        sums = begun_sums(record, distributions)
         self._create(record, distributions, lease or Lease.of_this_process(), sums)
 
     def write_epochs(self, trial: int, history: History) -> None:
@@ -294,7 +282,7 @@ class StageTrials:
         )
         begun = self._begun.get(trial)
         lease = (Lease.of_this_process() if begun is None else begun.lease).renewed()
-        sums = _checksums(record, distributions, lease)
+        sums = finished_sums(_attributes(record), record, distributions, lease.to_json())
         if begun is None:
             begun = self._create(record, distributions, lease, sums)
         else:
@@ -372,29 +360,3 @@ def _attributes(record: TrialRecord) -> dict[str, Any]:
         WORKER: dict(record.worker),
     }
     return {key: value for key, value in attributes.items() if value not in (None, {})}
-
-
-def _checksums(
-    record: TrialRecord, distributions: Mapping[str, BaseDistribution], lease: Lease
-) -> dict[str, Any]:
-    """Return a finished trial's checksums, of the texts that Optuna makes of what it stores."""
-    texts = {key: json.dumps(value) for key, value in _attributes(record).items()}
-    system_texts = {key: json.dumps(value) for key, value in record.system_attributes.items()}
-    sums = {
-        "trial": record.trial,
-        "record": record_sum(texts, _as_read(record.parameters, distributions)),
-        "sampler": sampler_sum(system_texts),
-        "lease": checksum(json.dumps(lease.to_json())),
-    }
-    said = system_texts.get(PREDICTIONS)
-    return sums if said is None else {**sums, "said": checksum(said)}
-
-
-def _as_read(
-    parameters: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]
-) -> dict[str, Any]:
-    """Return parameters as they will be read: a whole number may be of a range of others."""
-    return {
-        name: distributions[name].to_external_repr(distributions[name].to_internal_repr(value))
-        for name, value in parameters.items()
-    }
