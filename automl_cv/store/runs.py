@@ -281,7 +281,7 @@ def _changed(own: StageFacts, touched: Mapping[str, str], name: str) -> datetime
         return own.started
     try:
         sums = json.loads(touched.get(CHECKSUMS, "null"))
-        if sums is not None and sums["lease"] != checksum(touched[LEASE]):
+        if sums and sums.get("lease", checksum(touched[LEASE])) != checksum(touched[LEASE]):
             raise Damaged("not what was stored")
         return max(own.started, Lease.from_json(json.loads(touched[LEASE])).time)
     except UNREADABLE:
