@@ -63,16 +63,18 @@ def test_a_second_search_needs_no_tensorflow(call, tmp_path, cache_dir):
     assert second == first
 
 
+TIMES = ("seconds", "created", "started", "written")
+
+
 def board(call, folder: Path, name: str) -> dict:
     """Return what a report says, but for the times."""
     told = call("report", "--storage", f"sqlite:///{name}.db", "--format", "json", folder=folder)
     text = told.stdout.replace(f"{name}.db", "one.db")
-    return json.loads(
-        text, object_hook=lambda one: {k: v for k, v in one.items() if k not in TIMES}
-    )
+    return json.loads(text, object_hook=timeless)
 
 
-TIMES = ("seconds", "created", "started", "written")
+def timeless(one: dict) -> dict:
+    return {name: value for name, value in one.items() if name not in TIMES}
 
 
 @pytest.mark.slow
