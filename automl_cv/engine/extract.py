@@ -18,6 +18,7 @@ from automl_cv.engine import backbone as backbones
 from automl_cv.engine.backbone_parts import cut
 from automl_cv.features import FeatureCache, Recipe, view_name, view_names
 from automl_cv.features.cache import Matrix
+from automl_cv.orders.messages import OnProgress
 from automl_cv.study.studyfile import Backbone
 
 # ResNet50 at 224 px on two cores: a process of 1.6 to 2.0 GB; of 2.5 to 2.8 with batches of 32,
@@ -29,9 +30,6 @@ BATCH_SIZE = 16
 SHARD_IMAGES = 4096
 SHARD_BYTES = 2**30
 SHARD_SECONDS = 30.0
-
-OnProgress = Callable[[int, int, float], None]
-"""Is called after each batch with (images done, images to do, images per second)."""
 
 Network = Callable[[images.Batch], list[Matrix]]
 """A compiled backbone: from pixels to the vectors of each block."""

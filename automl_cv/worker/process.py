@@ -1,21 +1,24 @@
 """A worker process: carries out the orders of the search, one after the other.
 
-Started as `python -m automl_cv.worker.process DESCRIPTOR`. Only here does TensorFlow
-load; what it prints goes to a log file, and when it runs out of memory or crashes
-it takes one trial with it and not the search.
+Started as `python -m automl_cv.worker.process DESCRIPTOR [MODULE]`. Only here does TensorFlow
+load, once something needs it: images that have no features yet, heads in steps, a model to
+write. What is solved on cached features needs none. With the name of a module a thread loads
+that one at once, beside what can be done without it. What TensorFlow prints goes to a log file,
+and when it runs out of memory or crashes it takes one trial with it and not the search.
 """
 
 from __future__ import annotations
 
 import signal
 import sys
+import threading
 import traceback
+from importlib import import_module
 from multiprocessing.connection import Connection
 
 from automl_cv.errors import AutomlError, trouble
 from automl_cv.history import Epoch, History, StopReason
 from automl_cv.orders import messages
-from automl_cv.worker.fit import fit
 from automl_cv.worker.materials import Materials
 from automl_cv.worker.reference import survey
 
@@ -57,6 +60,8 @@ class _Worker:
             case messages.Train():
                 return self._train(order)
             case messages.Fit():
+                from automl_cv.worker.fit import fit
+
                 return fit(order, self._report, self._connection.send)
 
     def _report(self, done: int, total: int, images_per_second: float) -> None:
@@ -97,6 +102,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # so does the end of a terminal
+    for module in sys.argv[2:]:
+        threading.Thread(target=import_module, args=(module,), daemon=True).start()
     connection = Connection(int(sys.argv[1]))
     try:
         _Worker(connection).serve()
