@@ -2,16 +2,16 @@
 
 Started as `python -m automl_cv.worker.process DESCRIPTOR [MODULE]`. Only here does TensorFlow
 load, once something needs it: images that have no features yet, heads in steps, a model to
-write. What is solved on cached features needs none. With the name of a module a thread loads
-that one at once, beside what can be done without it. What TensorFlow prints goes to a log file,
-and when it runs out of memory or crashes it takes one trial with it and not the search.
+write. What is solved on cached features needs none. With the name of a module that one is loaded
+first, while the search still reads the images (a thread that loads it beside other work deadlocks
+in Python's locks of modules). What TensorFlow prints goes to a log file, and when it runs out of
+memory or crashes it takes one trial with it and not the search.
 """
 
 from __future__ import annotations
 
 import signal
 import sys
-import threading
 import traceback
 from importlib import import_module
 from multiprocessing.connection import Connection
@@ -103,7 +103,7 @@ def main() -> None:
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # so does the end of a terminal
     for module in sys.argv[2:]:
-        threading.Thread(target=import_module, args=(module,), daemon=True).start()
+        import_module(module)
     connection = Connection(int(sys.argv[1]))
     try:
         _Worker(connection).serve()
