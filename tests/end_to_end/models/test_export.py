@@ -35,8 +35,8 @@ from preprocess import exported, preprocess
 
 RUNTIME
 for path in sys.argv[2:]:
-    given = dict(zip(exported()["outputs"], run(preprocess(path))))
-    print(json.dumps([given[name][0].tolist() for name in ("probabilities", "distance")]))
+    found = dict(zip(exported()["outputs"], run(preprocess(path))))
+    print(json.dumps([found[name][0].tolist() for name in ("probabilities", "distance")]))
 assert "automl_cv" not in sys.modules
 """
 
