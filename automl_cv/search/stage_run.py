@@ -7,7 +7,8 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from automl_cv.catalog.metrics import MetricEntry
@@ -40,9 +41,16 @@ class _Running:
     """A trial that a worker trains now."""
 
     drawn: Drawn
-    started: float
-    epochs: list[Epoch]
+    started: float = field(default_factory=time.monotonic)
+    epochs: list[Epoch] = field(default_factory=list)
     written: float | None = None
+
+    def history(self, error: str | None = None) -> History:
+        """Return what it has reached so far."""
+        # What an earlier search trained of it comes from its checkpoint within a moment.
+        trained = sum(epoch.seconds for epoch in self.epochs)
+        seconds = max(time.monotonic() - self.started, trained)
+        return History(tuple(self.epochs), None, error, seconds)
 
 
 class StageRun:
@@ -67,6 +75,7 @@ class StageRun:
         self._budget = context.budget
         self._running: dict[Worker, _Running] = {}
         self._broken = 0
+        self._why = "the search was stopped"  # why trials are given up
 
     def run(self) -> tuple[Progress, int]:
         """Run every trial that is missing; return how far the stage came, and trials finished.
@@ -75,6 +84,7 @@ class StageRun:
             SearchBroken: three trials in a row broke.
         """
         started = time.monotonic()
+        self._trials.describe()  # one of an older automl-cv has not said it
         self._trials.settle()
         records = self._trials.records()
         for record in records:
@@ -168,7 +178,7 @@ class StageRun:
         )
         is_long = self._stage.training.is_long
         self._crew.order(worker, Train(trial, self._checkpoint(number) if is_long else None))
-        self._running[worker] = _Running(drawn, time.monotonic(), [])
+        self._running[worker] = _Running(drawn)
         self._listen(events.TrialStarted(self._stage.name, number, drawn.parameters))
 
     def _note_redrawn(self, drawn: Drawn) -> None:
@@ -201,8 +211,7 @@ class StageRun:
                 self._end(worker, answer)
             case Failed():
                 self._broken += 1
-                seconds = time.monotonic() - running.started
-                history = History(tuple(running.epochs), "failed", answer.reason, seconds)
+                history = replace(running.history(answer.reason), stop_reason="failed")
                 self._end(worker, Trained(history, {}))
                 if self._broken == BROKEN_IN_A_ROW:
                     error = SearchBroken(
@@ -219,17 +228,19 @@ class StageRun:
         if now - (running.written or running.started) < SECONDS_BETWEEN_WRITES:
             return
         if running.written is None:
-            self._show(running.drawn)
-        self._trials.write_epochs(running.drawn.trial, History(tuple(running.epochs)))
+            self._show(running)
+        self._trials.write_epochs(running.drawn.trial, running.history())
         running.written = now
 
-    def _show(self, drawn: Drawn) -> None:
+    def _show(self, running: _Running) -> None:
         """Write a trial as one that runs."""
+        drawn = running.drawn
         self._trials.begin(
             drawn.trial,
             drawn.parameters,
             drawn.distributions,
             system_attributes=drawn.system_attributes,
+            began=datetime.now(UTC) - timedelta(seconds=running.history().seconds),
         )
 
     def _end(self, worker: Worker, trained: Trained) -> None:
@@ -260,6 +271,7 @@ class StageRun:
 
     def _recall(self) -> None:
         """Have the workers give up their trials at the end of the epoch, if it comes soon."""
+        self._why = "the time ended"
         recalled: set[Worker] = set()
         until = time.monotonic() + SECONDS_TO_GIVE_UP
         while self._running and time.monotonic() < until:
@@ -290,8 +302,9 @@ class StageRun:
         """
         if running.epochs:
             if running.written is None:
-                self._show(running.drawn)
-            self._trials.interrupt(running.drawn.trial, History(tuple(running.epochs)))
+                self._show(running)
+            history = running.history(f"{self._why}; the next search runs it again")
+            self._trials.interrupt(running.drawn.trial, history)
 
 
 def best_by_method(records: Mapping[int, TrialRecord], metric: MetricEntry) -> dict[str, float]:
