@@ -37,6 +37,7 @@ ROOMS = [
     "worker",
     "drawing",
     "search",
+    "listeners",
     "fit",
     "labelling",
     "diagnosis",
@@ -51,7 +52,8 @@ ROOMS = [
 NEVER = {
     "search": {"engine", "worker"},
     "drawing": {"engine", "worker"},
-    "fit": {"engine", "worker", "search"},
+    "listeners": {"engine", "worker"},
+    "fit": {"engine", "worker", "search", "listeners"},
     "labelling": {"engine", "worker"},
     "diagnosis": {"engine", "worker", "drawing", "fit"},
     "worker": {"store", "results", "drawing"},

@@ -49,7 +49,7 @@ LISTENERS: Table[ListenerEntry] = Table(
             name="mlflow",
             about="runs of MLflow: one for the search, one below it for each trial",
             target="automl_cv.listeners.mlflow:mlflow",
-            where="tracking URI, else mlruns/",
+            where="tracking URI, else the database mlflow.db",
             module="mlflow",
             extra="mlflow",
         ),

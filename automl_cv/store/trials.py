@@ -21,15 +21,12 @@ from automl_cv.store.described import describe
 from automl_cv.store.facts import StageFacts, StudyFacts, facts_from_json, facts_to_json
 from automl_cv.store.lease import Lease
 from automl_cv.store.optuna_tables import (
-    Ending,
     TrialRow,
-    end_trial,
     read_trials,
     study_attribute,
     trials_with,
-    widen,
-    write_curve,
 )
+from automl_cv.store.optuna_writes import Ending, end_trial, widen, write_curve
 from automl_cv.store.outcome import outcome, plain
 from automl_cv.store.predictions import Predictions, packed
 from automl_cv.store.reading import is_held, read_predictions, read_records

@@ -77,9 +77,10 @@ def loaded_by(folder: Path, cache_dir: Path, *words: str) -> set[str]:
 
 def test_neither_a_search_nor_a_fit_loads_tensorflow(photos, tmp_path_factory):
     cache_dir = tmp_path_factory.mktemp("cache")  # an empty one: features are extracted too
-    searched = loaded_by(photos, cache_dir, "search", "./few.toml")
+    searched = loaded_by(photos, cache_dir, "search", "./few.toml", "--tensorboard", "logs")
     fitted = loaded_by(photos, cache_dir, "fit", "few", "--out", "model")
     for loaded in (searched, fitted):
         assert "optuna" in loaded
         assert not loaded & {"tensorflow", "keras"}
+    assert len(list((photos / "logs").glob("few/*/0/events.out.tfevents.*"))) == 2
     assert list((photos / "model").glob("*.keras"))
