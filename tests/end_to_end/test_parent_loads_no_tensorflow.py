@@ -47,7 +47,7 @@ print("\\n" + json.dumps([code, sorted({name.split(".")[0] for name in sys.modul
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Write 16 pictures of two colours, and a study of them; return the folder of both."""
+    """Write 16 images of two colours, and a study of them; return the folder of both."""
     draw = np.random.default_rng(0)
     for label, colour in (("blue", (60, 90, 210)), ("red", (200, 80, 60))):
         folder = tmp_path / "photos" / label

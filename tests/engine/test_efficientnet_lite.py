@@ -66,7 +66,7 @@ DAISY, PALACE = 985, 698
 
 @pytest.mark.slow
 def test_photographs_are_known():
-    """The pictures that scikit-learn ships, in the middle, through the file's own classifier."""
+    """The images that scikit-learn ships, in the middle, through the file's own classifier."""
     name = "EfficientNetLite0"
     size = BACKBONES[name].image_size
     tensors = torchfile.read(BACKBONES[name].weights.path)
