@@ -38,6 +38,7 @@ ROOMS = [
     "worker",
     "drawing",
     "search",
+    "listeners",
     "fit",
     "labelling",
     "diagnosis",
@@ -52,7 +53,8 @@ ROOMS = [
 NEVER = {
     "search": {"engine", "worker"},
     "drawing": {"engine", "worker"},
-    "fit": {"engine", "worker", "search"},
+    "listeners": {"engine", "worker"},
+    "fit": {"engine", "worker", "search", "listeners"},
     "labelling": {"engine", "worker"},
     "diagnosis": {"engine", "worker", "drawing", "fit"},
     "worker": {"store", "results", "drawing"},

@@ -6,10 +6,10 @@ import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
-from automl_cv.errors import UserError
+from automl_cv.errors import UserError, installing
 from automl_cv.registry import Entry, Table, load
 
-EXTRA = "automl-cv[export]"
+EXTRA = "export"
 """Installs all that exporting needs."""
 
 
@@ -50,7 +50,7 @@ class ExportEntry(Entry):
             if len(self.missing) == 1:
                 packages = f"the package {self.missing[0]}, which is"
             raise UserError(
-                f"--format {self.name}: needs {packages} not installed; run: pip install '{EXTRA}'"
+                f"--format {self.name}: needs {packages} not installed; {installing(EXTRA)}"
             )
 
 

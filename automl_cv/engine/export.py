@@ -47,7 +47,7 @@ FAR_OFF = 0.01
 UNSURE = 0.01
 """The same of files that were written: turned, clear or of another size, they are unlike what the
 classifier knows. Where it is unsure, rounding moves it: by 0.00025 in Keras itself, between a
-picture alone and four times the same in a batch; by 0.0012 between Keras and ONNX Runtime."""
+image alone and four times the same in a batch; by 0.0012 between Keras and ONNX Runtime."""
 
 PIXELS = 0.01  # between what preprocess.py gives and automl-cv, of 255, where it resizes
 
@@ -63,7 +63,7 @@ WRITTEN = 2  # of how many of these files of each kind are written
 AT_ONCE = 2**27  # bytes of images that are given to a graph together; four images at most
 
 Open = Callable[[Path], np.ndarray]
-"""Opens a file as what a graph takes, one picture, (1, height, width, 3)."""
+"""Opens a file as what a graph takes, one image, (1, height, width, 3)."""
 
 
 def export(
@@ -79,7 +79,7 @@ def export(
     Args:
         saved: the classifier.
         entry: the form.
-        files: of whole pictures, at least one, to compare on.
+        files: of whole images, at least one, to compare on.
         out: the folder, see `saved.export.check_target`.
         fixed_size: whether the graph begins behind its resizing.
 
@@ -156,11 +156,11 @@ def compare(
         model: as `saved_network.load_whole` returns it.
         run: the graph in its runtime, probabilities first.
         opened: opens a file for the graph.
-        kinds: files of whole pictures, by their kind.
+        kinds: files of whole images, by their kind.
         window: of the classifier's images, see `data.images.decode`.
 
     Raises:
-        AutomlError: a file is opened as another picture; or probabilities of files that were
+        AutomlError: a file is opened as another image; or probabilities of files that were
             given differ by more than TOLERANCE, or in the most probable class; or those of
             others by more than UNSURE; or distances by more than FAR_OFF.
     """
@@ -244,7 +244,7 @@ def _check_pixels(kind: str, batch: np.ndarray, pixels: images.Pixels) -> None:
         is_same = float(np.abs(batch[0] - own).max()) <= PIXELS
     if not is_same:
         raise AutomlError(
-            f"{PREPROCESS} makes another picture of a file ({kind}) than automl-cv; nothing was "
+            f"{PREPROCESS} makes another image of a file ({kind}) than automl-cv; nothing was "
             "written"
         )
 
@@ -314,7 +314,7 @@ def _opener(exported: Path, given: Input) -> Open:
 def _of_every_kind(
     files: Sequence[Path], written: Path, window: Window | None
 ) -> dict[str, list[Path]]:
-    """Write some pictures as files of every kind; return these by kind."""
+    """Write some images as files of every kind; return these by kind."""
     kinds: dict[str, list[Path]] = defaultdict(list)
     for number, file in enumerate(files):
         own = written / str(number)

@@ -78,11 +78,11 @@ def extract(
         window: which values of deep greys become black and white, see `data.images.decode`.
 
     Returns:
-        How many images passed the backbone, each picture, or each view of it, counted once.
+        How many images passed the backbone, each image, or each view of it, counted once.
 
     Raises:
         UserError: the backbone can't be built (see `backbone.build`).
-        AutomlError: a file can't be read any more, or holds another picture by now.
+        AutomlError: a file can't be read any more, or holds another image by now.
         ValueError: the recipe mixes images, so that a view is not one image's alone.
     """
     if recipe.view is not None and recipe.view.augmentation.of_level("batch"):
@@ -137,7 +137,7 @@ def online_features(
         mixed where images were mixed.
 
     Raises:
-        AutomlError: a file can't be read any more, or holds another picture by now.
+        AutomlError: a file can't be read any more, or holds another image by now.
     """
     names = [view_name(known, view) for known in content_hashes]
     cuts = _draw_cuts(recipe, names)

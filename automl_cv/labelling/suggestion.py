@@ -130,7 +130,7 @@ def suggest(
         found = pool.read(
             source,
             cache_dir=cache_dir,
-            on_progress=lambda done, total: listen("inspecting pictures", done, total),
+            on_progress=lambda done, total: listen("inspecting images", done, total),
         )
         known = _labelled(labelled, found.window, cache_dir)
         paths = dict(zip(found.content_hashes, found.paths, strict=True))
@@ -210,7 +210,7 @@ def _labelled(
             if other.label != image.label:
                 raise UserError(
                     f"{one.source}: {image.path} has the label {image.label!r}, and the same "
-                    f"picture {other.path} has {other.label!r}; put one of them right"
+                    f"image {other.path} has {other.label!r}; put one of them right"
                 )
     return tuple(found.values())
 

@@ -172,8 +172,9 @@ def _will_need_tensorflow(study: StudyFile, stages: Sequence[Stage], cache_dir: 
 def _tell_data(
     run: StoredRun, other: StudyRun | None, images: Dataset, listen: events.Listener
 ) -> None:
-    """Tell what the images are, and of an earlier run that has others."""
+    """Tell what the images are, which run it is, and of an earlier one that has others."""
     listen(data_read(images))
+    listen(events.RunChosen(run.name, run.study.as_toml_data()))
     if other is not None:
         listen(events.OtherImages(run.name, other.exact_name))
 

@@ -176,7 +176,7 @@ def test_a_file_that_is_opened_as_another_picture_fails_the_export(
     """Here export.json says another window than the classifier has."""
     wrong = export.taken(saved_network.load(saved), Window(0, 500), fixed_size=False)
     monkeypatch.setattr(export, "taken", lambda *_, **__: wrong)
-    with pytest.raises(AutomlError, match=r"makes another picture of a file \(16-bit grey\.png\)"):
+    with pytest.raises(AutomlError, match=r"makes another image of a file \(16-bit grey\.png\)"):
         export.export(saved, EXPORTS["savedmodel"], files, tmp_path / "out")
     assert not list(tmp_path.iterdir())
 

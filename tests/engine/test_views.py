@@ -38,7 +38,7 @@ EPOCHS = 3
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Hold pictures, and the entry "tiny" in the table of backbones."""
+    """Hold images, and the entry "tiny" in the table of backbones."""
     folder = tmp_path_factory.mktemp("pictures")
     generator = np.random.default_rng(0)
     for number in range(N_IMAGES):
@@ -51,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @dataclasses.dataclass(frozen=True)
 class Pictures:
-    """Extracted pictures; all but the last eleven train."""
+    """Extracted images; all but the last eleven train."""
 
     paths: list[Path]
     hashes: list[str]

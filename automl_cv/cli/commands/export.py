@@ -48,8 +48,8 @@ def export(
         bool,
         typer.Option(
             "--fixed-size",
-            help="Leave resizing to preprocess.py: the graph takes float32 pictures of the "
-            "network's size, as batches of unlike pictures and some devices want them.",
+            help="Leave resizing to preprocess.py: the graph takes float32 images of the "
+            "network's size, as batches of unlike images and some devices want them.",
         ),
     ] = False,
     quiet: options.Quiet = False,
@@ -93,9 +93,9 @@ def export(
         + _distances(compared.distance_difference),
         quiet=quiet,
     )
-    taken = "uint8 pictures of any size"
+    taken = "uint8 images of any size"
     if made.input.resize is not None:
-        taken = f"float32 pictures of {made.input.resize.height} × {made.input.resize.width} pixels"
+        taken = f"float32 images of {made.input.resize.height} × {made.input.resize.width} pixels"
     say(
         f"wrote {out / made.file}; it takes {taken}, and {exported.PREPROCESS} beside it makes "
         "them of files",
@@ -127,7 +127,7 @@ def _own(saved: SavedClassifier, cache_dir: Path) -> list[str]:
 
 
 def _sample(paths: list[str], window: Window | None) -> Iterator[Path]:
-    """Yield some of the files, from all over them; those that are no pictures are passed over."""
+    """Yield some of the files, from all over them; those that are no images are passed over."""
     from automl_cv.data.images import DamagedImage, decode
     from automl_cv.data.paths import expand
 

@@ -77,12 +77,12 @@ run = lambda batch: list(compiled({"pixels": batch}).values())
 }
 
 SIZES = [(8, 8), (24, 17), (61, 90)]
-WRITTEN = "written"  # a folder of one picture as files of every kind
+WRITTEN = "written"  # a folder of one image as files of every kind
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, calibrated, cache_dir) -> Path:
-    """Return a folder with a classifier in `model/` and unseen pictures in `photos/`."""
+    """Return a folder with a classifier in `model/` and unseen images in `photos/`."""
     made = tmp_path_factory.mktemp("exports")
     shutil.copytree(calibrated, made / "model")
     manifest = folder.read(calibrated).manifest
@@ -102,7 +102,7 @@ def made(tmp_path_factory, calibrated, cache_dir) -> Path:
 
 @pytest.fixture(scope="module")
 def predicted(made, cache_dir) -> pd.DataFrame:
-    """Return what `predict` says of the unseen pictures, in Keras."""
+    """Return what `predict` says of the unseen images, in Keras."""
     run_here(made, cache_dir, "predict", "model", "photos", WRITTEN, "--out", "photos.csv")
     table = pd.read_csv(made / "photos.csv", dtype={"label": str})
     assert len(table) > 52 and table["label"].nunique() == 10
@@ -148,7 +148,7 @@ def test_the_same_images_give_the_same_classes_in_every_runtime(form, made, pred
     lines = programmed(program, made, out, *predicted["path"]).splitlines()
     shares, distances = (np.array(one) for one in zip(*map(json.loads, lines), strict=True))
     assert [facts["classes"][place] for place in shares.argmax(axis=1)] == list(predicted["label"])
-    # Where it is unsure, of small and clear pictures, rounding moves it.
+    # Where it is unsure, of small and clear images, rounding moves it.
     is_plain = predicted["path"].str.startswith("photos")
     differences = abs(shares.max(axis=1) - predicted["probability"])
     assert differences[is_plain].max() <= 1e-4 and differences.max() <= 0.01
@@ -170,7 +170,7 @@ def test_the_program_in_the_documents_runs(form, made, predicted, exported):
 def test_given_images_are_compared_on_and_none_is_a_mistake(call, made, tmp_path):
     words = ["export", "model", "--format", "savedmodel", "--out", tmp_path / "out"]
     (tmp_path / "bad").mkdir()
-    (tmp_path / "bad" / "1.png").write_bytes(b"no picture")
+    (tmp_path / "bad" / "1.png").write_bytes(b"no image")
     done = call(*words, "--images", tmp_path / "bad", check=False, folder=made)
     assert done.returncode == 2
     assert "none of 1 files is an image" in done.stderr
