@@ -153,7 +153,11 @@ class Crew:
 
     def has(self, order: Need) -> bool:
         """Tell whether all workers hold these features or pixels."""
-        own = [PrepareFeatures(one.backbone) for one in self._orders if isinstance(one, Prepare)]
+        own = [
+            PrepareFeatures(one.backbone)
+            for one in self._orders
+            if isinstance(one, Prepare) and one.extracts
+        ]
         return order in own or order in self._orders
 
     def prepare(

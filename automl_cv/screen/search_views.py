@@ -304,7 +304,8 @@ def stage_line(event: events.StageStarted) -> str:
             return f"stage {event.stage}: its trial is finished already"
         return f"stage {event.stage}: all {event.trials} trials are finished already"
     done = f", {event.finished} of them finished already" if event.finished else ""
-    return f"stage {event.stage}: {counted(event.trials, 'trial')}{done}"
+    seen = "" if event.images is None else f" on a sample of {event.images:,} images"
+    return f"stage {event.stage}: {counted(event.trials, 'trial')}{seen}{done}"
 
 
 def aside(event: events.SpaceExhausted | events.StageWaits | events.TrialRedrawn) -> str:

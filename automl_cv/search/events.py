@@ -150,6 +150,7 @@ class StageStarted:
         finished: those that earlier runs finished.
         best: best of the metric so far, by optimizer or exact head.
         metric: the study's, an entry of the table of metrics.
+        images: about how many of them its trials see; None for all.
     """
 
     stage: str
@@ -157,6 +158,7 @@ class StageStarted:
     finished: int
     best: Mapping[str, float]
     metric: str
+    images: int | None = None
 
 
 @dataclass(frozen=True)

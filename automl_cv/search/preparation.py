@@ -27,7 +27,7 @@ def prepare_stage(context: SearchContext, stage: Stage, memory: StageMemory) -> 
         UserError: a backbone or its weights can't be had.
         AutomlError: extraction failed.
     """
-    crew, listen, split_sizes = context.crew, context.listen, context.facts.split_sizes
+    crew, listen, split_sizes = context.crew, context.listen, context.sizes(stage)
     orders = crew.needs(tuple(possible_inputs(context.run.study, stage, memory)))
     features = [one for one in orders if isinstance(one, PrepareFeatures)]
     altered = [one for one in features if one.augmentation is not None and not one.n_blocks]

@@ -137,6 +137,8 @@ class StageFacts:
             a stage above went on. Empty where it searches, and in databases of before
             automl-cv told them apart, when all finalists counted.
         progress: how far it came; None before a search came to it.
+        sample: how many images of each split its trials saw, where they did not see all of train
+            and validation images; else empty.
         started: when the stage began, UTC. Optuna's own times are naive and local.
     """
 
@@ -145,6 +147,7 @@ class StageFacts:
     finalists: tuple[str, ...] = ()
     contenders: tuple[str, ...] = ()
     progress: Progress | None = None
+    sample: Mapping[str, int] = field(default_factory=dict)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
@@ -172,6 +175,7 @@ class RunFacts(StudyFacts):
         finalists: see `StageFacts`, of each stage with `retrain`.
         contenders: see `StageFacts`, of each stage with `retrain`.
         progress: how far each stage came; also those that wait, and that nothing else says.
+        samples: see `StageFacts.sample`, of each stage with `images`.
         started: when the first of the stages began, UTC.
     """
 
@@ -180,6 +184,7 @@ class RunFacts(StudyFacts):
     finalists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     contenders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     progress: Mapping[str, Progress] = field(default_factory=dict)
+    samples: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def space_of(self, stage: str) -> Space | None:
@@ -196,6 +201,8 @@ class RunFacts(StudyFacts):
         narrowed = {name: one.model_dump(mode="json") for name, one in self.narrowed.items()}
         values = {**asdict(self), "narrowed": narrowed, "started": self.started.isoformat()}
         del values["waiting"]
+        if not self.samples:  # as before there were any
+            del values["samples"]
         # Progress was called a course at first, and is so in every database.
         return {"courses" if key == "progress" else key: one for key, one in values.items()}
 
@@ -217,6 +224,7 @@ def joined(of_study: Sequence[StudyFacts], of_stages: Mapping[str, StageFacts]) 
         finalists={name: one.finalists for name, one in of_stages.items() if one.finalists},
         contenders={name: one.contenders for name, one in of_stages.items() if one.contenders},
         progress=_progress(of_study, of_stages),
+        samples={name: one.sample for name, one in of_stages.items() if one.sample},
         started=min(one.started for one in of_stages.values()),
     )
 
@@ -270,6 +278,7 @@ def facts_from_json(stage: str, stored: Mapping[str, Any]) -> tuple[StudyFacts, 
         finalists=tuple(stored.get("finalists", {}).get(stage, ())),
         contenders=tuple(stored.get("contenders", {}).get(stage, ())),
         progress=progress.pop(stage, None),
+        sample=stored.get("samples", {}).get(stage, {}),
         started=datetime.fromisoformat(stored["started"]),
     )
     return StudyFacts(**of_study, waiting=progress), of_stage

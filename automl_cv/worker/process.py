@@ -12,6 +12,7 @@ import sys
 import traceback
 from multiprocessing.connection import Connection
 
+from automl_cv.engine import runtime
 from automl_cv.errors import AutomlError, trouble
 from automl_cv.history import Epoch, History, StopReason
 from automl_cv.orders import messages
@@ -47,13 +48,15 @@ class _Worker:
         match order:
             case messages.Prepare():
                 self._materials = Materials(order, self._report, self._connection.send)
+                if not order.extracts:
+                    return messages.Prepared(0, 0, 0.0, runtime.versions())
                 return self._materials.prepare(messages.PrepareFeatures(order.backbone))
             case messages.PrepareFeatures() | messages.PreparePixels():
                 return self._materials.prepare(order)
             case messages.Ask():
                 return messages.Needed(tuple(self._materials.needs(order.inputs)))
             case messages.Survey():
-                return survey(self._materials)
+                return survey(self._materials, order.backbone)
             case messages.Train():
                 return self._train(order)
             case messages.Fit():
