@@ -186,6 +186,7 @@ def test_each_trial_begins_with_the_backbones_own_weights(case):
     assert figures(case.train(seed=2)) != figures(first)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_killed_trial_goes_on_with_the_same_numbers(case, tmp_path):
     whole = case.train(optimizer="Adam", learning_rate=0.001, optimizer_parameters={})

@@ -227,6 +227,7 @@ def test_only_the_last_answer_counts_when_epochs_are_told_again(tmp_path):
     assert (len(result.history.epochs), result.history.stop_reason) == (3, "plateau")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_killed_process_goes_on_with_the_same_numbers(tmp_path):
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:

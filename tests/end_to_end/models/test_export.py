@@ -125,6 +125,7 @@ def needs(form: str):
     return pytest.param(form, marks=pytest.mark.skipif(bool(missing), reason=reason))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("form", [needs(name) for name in EXPORTS.names])
 def test_the_same_images_give_the_same_classes_in_every_runtime(form, made, predicted, exported):
     out = f"model-{form}"
@@ -155,6 +156,7 @@ def test_the_program_in_the_documents_runs(form, made, predicted, exported):
     assert said == first["label"]
 
 
+@pytest.mark.exhaustive
 def test_given_images_are_compared_on_and_none_is_a_mistake(call, made, tmp_path):
     words = ["export", "model", "--format", "savedmodel", "--out", tmp_path / "out"]
     (tmp_path / "bad").mkdir()
