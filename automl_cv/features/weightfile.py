@@ -56,6 +56,13 @@ def path_of(backbone: Backbone, key: str = KEY) -> Path:
     return own.path
 
 
+def licence_of(backbone: Backbone) -> str | None:
+    """Return the licence of weights that the table knows; None for a file of the user's."""
+    if is_saved_model(backbone) or backbone.weights not in (None, "imagenet"):
+        return None
+    return BACKBONES[backbone.name].weights.licence
+
+
 def damage(weights: Weights) -> str:
     """Return what is wrong with an entry's own file, which is there; empty if nothing is."""
     if not weights.digest:

@@ -162,12 +162,15 @@ class Prepared:
         dimension: length of a feature vector.
         seconds: what it took; of "online" views what these images took, all else left out.
         versions: of the packages that decide numbers.
+        milliseconds: an image takes, measured when most of these features were extracted; None
+            where that is not known.
     """
 
     extracted: int
     dimension: int
     seconds: float
     versions: Mapping[str, str]
+    milliseconds: float | None = None
 
 
 @dataclass(frozen=True)

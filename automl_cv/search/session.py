@@ -266,7 +266,7 @@ def _surveyed(context: SearchContext, parameters: Mapping[str, Value]) -> messag
         parameters: what of the backbone is other than the study's own.
     """
     backbone = drawn_backbone(context.run.study.backbone, parameters)
-    if not context.crew.has(PrepareFeatures(backbone)):
+    if context.crew.made(PrepareFeatures(backbone)) is None:
         context.crew.prepare(PrepareFeatures(backbone), context.listen)
     worker = context.crew.workers[0]
     context.crew.order(worker, messages.Survey(backbone if parameters else None))

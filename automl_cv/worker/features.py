@@ -98,6 +98,7 @@ class HeldFeatures:
             dimension=int(features.shape[1]),
             seconds=time.perf_counter() - started,
             versions=runtime.versions(),
+            milliseconds=self._cache.speed(wanted),
         )
 
     def parts(self, order: PrepareFeatures) -> Cut:

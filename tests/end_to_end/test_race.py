@@ -104,3 +104,24 @@ def test_the_numbers_are_the_same_for_two_workers_and_after_a_cut(raced):
 
     for stage in ((), ("--stage", "race")):
         assert figures(*stage) == figures(*stage, "--storage", "sqlite:///two.db")
+
+
+def test_a_board_says_what_each_backbone_gives_and_takes(raced):
+    folder, _ = raced
+    (found,) = [board(folder, "--backbones")["backbones"]]
+    race = board(folder, "--stage", "race")["trials"]
+    assert [one["stage"] for one in found] == ["race", "race"]
+    for row in found:
+        own = [one for one in race if one["image_size"] == row["image_size"]]
+        best = max(own, key=lambda one: (one["val_accuracy"], -one["val_loss"]))
+        assert (row["val_accuracy"], row["val_loss"]) == (best["val_accuracy"], best["val_loss"])
+        assert row["val_accuracy_low"] < row["val_accuracy"] < row["val_accuracy_high"]
+        assert (row["images"], row["extracted"], row["trials"]) == (60, 60, 2)
+        assert row["milliseconds"] > 0
+        assert row["seconds"] > sum(one["seconds"] for one in own)
+        assert (row["backbone"], row["licence"]) == ("compact", "MIT")
+        assert row["megabytes"] == pytest.approx(2.9, abs=0.1)
+    assert [one["kept"] for one in found] == [True, False], "the best goes on"
+    run_here(folder, folder / "cache", "report", "--out", "page.html")
+    page = (folder / "page.html").read_text()
+    assert "What a backbone gives and takes" in page.replace("Stage race: w", "W")
