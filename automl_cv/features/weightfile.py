@@ -7,7 +7,8 @@ import json
 import zipfile
 from pathlib import Path
 
-from automl_cv.catalog.backbones import BACKBONES, Weights
+from automl_cv.catalog.backbones import BACKBONES
+from automl_cv.catalog.weights import Weights
 from automl_cv.errors import UserError
 from automl_cv.study.studyfile import Backbone
 

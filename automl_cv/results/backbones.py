@@ -14,6 +14,7 @@ from automl_cv.results.ranking import best_of
 from automl_cv.scoring import wilson
 from automl_cv.store.facts import Extraction, RunFacts
 from automl_cv.store.records import TrialRecord
+from automl_cv.study.studyfile import Backbone, drawn_backbone
 
 
 @dataclass(frozen=True)
@@ -108,12 +109,11 @@ def raced_frame(found: Mapping[str, Sequence[Raced]]) -> pd.DataFrame:
 def _of_stage(
     records: Sequence[TrialRecord], extractions: Sequence[Extraction], facts: RunFacts
 ) -> list[Raced]:
-    declared = facts.study.get("backbone", {})
+    declared = Backbone.model_validate(facts.study["backbone"])
     by_cost: dict[tuple[str, int | None], list[TrialRecord]] = {}
     for record in records:
-        name = record.parameters.get("backbone", declared.get("name"))
-        size = record.parameters.get("image_size", declared.get("image_size"))
-        by_cost.setdefault((name, size), []).append(record)
+        drawn = drawn_backbone(declared, record.parameters)
+        by_cost.setdefault((drawn.name, drawn.image_size), []).append(record)
     narrowings = [
         one for one in facts.narrowed.values() if records and one.stage == records[0].stage
     ]

@@ -45,6 +45,21 @@ class DataRead:
 
 
 @dataclass(frozen=True)
+class BackbonesAtHand:
+    """A study leaves the backbone to what is on this machine.
+
+    Args:
+        line: for people.
+        names: of what races.
+        downloads: megabytes of those that Keras would download, by name; none is.
+    """
+
+    line: str
+    names: tuple[str, ...]
+    downloads: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class OtherImages:
     """A run begins beside earlier ones of the study, which have other images.
 
@@ -256,6 +271,7 @@ class StageEnded:
 Event = (
     Inspecting
     | DataRead
+    | BackbonesAtHand
     | OtherImages
     | Extracting
     | SpaceNeeded

@@ -36,6 +36,7 @@ from automl_cv.store.database import open_storage
 from automl_cv.store.labels import write_labels
 from automl_cv.store.runs import StudyRun, claim, runs, shown_name
 from automl_cv.store.trials import StageTrials
+from automl_cv.study.at_hand import resolved
 from automl_cv.study.parameters import BACKBONE_PARAMETERS
 from automl_cv.study.space import Value
 from automl_cv.study.stage import Stage
@@ -96,6 +97,9 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
         AutomlError: a stage has no trial with a result that the next one could narrow from, or
             another process searches the run.
     """
+    study, found = resolved(study)
+    if found is not None:
+        listen(events.BackbonesAtHand(str(found), found.names, found.downloads))
     stages = [study.stage(options.stage)] if options.stage else list(study.stages)
     budget = Budget(study, stages, options.timeout, options.workers)
     _check(study, stages)
