@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 
 from automl_cv.catalog.augmentations import AUGMENTATIONS, AugmentationEntry
-from automl_cv.catalog.backbones import BACKBONES, BackboneEntry, Weights
+from automl_cv.catalog.backbones import BACKBONES, BackboneEntry
 from automl_cv.catalog.datasets import DATASETS, DatasetEntry
 from automl_cv.catalog.exact_heads import EXACT_HEADS, SCALING, ExactHeadEntry
 from automl_cv.catalog.exports import EXPORTS, ExportEntry
@@ -39,6 +39,7 @@ from automl_cv.catalog.pruners import PRUNERS, PrunerEntry
 from automl_cv.catalog.samplers import SAMPLERS, SamplerEntry
 from automl_cv.catalog.schedules import SCHEDULES, ScheduleEntry
 from automl_cv.catalog.settings import Setting
+from automl_cv.catalog.weights import Weights
 from automl_cv.cli import commands
 from automl_cv.registry import Entry, Table
 from automl_cv.report.columns import COLUMNS, Column

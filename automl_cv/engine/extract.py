@@ -31,6 +31,9 @@ SHARD_IMAGES = 4096
 SHARD_BYTES = 2**30
 SHARD_SECONDS = 30.0
 
+# Images that pass before the speed of a network is measured: it is traced and warms up with them.
+WARM_UP = 2 * BATCH_SIZE
+
 Network = Callable[[images.Batch], list[Matrix]]
 """A compiled backbone: from pixels to the vectors of each block."""
 
@@ -97,15 +100,21 @@ def extract(
     missing_paths = [files[_content_hash(name)] for name in missing]
     shard = _Shard(cache, recipe)
     started, done = time.monotonic(), 0
+    steady, before = started, 0
     try:
         for blocks in _run(network, recipe, missing_paths, missing, window=window):
             n_images = len(blocks[0])
             shard.append(missing[done : done + n_images], blocks)
             done += n_images
+            if done <= WARM_UP:
+                steady, before = time.monotonic(), done
             if on_progress is not None:
                 on_progress(done, len(missing), done / (time.monotonic() - started))
     finally:
         shard.write()
+    if done > before:
+        seconds = time.monotonic() - steady
+        cache.note_speed(recipe, 1000 * seconds / (done - before), done - before)
     return done
 
 

@@ -140,6 +140,7 @@ class Crew:
         self._is_warm = is_warm
         self.hire(count)
         self._orders: list[Prepare | Need] = []
+        self._made: list[Prepared] = []  # what came of each
 
     def __enter__(self) -> Crew:
         return self
@@ -158,10 +159,15 @@ class Crew:
         numbers = range(len(self.workers), count)
         self.workers += [Worker(number, is_warm=self._is_warm) for number in numbers]
 
-    def has(self, order: Need) -> bool:
-        """Tell whether all workers hold these features or pixels."""
-        own = [PrepareFeatures(one.backbone) for one in self._orders if isinstance(one, Prepare)]
-        return order in own or order in self._orders
+    def made(self, order: Need) -> Prepared | None:
+        """Return what came of features or pixels that all workers hold; None of others."""
+        for earlier, prepared in zip(self._orders, self._made, strict=True):
+            if isinstance(earlier, Prepare):
+                if earlier.extracts and order == PrepareFeatures(earlier.backbone):
+                    return prepared
+            elif order == earlier:
+                return prepared
+        return None
 
     def prepare(
         self,
@@ -176,6 +182,7 @@ class Crew:
         """
         prepared = [self._prepare(worker, order, on_progress) for worker in self.workers]
         self._orders.append(order)
+        self._made.append(prepared[0])
         return prepared[0]
 
     def needs(self, inputs: tuple[Inputs, ...]) -> tuple[Need, ...]:

@@ -66,7 +66,7 @@ class PlainLines:
             case events.DataRead():
                 say(data_line(event))
                 _caution_all(event.warnings)
-            case events.OtherImages():
+            case events.BackbonesAtHand() | events.OtherImages():
                 say(run_line(event))
             case events.SpaceNeeded():
                 caution(space_line(event))
@@ -137,7 +137,7 @@ class LivePanel:
                 self._console.print(data_line(event), markup=False, highlight=False)
                 self._warn(event.warnings)
                 self._live.update(Text("loading TensorFlow …", style="dim"))
-            case events.OtherImages():
+            case events.BackbonesAtHand() | events.OtherImages():
                 self._console.print(run_line(event), markup=False, highlight=False)
             case events.Extracting():
                 left = (event.total - event.done) / max(event.images_per_second, 1e-9)
@@ -254,8 +254,10 @@ def data_line(event: events.DataRead) -> str:
     return f"data: {event.source}, {total:,} images ({splits}) of {classes}{skipped}"
 
 
-def run_line(event: events.OtherImages) -> str:
-    """Return "other images than quickstart@1: begins quickstart@2"."""
+def run_line(event: events.BackbonesAtHand | events.OtherImages) -> str:
+    """Return "other images than quickstart@1: begins quickstart@2", or what races."""
+    if isinstance(event, events.BackbonesAtHand):
+        return event.line
     return f"other images than {event.other}: begins {event.run}"
 
 
@@ -304,7 +306,8 @@ def stage_line(event: events.StageStarted) -> str:
             return f"stage {event.stage}: its trial is finished already"
         return f"stage {event.stage}: all {event.trials} trials are finished already"
     done = f", {event.finished} of them finished already" if event.finished else ""
-    return f"stage {event.stage}: {counted(event.trials, 'trial')}{done}"
+    seen = "" if event.images is None else f" on a sample of {event.images:,} images"
+    return f"stage {event.stage}: {counted(event.trials, 'trial')}{seen}{done}"
 
 
 def aside(event: events.SpaceExhausted | events.StageWaits | events.TrialRedrawn) -> str:

@@ -122,6 +122,7 @@ class StageRun:
                 self._finished,
                 best_by_method(finished, metric),
                 metric.name,
+                self._stage.images,
             )
         )
         try:
@@ -301,7 +302,8 @@ class StageRun:
             history,
             optimizer_config=trained.optimizer_config,
             system_attributes=drawn.system_attributes,
-            probabilities=trained.probabilities,
+            # Of a sample, nobody could say which images they are of.
+            probabilities=None if self._stage.images else trained.probabilities,
         )
         if history.stop_reason != "failed":
             # Only now: a search killed before would have to train all of it again.

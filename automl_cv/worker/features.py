@@ -104,6 +104,7 @@ class HeldFeatures:
             dimension=int(features.shape[1]),
             seconds=time.perf_counter() - started,
             versions=versions(),
+            milliseconds=self._cache.speed(wanted),
         )
 
     def parts(self, order: PrepareFeatures) -> Cut:

@@ -21,6 +21,7 @@ from automl_cv.history import Epoch, History, StopReason
 from automl_cv.orders import messages
 from automl_cv.worker.materials import Materials
 from automl_cv.worker.reference import survey
+from automl_cv.worker.versions import versions
 
 
 class _Worker:
@@ -50,13 +51,15 @@ class _Worker:
         match order:
             case messages.Prepare():
                 self._materials = Materials(order, self._report, self._connection.send)
+                if not order.extracts:
+                    return messages.Prepared(0, 0, 0.0, versions())
                 return self._materials.prepare(messages.PrepareFeatures(order.backbone))
             case messages.PrepareFeatures() | messages.PreparePixels():
                 return self._materials.prepare(order)
             case messages.Ask():
                 return messages.Needed(tuple(self._materials.needs(order.inputs)))
             case messages.Survey():
-                return survey(self._materials)
+                return survey(self._materials, order.backbone)
             case messages.Train():
                 return self._train(order)
             case messages.Fit():

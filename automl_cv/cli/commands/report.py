@@ -66,6 +66,10 @@ def report(
         bool,
         typer.Option("--importance", help="Instead: which parameters mattered, by two evaluators."),
     ] = False,
+    backbones: Annotated[
+        bool,
+        typer.Option("--backbones", help="Instead: backbones and image sizes, and what they cost."),
+    ] = False,
     suspects: Annotated[
         bool,
         typer.Option(
@@ -95,7 +99,12 @@ def report(
     """
     chosen = chosen_format(FORMATS, form, out)
     _check_view(
-        {"--compare": compare, "--importance": importance, "--suspects": suspects},
+        {
+            "--compare": compare,
+            "--importance": importance,
+            "--backbones": backbones,
+            "--suspects": suspects,
+        },
         top=top,
         sort=sort,
         stage=stage,
@@ -105,6 +114,8 @@ def report(
         composed = _comparison(storage, study, stage)
     elif importance:
         composed = _importance(storage, study, stage)
+    elif backbones:
+        composed = _backbones(storage, study, stage)
     elif suspects:
         composed = _suspects(storage, study, top, cache_dir=cache_folder(cache_dir))
     else:
@@ -170,6 +181,13 @@ def _importance(storage: str, study: str | None, stage: str | None) -> Report:
     from automl_cv.results.leaderboard import read_run
 
     return compose_importance(read_run(storage, study, stage), stage=stage)
+
+
+def _backbones(storage: str, study: str | None, stage: str | None) -> Report:
+    from automl_cv.report.backbones import compose_backbones
+    from automl_cv.results.leaderboard import read_run
+
+    return compose_backbones(read_run(storage, study, stage), stage=stage)
 
 
 def _write_plots(composed: Report, folder: Path, ending: str) -> None:
