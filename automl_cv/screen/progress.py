@@ -18,8 +18,12 @@ def progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
     Args:
         quiet: show nothing.
     """
+    from automl_cv.screen.notebook import CellLine, is_notebook
+
     if quiet:
         yield lambda what, done, total: None
+    elif is_notebook():
+        yield CellLine()
     elif not sys.stderr.isatty():
         yield _write_ends
     else:

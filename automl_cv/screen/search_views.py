@@ -30,7 +30,9 @@ from automl_cv.words import counted, trials_text
 
 @contextmanager
 def watching(*, quiet: bool, json_lines: bool) -> Iterator[events.Listener]:
-    """Give the listener that fits: JSON lines, silence, a live panel, or plain lines."""
+    """Give the listener that fits: JSON lines, silence, a live panel, a cell, or plain lines."""
+    from automl_cv.screen.notebook import CellSearch, is_notebook
+
     if json_lines:
         yield write_json_line
     elif quiet:
@@ -40,7 +42,7 @@ def watching(*, quiet: bool, json_lines: bool) -> Iterator[events.Listener]:
         with panel:
             yield panel
     else:
-        yield PlainLines()
+        yield CellSearch() if is_notebook() else PlainLines()
 
 
 def write_json_line(event: events.Event) -> None:

@@ -165,7 +165,15 @@ def test_all_images_trained_or_validated(fitted):
 @pytest.mark.slow
 def test_fitting_sets_what_ends_in_an_underscore(fitted):
     public = {name for name in vars(fitted) if not name.startswith("_")}
-    assert public == {*fitted.get_params(), "classes_", "run_folder_"}
+    set_ = {"classes_", "run_folder_", "leaderboard_", "best_params_", "cv_results_"}
+    assert public == {*fitted.get_params(), *set_}
+    board, found = fitted.leaderboard_, fitted.cv_results_
+    assert {len(value) for value in found.values()} == {len(board)}
+    assert list(found["mean_test_score"]) == list(board["val_accuracy"])
+    assert fitted.best_params_ == found["params"][0]
+    assert fitted.best_params_["stage"] == board["stage"][0]
+    stepped = next(one for one in found["params"] if "learning_rate" in one)
+    assert stepped["learning_rate"] > 0 and None not in stepped.values()
 
 
 @pytest.mark.slow
