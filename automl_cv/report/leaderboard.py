@@ -23,7 +23,7 @@ from automl_cv.report.document import (
     title_of,
 )
 from automl_cv.report.finalists import finalist_lines
-from automl_cv.report.verdict import verdict_lines
+from automl_cv.report.verdict import next_command, verdict_lines
 from automl_cv.report.winner import winner_data, winner_lines
 from automl_cv.results.corrected import CorrectedWinner
 from automl_cv.results.doubts import Doubted
@@ -95,6 +95,7 @@ def compose(
         run=read.run.name,
         winner=None if winner is None else winner_data(winner),
         read=read,
+        command=next_command(read),
     )
 
 

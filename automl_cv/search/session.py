@@ -233,6 +233,7 @@ def _survey(context: SearchContext, opened: Sequence[StageTrials]) -> None:
 
 def _surveyed(context: SearchContext) -> messages.Surveyed:
     """Have a worker train the reference and compare the splits."""
+    context.listen(events.Surveying())
     worker = context.crew.workers[0]
     context.crew.order(worker, messages.Survey())
     answer = worker.receive()

@@ -28,12 +28,12 @@ def studies(context: typer.Context, debug: options.Debug = False) -> None:
     if context.invoked_subcommand is not None:
         return
     from rich.markup import escape
-    from rich.table import Table
 
+    from automl_cv.screen.console import ruled
     from automl_cv.screen.console import show as show_table
     from automl_cv.study import library
 
-    table = Table("study", title="Studies", title_justify="left")
+    table = ruled("study")
     # Their number: the names of ten stages would fill a screen. `show` gives them.
     for heading in ("stages", "trials"):
         table.add_column(heading, justify="right")
@@ -57,7 +57,7 @@ def show(study: StudyArgument, debug: options.Debug = False) -> None:
     from rich.text import Text
 
     from automl_cv.catalog.metrics import METRICS
-    from automl_cv.screen.console import output
+    from automl_cv.screen.console import output, ruled
     from automl_cv.screen.console import show as show_table
     from automl_cv.study import library
     from automl_cv.words import counted
@@ -82,7 +82,7 @@ def show(study: StudyArgument, debug: options.Debug = False) -> None:
     show_table(facts)
     for stage in chosen.stages:
         output().print()
-        table = Table("parameter", "values", "only when")
+        table = ruled("parameter", "values", "only when")
         rule = "".join(f"; {one}" for one in stage.rules)
         if stage.alteration:
             on_pixels = stage.alteration.of_level("image", "batch")
