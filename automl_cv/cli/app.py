@@ -59,7 +59,6 @@ def build() -> typer.Typer:
         name="automl-cv",
         cls=PlainGroup,
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
@@ -116,7 +115,7 @@ def _run() -> None:
     with _signals_end_as_ctrl_c() as came:
         try:
             with _warnings_as_lines():
-                build()()
+                build()(prog_name="automl-cv")
         except SystemExit as ended:
             if ended.code == INTERRUPTED and came:  # Typer has made it of the interrupt
                 sys.exit(128 + came[0])

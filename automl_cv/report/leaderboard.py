@@ -136,7 +136,7 @@ def _retrained_lines(read: RunTrials) -> list[str]:
     ]
 
 
-def _metric_column(metric: MetricEntry) -> Column:
+def metric_column(metric: MetricEntry) -> Column:
     """Return the column of a metric; of accuracy, the table's own."""
     if not metric.has_own_column:
         return COLUMNS["val_accuracy"]
@@ -160,7 +160,7 @@ def _with_own_columns(board: pd.DataFrame, records: Sequence[TrialRecord]) -> pd
 def _sorted(board: pd.DataFrame, name: str, metric: MetricEntry) -> pd.DataFrame:
     if name not in board:
         raise UserError(f"--sort: unknown column {name!r}: {suggest(name, board.columns)}")
-    columns = {column.name: column for column in (*COLUMNS, _metric_column(metric))}
+    columns = {column.name: column for column in (*COLUMNS, metric_column(metric))}
     largest_first = name in columns and columns[name].largest_first
     return board.sort_values(name, ascending=not largest_first, kind="stable", na_position="last")
 
@@ -177,7 +177,7 @@ def _leaderboard(
 def _shown_columns(board: pd.DataFrame, metric: MetricEntry) -> list[Column]:
     """Return the columns of a table for people; further parameters follow on momentum."""
     shown = [column for column in COLUMNS if column.drop is not None]
-    own = _metric_column(metric)
+    own = metric_column(metric)
     if own not in shown:
         shown.insert(shown.index(COLUMNS["val_accuracy"]), own)
     known = {*COLUMNS.names, own.name}

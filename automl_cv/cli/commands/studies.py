@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from automl_cv.cli import options
+from automl_cv.cli import completion, options
 
 if TYPE_CHECKING:
     from automl_cv.study.stage import Stage
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 app = typer.Typer(invoke_without_command=True, help="List studies; show or copy one.")
 
 StudyArgument = Annotated[
-    str, typer.Argument(metavar="STUDY", help="Name of a study, or path of its file.")
+    str,
+    typer.Argument(
+        metavar="STUDY",
+        help="Name of a study, or path of its file.",
+        autocompletion=completion.studies,
+    ),
 ]
 
 
