@@ -127,9 +127,13 @@ def checked(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProce
 
 
 def environment(cache_dir: Path) -> dict[str, str]:
-    """Return an environment in which commands use the shared cache and a wide screen."""
+    """Return an environment in which commands use the shared cache and a wide screen.
+
+    They may keep what they compile: else each process compiles the whole package again.
+    """
+    foreign = ("AUTOML_CV_", "PYTHONDONTWRITEBYTECODE")
     return {
-        **{key: value for key, value in os.environ.items() if not key.startswith("AUTOML_CV_")},
+        **{key: value for key, value in os.environ.items() if not key.startswith(foreign)},
         "AUTOML_CV_CACHE_DIR": str(cache_dir),
         "COLUMNS": "200",
         "NO_COLOR": "1",

@@ -23,6 +23,7 @@ ROOMS = [
     "catalog",
     "measures",
     "scoring",
+    "trained",
     "solving",
     "study",
     "data",

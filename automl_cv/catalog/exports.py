@@ -17,8 +17,9 @@ EXTRA = "export"
 class ExportEntry(Entry):
     """A form; its target is a function (path) -> run, which loads a file in its own runtime.
 
-    `run` takes what the exported graph takes, shape (batch, height, width, 3), and returns
-    float32 probabilities, shape (batch, classes).
+    `run` takes what the exported graph takes, shape (batch, height, width, 3), and returns a list
+    of what it gives: float32 probabilities, shape (batch, classes), and distances, (batch, 1), of
+    a classifier that knows foreign images; in the order that the runtime has.
 
     Args:
         keras_format: what `keras.Model.export` calls it.

@@ -104,6 +104,46 @@ def assign(
     return chosen
 
 
+def sample(
+    labels: Sequence[str],
+    content_hashes: Sequence[str],
+    groups: Sequence[str | None],
+    share: float,
+    seed: int,
+    *,
+    least: int,
+) -> list[int]:
+    """Choose about the same share of each class, copies and groups whole.
+
+    Units are taken in the order of their hashes while one of their classes lacks images or units.
+    So, where groups hold one class each, a larger sample holds the smaller ones.
+
+    Args:
+        labels: class of each image.
+        content_hashes: of each image, see `images.content_hash`.
+        groups: images of one name are chosen together; None for those of no group.
+        share: of the images of a class, above 0.
+        seed: another seed gives another draw.
+        least: images or groups of a class that are chosen in any case, if it has as many.
+
+    Returns:
+        Places of the chosen images, ascending.
+    """
+    wanted = {label: round(share * size) for label, size in Counter(labels).items()}
+    images: Counter[str] = Counter()
+    units: Counter[str] = Counter()
+    chosen: list[int] = []
+    by_hash = sorted(
+        _units(labels, content_hashes, groups), key=lambda unit: _draw(f"{seed} sample", unit.key)
+    )
+    for unit in by_hash:
+        if any(images[one] < wanted[one] or units[one] < least for one in unit.classes):
+            images.update(unit.classes)
+            units.update(unit.classes.keys())
+            chosen += unit.rows
+    return sorted(chosen)
+
+
 def _need(unit: _Unit, room: Mapping[str, float], left: Mapping[str, int]) -> float:
     """Return which part of the images left a split still lacks, summed over the unit's images.
 
@@ -112,7 +152,7 @@ def _need(unit: _Unit, room: Mapping[str, float], left: Mapping[str, int]) -> fl
     return sum(count * room[label] / left[label] for label, count in unit.classes.items())
 
 
-def _draw(seed: int, key: str) -> bytes:
+def _draw(seed: int | str, key: str) -> bytes:
     return hashlib.blake2b(f"{seed} {key}".encode(), digest_size=8).digest()
 
 

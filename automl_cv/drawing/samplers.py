@@ -25,6 +25,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from automl_cv.catalog.samplers import SAMPLERS
+from automl_cv.catalog.settings import LAG
 from automl_cv.drawing.seeds import derived_seed
 from automl_cv.errors import UserError, installing
 from automl_cv.study.stage import Stage
@@ -45,6 +46,7 @@ def sampler_of(stage: Stage, seed: int, trial: int, attempt: int = 0) -> BaseSam
     """
     entry = SAMPLERS[stage.sampler.name]
     options = dict(stage.sampler.parameters)
+    options.pop(LAG, None)
     if entry.is_sequence:
         options["seed"] = derived_seed(seed, stage.name, None, "parameters")
         options["index"] = trial

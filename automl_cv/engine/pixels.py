@@ -17,9 +17,9 @@ import tensorflow as tf
 from automl_cv.catalog.augmentations import Augmentation
 from automl_cv.data.images import Window
 from automl_cv.engine import augment, images, mixing
-from automl_cv.engine.extract import OnProgress
 from automl_cv.features import ViewRecipe, view_name
 from automl_cv.features.pixels import PixelCache, Pixels
+from automl_cv.orders.messages import OnProgress
 
 DECODING_BATCH = 16  # images a thread decodes and resizes at once
 

@@ -7,7 +7,8 @@ import json
 import zipfile
 from pathlib import Path
 
-from automl_cv.catalog.backbones import BACKBONES, Weights
+from automl_cv.catalog.backbones import BACKBONES
+from automl_cv.catalog.weights import Weights
 from automl_cv.errors import UserError, installing
 from automl_cv.study.studyfile import Backbone
 
@@ -54,6 +55,13 @@ def path_of(backbone: Backbone, key: str = KEY) -> Path:
             f"installed; {installing(own.extra)}"
         )
     return own.path
+
+
+def licence_of(backbone: Backbone) -> str | None:
+    """Return the licence of weights that the table knows; None for a file of the user's."""
+    if is_saved_model(backbone) or backbone.weights not in (None, "imagenet"):
+        return None
+    return BACKBONES[backbone.name].weights.licence
 
 
 def damage(weights: Weights) -> str:

@@ -36,6 +36,8 @@ from automl_cv.study import reference
 from automl_cv.study.space import condition_text
 from automl_cv.words import counted, listed, printable, trials_text
 
+NO_RESULT = "no trial has a result yet"
+
 
 def compose(
     read: RunTrials,
@@ -73,7 +75,7 @@ def compose(
         warnings=tuple(map(printable, facts.warnings)),
         table=_leaderboard(board, records, facts, _best_accuracy(read)),
         footnotes=(
-            *_footnotes(board, n_ranked, facts),
+            *_footnotes(board, n_ranked, read),
             *_retrained_lines(read),
             *map(printable, winner_lines(winner, whole=stage is None)),
         ),
@@ -204,9 +206,10 @@ def _reference_cells(
     return tuple({**cells, "stage": reference.NAME}.values())
 
 
-def _footnotes(board: pd.DataFrame, n_ranked: int, facts: StudyFacts) -> list[str]:
+def _footnotes(board: pd.DataFrame, n_ranked: int, read: RunTrials) -> list[str]:
+    facts = read.facts
     if n_ranked == 0:
-        return ["no trial has a result yet"]
+        return ["no trial on all images has a result yet" if read.screened else NO_RESULT]
     lines = []
     if len(board) < n_ranked:
         lines.append(f"{len(board)} of {counted(n_ranked, 'trial')} shown")

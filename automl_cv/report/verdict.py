@@ -192,6 +192,11 @@ def _next(read: RunTrials) -> str:
         fit = f"`automl-cv fit {run} --out DIR` fits the winner"
         if read.facts.split_sizes.get("test"):
             fit += ", `automl-cv evaluate DIR` looks at the test images"
+    elif read.screened:
+        fit = (
+            f"a stage that narrows from this one goes on with the best; figures are of a sample of "
+            f"{counted(read.facts.n_known, 'image')}, and not beside those of other stages"
+        )
     else:
         first = read.rows[0].record
         fit = f"`automl-cv fit {run} --trial {first.name} --out DIR` fits this trial"

@@ -57,7 +57,8 @@ def reference_record(facts: StudyFacts, run: str) -> TrialRecord | None:
     if facts.metric.has_own_column:
         score = facts.metric.score(getattr(epoch, facts.metric.of_epoch))
         epoch = replace(epoch, score=score)
-    parameters = {"exact": "logistic", "penalty": float(found["penalty"])}
+    penalty = float(found["penalty"])
+    parameters = {**found.get("parameters", {}), "exact": "logistic", "penalty": penalty}
     history = History((epoch,), "epochs", seconds=epoch.seconds)
     return TrialRecord(run, reference.NAME, 0, "complete", parameters, history)
 

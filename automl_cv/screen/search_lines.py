@@ -21,7 +21,7 @@ def line_of(event: events.Event) -> str | None:
     match event:
         case events.DataRead():
             return data_line(event)
-        case events.OtherImages():
+        case events.BackbonesAtHand() | events.OtherImages():
             return run_line(event)
         case events.FeaturesReady() | events.ViewsWanted() | events.BackboneEachEpoch():
             return features_line(event)
@@ -57,8 +57,10 @@ def data_line(event: events.DataRead) -> str:
     return f"data: {event.source}, {total:,} images ({splits}) of {classes}{skipped}"
 
 
-def run_line(event: events.OtherImages) -> str:
-    """Return "other images than quickstart@1: begins quickstart@2"."""
+def run_line(event: events.BackbonesAtHand | events.OtherImages) -> str:
+    """Return "other images than quickstart@1: begins quickstart@2", or what races."""
+    if isinstance(event, events.BackbonesAtHand):
+        return event.line
     return f"other images than {event.other}: begins {event.run}"
 
 
@@ -126,7 +128,8 @@ def stage_line(event: events.StageStarted) -> str:
             return f"stage {event.stage}: its trial is finished already"
         return f"stage {event.stage}: all {event.trials} trials are finished already"
     done = f", {event.finished} of them finished already" if event.finished else ""
-    return f"stage {event.stage}: {counted(event.trials, 'trial')}{done}"
+    seen = "" if event.images is None else f" on a sample of {event.images:,} images"
+    return f"stage {event.stage}: {counted(event.trials, 'trial')}{seen}{done}"
 
 
 def aside(event: events.SpaceExhausted | events.StageWaits | events.TrialRedrawn) -> str:

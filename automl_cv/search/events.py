@@ -67,6 +67,21 @@ class RunChosen:
 
 
 @dataclass(frozen=True)
+class BackbonesAtHand:
+    """A study leaves the backbone to what is on this machine.
+
+    Args:
+        line: for people.
+        names: of what races.
+        downloads: megabytes of those that Keras would download, by name; none is.
+    """
+
+    line: str
+    names: tuple[str, ...]
+    downloads: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class OtherImages:
     """A run begins beside earlier ones of the study, which have other images.
 
@@ -177,6 +192,7 @@ class StageStarted:
         finished: those that earlier runs finished.
         best: best of the metric so far, by optimizer or exact head.
         metric: the study's, an entry of the table of metrics.
+        images: about how many of them its trials see; None for all.
     """
 
     stage: str
@@ -184,6 +200,7 @@ class StageStarted:
     finished: int
     best: Mapping[str, float]
     metric: str
+    images: int | None = None
 
 
 @dataclass(frozen=True)
@@ -282,6 +299,7 @@ Event = (
     Inspecting
     | DataRead
     | RunChosen
+    | BackbonesAtHand
     | OtherImages
     | Extracting
     | SpaceNeeded

@@ -69,6 +69,10 @@ def _check_combine(study: StudyFile, stage: Stage, above: list[str]) -> None:
         other = study.stage(name)
         if other.retrained_stages or other.combined_stages or not other.training.takes_folds:
             raise ValueError(f"{key}: {name!r} is no search of heads on features; name one that is")
+        if other.images is not None:
+            raise ValueError(
+                f"{key}: trials of {name!r} saw {other.images} images; name stages that see all"
+            )
 
 
 def _check_retrain(study: StudyFile, stage: Stage, above: list[str]) -> None:
@@ -103,11 +107,28 @@ def _check_retrain(study: StudyFile, stage: Stage, above: list[str]) -> None:
                 f"{key}.stages: {name!r} has another augmentation than {stage.name!r}; set "
                 "one for all, or name the stages in stages of their own"
             )
+    _check_samples(study, stage)
     if len({bool(study.stage(name).retrained_stages) for name in retrained}) > 1:
         raise ValueError(
             f"{key}.stages: {' and '.join(retrained)} can't be ranked together: "
             "trials of some were trained once, of others again and count by their mean; "
             "name stages of one kind"
+        )
+
+
+def _check_samples(study: StudyFile, stage: Stage) -> None:
+    """Refuse to rank trials together that saw other images, or to begin with a head of a sample."""
+    key = f"stage.{stage.name}.retrain.stages"
+    seen = {study.stage(name).images for name in stage.retrained_stages}
+    if len(seen) > 1:
+        raise ValueError(
+            f"{key}: trials of {' and '.join(stage.retrained_stages)} saw other images and can't "
+            "be ranked together; name stages of as many `images`"
+        )
+    if stage.training.begins_with_head and seen != {None}:
+        raise ValueError(
+            f"{key}: fine-tuning begins with the head of such a trial, which saw a sample of the "
+            "images; name stages without `images`"
         )
 
 

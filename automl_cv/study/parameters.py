@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from automl_cv.catalog.augmentations import AUGMENTATIONS
-from automl_cv.catalog.backbones import BACKBONES
+from automl_cv.catalog.backbones import AUTO, BACKBONES
 from automl_cv.catalog.exact_heads import EXACT_HEADS
 from automl_cv.catalog.heads import HEADS
 from automl_cv.catalog.kinds import KindEntry
@@ -27,9 +27,11 @@ REQUIRED_PARAMETERS = ("optimizer", *TRIAL_SETTINGS)
 # What of the study's [backbone] a space may draw, by parameter. Each set of values has an
 # entry of its own in the feature cache.
 BACKBONE_PARAMETERS = {"backbone": "name", "image_size": "image_size", "features": "features"}
+OWN = "own"
+"""In place of an image size: that which the backbone has by itself."""
 BACKBONE_SETTINGS: Mapping[str, Setting] = {
-    "backbone": Setting("compact", choices=tuple(BACKBONES.names)),
-    "image_size": Setting(224, lowest=8, highest=4096),
+    "backbone": Setting("compact", choices=(*BACKBONES.names, AUTO)),
+    "image_size": Setting(224, lowest=8, highest=4096, words=(OWN,)),
     "features": Setting("last", choices=("last", "all")),
 }
 # What a space may draw of how training images are altered, by operation.
@@ -88,6 +90,8 @@ def checked_space(
             raise ValueError(
                 f"{name}: list the values; each passes all images through a backbone once"
             )
+        if name == "backbone" and isinstance(parameter, Choice) and AUTO in parameter.choices:
+            raise ValueError(f"backbone: {AUTO!r} is all that are at hand; write it alone")
         if name in settings:
             found[name] = _checked(name, parameter, settings[name])
         elif name not in required[:1] and trained and schedule:

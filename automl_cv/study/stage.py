@@ -72,6 +72,9 @@ class Stage(Section):
         name: unique within the file.
         about: one line for people.
         trials: finished trials the stage wants.
+        images: about how many train and validation images its trials see, drawn by content and
+            stratified; None for all. What they come to says which trials are worth a stage on all
+            images, and competes with none of these.
         epochs: passes over the training images a trial may take at most.
         sampler: an entry of the table of samplers.
         pruner: an entry of the table of pruners; the only thing that stops a trial early.
@@ -102,6 +105,7 @@ class Stage(Section):
     name: str = Field(pattern=NAME_PATTERN)
     about: str = ""
     trials: int = Field(ge=1, le=1_000_000)
+    images: int | None = Field(None, ge=2)
     epochs: int = Field(ge=1, le=1_000_000)
     sampler: Named = Named(name="random")
     pruner: Named = Named(name="none")
@@ -178,6 +182,13 @@ class Stage(Section):
         return kind
 
     @model_validator(mode="after")
+    def _check_images(self) -> Stage:
+        """Refuse a sample where trials of others are taken as they are."""
+        if self.images is not None and (self.retrain or self.combine):
+            raise ValueError("images: a stage that retrains or combines sees all; leave it out")
+        return self
+
+    @model_validator(mode="after")
     def _check_solved(self) -> Stage:
         """Refuse what only a training in steps has."""
         if not in_steps(self.kind.name):
@@ -195,7 +206,7 @@ class Stage(Section):
         written: dict[str, Any] = handler(self)
         if self.kind.name == kind_by_keys(dict(self)):
             written.pop("kind", None)
-        for key in ("exact", "combine"):
+        for key in ("exact", "combine", "images"):
             if written.get(key) is None:
                 written.pop(key, None)
         return written

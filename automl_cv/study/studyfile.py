@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from automl_cv.catalog.backbones import BACKBONES
+from automl_cv.catalog.backbones import AUTO, BACKBONES
 from automl_cv.catalog.metrics import ACCURACY, METRICS
 from automl_cv.catalog.presets import PRESETS
 from automl_cv.errors import UserError, suggest
@@ -27,6 +27,7 @@ from automl_cv.study.inheritance import inherit
 from automl_cv.study.mistakes import explain
 from automl_cv.study.parameters import (
     BACKBONE_PARAMETERS,
+    OWN,
 )
 from automl_cv.study.sections import (
     NAME_PATTERN,
@@ -79,7 +80,8 @@ class Backbone(Section):
     """The frozen network whose features the heads learn from.
 
     Args:
-        name: an entry of the table of backbones, or the path of a saved `.keras` model.
+        name: an entry of the table of backbones, the path of a saved `.keras` model, or "auto":
+            those at hand race, see `at_hand`.
         image_size: height and width in pixels that images are resized to; None takes
             the backbone's own.
         features: "last" gives a head the pooled output of the last block, "all" that
@@ -95,7 +97,15 @@ class Backbone(Section):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        return name if name.endswith(".keras") else known_name(BACKBONES, name)
+        if name.endswith(".keras") or name == AUTO:
+            return name
+        return known_name(BACKBONES, name)
+
+    @model_validator(mode="after")
+    def _check_auto(self) -> Backbone:
+        if self.name == AUTO and self.weights is not None:
+            raise ValueError(f"weights: belong to one backbone, and {AUTO!r} is several")
+        return self
 
 
 def drawn_backbone(backbone: Backbone, parameters: Mapping[str, Any]) -> Backbone:
@@ -108,6 +118,8 @@ def drawn_backbone(backbone: Backbone, parameters: Mapping[str, Any]) -> Backbon
     drawn = {
         key: parameters[name] for name, key in BACKBONE_PARAMETERS.items() if name in parameters
     }
+    if drawn.get("image_size") == OWN:
+        drawn["image_size"] = None
     return Backbone.model_validate({**backbone.model_dump(), **drawn}) if drawn else backbone
 
 

@@ -62,7 +62,7 @@ def main() -> None:
             naive = predicted([opened_naively(path) for path in paths])
             cells = [told(expected, naive)]
             for form, run in runs.items():
-                found = np.concatenate([run(opens[form](path)) for path in paths])
+                found = np.concatenate([run(opens[form](path))[0] for path in paths])
                 cells.append(told(expected, found))
             print(f"{kind:26s} " + "  ".join(cells), flush=True)
 

@@ -73,13 +73,16 @@ class FeatureMaterials:
         """Return the rows that train and those that validate."""
         if self.whole:
             return self.known, self.known
-        folds = trial.folds or 0
-        if folds not in self._folds:
-            self._folds[folds] = fold_numbers(self.images, self.known, folds, 0)
-        return division(self.images, self._folds[folds], trial.fold)
+        if trial.folds is None:
+            return division(self.images, None, None)
+        if trial.folds not in self._folds:
+            self._folds[trial.folds] = fold_numbers(self.images, self.known, trial.folds, 0)
+        return division(self.images, self._folds[trial.folds], trial.fold)
 
 
-def measure(features: np.ndarray, labels: np.ndarray, known: int, study: str) -> dict[str, Any]:
+def measure(
+    features: np.ndarray, labels: np.ndarray, known: int, study: str, *, validation: int = 0
+) -> dict[str, Any]:
     """Search, choose and fit; return what the winner and the reference say of the other images.
 
     Args:
@@ -87,6 +90,7 @@ def measure(features: np.ndarray, labels: np.ndarray, known: int, study: str) ->
         labels: class indices (images,).
         known: how many train and validate.
         study: name or path of one that has exact stages.
+        validation: how many of these, the last ones, are the split that validates; 0 for folds.
 
     Returns:
         `winner` and `reference`, probabilities (other images, classes); `chosen`, which trial
@@ -95,10 +99,11 @@ def measure(features: np.ndarray, labels: np.ndarray, known: int, study: str) ->
         reference's fit.
     """
     started = time.perf_counter()
-    loaded = library.load(study).decided(known, fewest=known)
-    images = _images(labels, known)
+    loaded = library.load(study).decided_as("split" if validation else "folds")
+    images = _images(labels, known, validation)
     materials = FeatureMaterials(features.astype(np.float32), images)
-    facts = StudyFacts(loaded.as_toml_data(), split_sizes={"train": known, "validation": 0})
+    sizes = {"train": known - validation, "validation": validation}
+    facts = StudyFacts(loaded.as_toml_data(), split_sizes=sizes)
     records: list[TrialRecord] = []
     trained: dict[tuple[str, int], Any] = {}
     for trial in _trials(loaded, trained):
@@ -125,7 +130,12 @@ def measure(features: np.ndarray, labels: np.ndarray, known: int, study: str) ->
         "reference": said(reference),
         "chosen": f"{first.stage}/{first.trial}",
         "raw": best.val_accuracy,
-        **_promise(labels[:known], [result for _, result in trained.values()], records, facts),
+        **_promise(
+            labels[known - validation if validation else 0 : known],
+            [result for _, result in trained.values()],
+            records,
+            facts,
+        ),
         "seconds": seconds,
     }
 
@@ -149,13 +159,14 @@ def _promise(
     }
 
 
-def _images(labels: np.ndarray, known: int) -> Images:
+def _images(labels: np.ndarray, known: int, validation: int) -> Images:
     count = len(labels)
+    sizes = [known - validation, validation, count - known]
     return Images(
         paths=tuple(map(str, range(count))),
         content_hashes=tuple(f"{row:032x}" for row in range(count)),
         labels=labels.astype(np.int32),
-        splits=np.array(["train"] * known + ["test"] * (count - known)),
+        splits=np.repeat(["train", "validation", "test"], sizes),
         groups=(None,) * count,
         classes=tuple(map(str, range(int(labels.max()) + 1))),
     )

@@ -11,6 +11,9 @@ surfaces
     `ufoai-textures`: opaque images whose file names begin with one of eleven kinds of
     surface ("bricks_r_1", "wood017", "roof004"), one of each number, so that variants of a
     image are left out. 526 images.
+surface-crops
+    the eight of these kinds that have the most photographs; one whose sides have 512 pixels or
+    more is cut into four, which are one group: no split parts them.
 
 Sets of UNSEEN were made when all was chosen, and no choice saw an image of them: other clothes
 (the other 5,000 test images), letters (A to J in the fonts of Debian's `fonts-aenigma`, white on
@@ -24,6 +27,7 @@ import io
 import os
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -55,6 +59,8 @@ SURFACES = {
     "window": "window",
     "wood": "wood|s_wood|wizwood|woodceiling|woodb",
 }
+CROPPED_KINDS = 8
+_CUT_FROM = 512  # pixels of the shorter side
 _OTHER_MAPS = re.compile(r"_(nm|sm|gm|rm|pls|glow)$")  # normals, shine, glow: no photographs
 _LONG_SIDE = 256  # of a texture's shorter side at most; the backbone sees 224 pixels
 _TRANSPARENT = 0.05  # a texture with more of that is an overlay
@@ -101,10 +107,15 @@ UNSEEN = {
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Images of a set: files, and their class names."""
+    """Images of a set: files, their class names, and what each is a part of."""
 
     paths: tuple[Path, ...]
     labels: np.ndarray
+
+    @property
+    def groups(self) -> np.ndarray:
+        """The photograph of each image: "bricks_1" of "bricks_1@2.png"."""
+        return np.array([path.stem.partition("@")[0] for path in self.paths])
 
 
 def build(name: str, folder: Path, root: Path) -> Pool:
@@ -215,12 +226,43 @@ def _stamps(stamps: Path, kinds: list[str]) -> Iterator[Picture]:
 
 
 def _surfaces(folder: Path, root: Path) -> list[Path]:
-    if not (root / TEXTURES).is_file():
-        raise Absent(f"{root / TEXTURES}: not there; install Debian's ufoai-textures")
-    return _written(folder / "sets" / "surfaces", lambda: _textures(root / TEXTURES))
+    return _written(folder / "sets" / "surfaces", lambda: _shrunk(_textures(root / TEXTURES)))
+
+
+def _surface_crops(folder: Path, root: Path) -> list[Path]:
+    return _written(folder / "sets" / "surface-crops", lambda: _cropped(root / TEXTURES))
+
+
+def _shrunk(pictures: Iterator[Picture]) -> Iterator[Picture]:
+    for kind, name, picture in pictures:
+        picture.thumbnail(_thumbnail(picture.size), Image.Resampling.LANCZOS)
+        yield kind, name, picture
+
+
+def _cropped(archive: Path) -> Iterator[Picture]:
+    """Give photographs of the kinds that have most of them, large ones as four."""
+    counts = Counter(kind for kind, _, _ in _textures(archive))
+    kinds = {kind for kind, _ in counts.most_common(CROPPED_KINDS)}
+
+    def crops() -> Iterator[Picture]:
+        for kind, name, picture in _textures(archive):
+            if kind not in kinds:
+                continue
+            width, height = picture.size
+            if min(width, height) < _CUT_FROM:
+                yield kind, name, picture
+                continue
+            for number in range(4):
+                left, top = number % 2 * (width // 2), number // 2 * (height // 2)
+                crop = picture.crop((left, top, left + width // 2, top + height // 2))
+                yield kind, name.replace(".png", f"@{number}.png"), crop
+
+    return _shrunk(crops())
 
 
 def _textures(archive: Path) -> Iterator[Picture]:
+    if not archive.is_file():
+        raise Absent(f"{archive}: not there; install Debian's ufoai-textures")
     seen: set[object] = set()
     with zipfile.ZipFile(archive) as opened:
         for path in sorted(Path(name) for name in opened.namelist()):
@@ -234,7 +276,6 @@ def _textures(archive: Path) -> Iterator[Picture]:
             if overlay or content in seen or min(picture.size) < 64:
                 continue
             seen |= {(path.parent.name, found[1]), content}
-            picture.thumbnail(_thumbnail(picture.size), Image.Resampling.LANCZOS)
             yield found[0], f"{path.stem}.png", picture
 
 
@@ -272,6 +313,7 @@ POOLS: dict[str, Callable[[Path, Path], list[Path]]] = {
     "clothes": _clothes,
     "cut-outs": partial(_cut_outs, "cut-outs", CUT_OUTS),
     "surfaces": _surfaces,
+    "surface-crops": _surface_crops,
     "other-clothes": _other_clothes,
     "letters": _letters,
     "small-cut-outs": partial(_cut_outs, "small-cut-outs", SMALL_CUT_OUTS),

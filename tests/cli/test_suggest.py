@@ -43,6 +43,7 @@ def filled(path, labels):
     return rows
 
 
+@pytest.mark.slow
 def test_a_manifest_grows_until_a_search_reads_it(photos, call, tmp_path):
     folder, labels = photos
     told = call("suggest", folder, "--n", 20, "--out", "one.csv").stderr

@@ -221,5 +221,5 @@ def test_a_spreadsheet_without_its_reader_or_content(folder, monkeypatch):
     with pytest.raises(UserError, match="labels.xlsx: no spreadsheet that can be read"):
         list_manifest(broken)
     monkeypatch.setitem(sys.modules, "python_calamine", None)
-    with pytest.raises(UserError, match=r"needs python-calamine; .*'automl-cv\[excel\]'"):
+    with pytest.raises(UserError, match=r"needs python-calamine; .*'\.\[excel\]'"):
         list_manifest(spreadsheet(broken, ("path", "label"), ("a.png", "x")))

@@ -116,6 +116,7 @@ def test_resumed_with_two_workers_it_is_the_same_to_the_bit(call, tmp_path, cach
     assert first["width_shift"] == source.iloc[0]["width_shift"]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_two_workers_extract_each_view_once_and_never_again(call, tmp_path):
     text = STUDY[: STUDY.index('[[stage]]\nname = "narrowed"')]

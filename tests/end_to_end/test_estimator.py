@@ -221,6 +221,7 @@ def test_the_same_images_give_the_same_classifier(fitted, digits, kept):
     assert trained(kept) == before
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_other_labels_and_forms(digits, kept, tmp_path):
     """Paths, floats, and labels whose order as text is another."""
@@ -240,6 +241,7 @@ def test_other_labels_and_forms(digits, kept, tmp_path):
     assert model.classifier.manifest.study["seed"] == 3
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_cross_validation_of_a_pipeline(digits):
     images, numbers = digits

@@ -122,6 +122,7 @@ def test_what_is_refused_before_anything_is_extracted(photos, call, tmp_path):
     )
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_run_is_its_study_and_images_wherever_they_lie(
     photos, searched, made, run, call, tmp_path
@@ -188,6 +189,7 @@ def deep(path, low, high, reach=200):
     Image.fromarray(values.round().astype(np.uint16)).save(path)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_deep_greys_keep_their_range_from_search_to_prediction(call, tmp_path):
     for number in range(10):

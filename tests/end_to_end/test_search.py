@@ -159,6 +159,7 @@ def test_a_killed_search_goes_on_and_ends_as_an_undisturbed_one(
     pd.testing.assert_frame_equal(leaderboard(call), left)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_two_workers_find_what_one_finds(study, call, undisturbed):
     call("search", study, "--workers", "2")
@@ -178,6 +179,7 @@ def test_trials_can_be_added_later(study, call, tmp_path, undisturbed):
     assert list(few["stage"]) == ["coarse"] * 3 + ["narrowed"] * 3
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda one: one.name)
 def test_a_signal_keeps_everything_and_says_how_to_go_on(study, call, tmp_path, cache_dir, number):

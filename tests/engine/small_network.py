@@ -18,8 +18,8 @@ import numpy as np
 
 from automl_cv.engine import runtime
 from automl_cv.engine.network import NetworkData, NetworkTrainer
-from automl_cv.engine.training import TrainingResult
 from automl_cv.study.trial import TrainingTask
+from automl_cv.trained import TrainingResult
 
 keras = runtime.keras
 

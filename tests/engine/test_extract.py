@@ -294,6 +294,7 @@ def start(folder: Path, cache: Path, kill_at: int, views: int = 0) -> subprocess
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_killed_and_continued_ends_with_the_same_arrays(folder, paths, tmp_path):
     undisturbed = FeatureCache(tmp_path / "undisturbed")
@@ -306,6 +307,7 @@ def test_killed_and_continued_ends_with_the_same_arrays(folder, paths, tmp_path)
     np.testing.assert_array_equal(features_of(paths, cache), features_of(paths, undisturbed))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_views_killed_and_continued_are_the_same(folder, paths, tmp_path):
     undisturbed, cache = FeatureCache(tmp_path / "undisturbed"), FeatureCache(tmp_path)
@@ -319,6 +321,7 @@ def test_views_killed_and_continued_are_the_same(folder, paths, tmp_path):
     )
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_two_processes_extract_at_once(folder, paths, tmp_path):
     running = [start(folder, tmp_path, kill_at=1000) for _ in range(2)]

@@ -22,7 +22,8 @@ with later():
     from automl_cv.engine import checkpoints
     from automl_cv.engine.head import describe
     from automl_cv.engine.network import NetworkData, NetworkTrainer
-    from automl_cv.engine.training import HeadTrainer, TrainingData, epoch_order
+    from automl_cv.engine.training import HeadTrainer, epoch_order
+    from automl_cv.trained import TrainingData
     from tests.engine import small_network
     from tests.engine.small_network import IMAGES, TASK, figures
 
@@ -227,6 +228,7 @@ def test_only_the_last_answer_counts_when_epochs_are_told_again(tmp_path):
     assert (len(result.history.epochs), result.history.stop_reason) == (3, "plateau")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_killed_process_goes_on_with_the_same_numbers(tmp_path):
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -407,6 +407,7 @@ def steps() -> dict[str, tuple[float, float]]:
     return found
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_step_lowers_the_loss():
     """In a process without oneDNN, which damages memory where a layer has 4 channels (AMD EPYC)."""
@@ -425,6 +426,7 @@ def test_a_step_lowers_the_loss():
     assert not {name: pair for name, pair in losses.items() if not pair[1] < pair[0]}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_step_at_full_size_lowers_the_loss():
     """The published ResNet34 of full pre-activation blocks, at 224 pixels."""

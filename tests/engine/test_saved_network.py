@@ -116,6 +116,7 @@ def test_a_temperature_divides_the_mean_logits(model, frozen, heads, pixels, exp
     assert set(tempered) - set(plain) == {"tempered"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("features", ["last", "all"])
 def test_a_distance_stands_beside_the_probabilities(features, pixels, tmp_path):
     """In the graph it is what `solving.distance` measures; `load` leaves it out."""

@@ -22,8 +22,9 @@ with later():
     from automl_cv.engine import mixing
     from automl_cv.engine.extract import extract, load
     from automl_cv.engine.head import describe, linear
-    from automl_cv.engine.training import HeadTrainer, TrainingData, epoch_order
+    from automl_cv.engine.training import HeadTrainer, epoch_order
     from automl_cv.engine.views import CachedViews, OnlineViews, Shown, epoch_views, measured
+    from automl_cv.trained import TrainingData
     from tests.engine import tiny
 # Keras saves weights by `np.array(variable)`, whose `__array__` NumPy 2 warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -132,6 +132,7 @@ def test_the_rate_is_the_trials_times_the_factor_and_the_head_is_not_told(images
     assert result.optimizer_config["learning_rate"] == pytest.approx(0.01)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_killed_trial_goes_on(images, tmp_path):
     held = worker(images, tmp_path)

@@ -89,7 +89,8 @@ def export(
         f"compared with model.keras on {compared.images} files of {compared.sizes} sizes: the "
         f"same class on {same}, largest difference {given.largest_difference:.2g} (tolerance "
         f"{compared.tolerance:g}) on {given.files} of yours, {compared.largest_difference:.2g} "
-        f"with {compared.images - given.files} turned, deep, clear or otherwise stored ones",
+        f"with {compared.images - given.files} turned, deep, clear or otherwise stored ones"
+        + _distances(compared.distance_difference),
         quiet=quiet,
     )
     taken = "uint8 images of any size"
@@ -100,6 +101,11 @@ def export(
         "them of files",
         quiet=quiet,
     )
+
+
+def _distances(difference: float | None) -> str:
+    """Say how far distances are off; nothing of a classifier that has none."""
+    return "" if difference is None else f"; distances off by {difference:.2g} of them"
 
 
 def _own(saved: SavedClassifier, cache_dir: Path) -> list[str]:

@@ -81,6 +81,10 @@ def report(
             "--epochs", help="Instead: every epoch of every trial, the curves as numbers."
         ),
     ] = False,
+    backbones: Annotated[
+        bool,
+        typer.Option("--backbones", help="Instead: backbones and image sizes, and what they cost."),
+    ] = False,
     suspects: Annotated[
         bool,
         typer.Option(
@@ -114,6 +118,7 @@ def report(
             "--compare": compare,
             "--importance": importance,
             "--epochs": epochs,
+            "--backbones": backbones,
             "--suspects": suspects,
         },
         top=top,
@@ -127,6 +132,8 @@ def report(
         composed = _importance(storage, study, stage)
     elif epochs:
         composed = _epochs(storage, study, stage, top)
+    elif backbones:
+        composed = _backbones(storage, study, stage)
     elif suspects:
         composed = _suspects(storage, study, top, cache_dir=cache_folder(cache_dir))
     else:
@@ -200,6 +207,13 @@ def _epochs(storage: str, study: str | None, stage: str | None, top: int | None)
     from automl_cv.results.leaderboard import read_run
 
     return compose_epochs(read_run(storage, study, stage), stage=stage, top=top)
+
+
+def _backbones(storage: str, study: str | None, stage: str | None) -> Report:
+    from automl_cv.report.backbones import compose_backbones
+    from automl_cv.results.leaderboard import read_run
+
+    return compose_backbones(read_run(storage, study, stage), stage=stage)
 
 
 def _write_plots(composed: Report, folder: Path, ending: str) -> None:

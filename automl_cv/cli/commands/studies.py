@@ -88,7 +88,8 @@ def show(study: StudyArgument, debug: options.Debug = False) -> None:
     for stage in chosen.stages:
         output().print()
         table = ruled("parameter", "values", "only when")
-        rule = "".join(f"; {one}" for one in stage.rules)
+        rule = "" if stage.images is None else f"; a sample of {stage.images:,} images"
+        rule += "".join(f"; {one}" for one in stage.rules)
         if stage.alteration:
             on_pixels = stage.alteration.of_level("image", "batch")
             is_cached = stage.training.learns_from == "features"

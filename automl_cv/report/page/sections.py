@@ -82,6 +82,7 @@ PAGE_SECTIONS: Table[PageSection] = Table(
         PageSection(
             name="curves", about="Learning curves", target=f"{HERE}.progress:learning_curves"
         ),
+        PageSection(name="backbones", about="Backbones", target=f"{HERE}.backbones:backbones"),
         PageSection(name="stages", about="Stages", target=f"{HERE}.stages:stages"),
         PageSection(
             name="comparisons",

@@ -52,6 +52,7 @@ def shown(done) -> dict:
     return json.loads(done.stdout)
 
 
+@pytest.mark.exhaustive
 def test_calibration_trained_the_search_s_own_trial_again(calibrated):
     manifest = folder.read(calibrated).manifest
     found, searched = manifest.calibration, manifest.winner.validation

@@ -31,11 +31,12 @@ pytestmark = pytest.mark.slow
 PROGRAM = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-from preprocess import preprocess
+from preprocess import exported, preprocess
 
 RUNTIME
 for path in sys.argv[2:]:
-    print(json.dumps(run(preprocess(path))[0].tolist()))
+    found = dict(zip(exported()["outputs"], run(preprocess(path))))
+    print(json.dumps([found[name][0].tolist() for name in ("probabilities", "distance")]))
 assert "automl_cv" not in sys.modules
 """
 
@@ -44,26 +45,34 @@ RUNTIMES = {
 import tensorflow as tf
 out = sys.argv[1]
 loaded = tf.saved_model.load(f"{out}/saved_model")
-run = lambda batch: loaded.serve(batch).numpy()
+run = lambda batch: [output.numpy() for output in loaded.serve(batch)]
 """,
     "onnx": """
 import onnxruntime
 out = sys.argv[1]
 session = onnxruntime.InferenceSession(f"{out}/model.onnx", providers=["CPUExecutionProvider"])
-run = lambda batch: session.run(None, {"pixels": batch})[0]
+run = lambda batch: session.run(None, {"pixels": batch})
 """,
     "litert": """
 from ai_edge_litert.interpreter import Interpreter
 out = sys.argv[1]
-signature = Interpreter(model_path=f"{out}/model.tflite").get_signature_runner()
-run = lambda batch: next(iter(signature(pixels=batch).values()))
+graph = Interpreter(model_path=f"{out}/model.tflite")
+(given,), results = graph.get_input_details(), graph.get_output_details()
+
+
+def run(batch):
+    graph.resize_tensor_input(given["index"], batch.shape)
+    graph.allocate_tensors()
+    graph.set_tensor(given["index"], batch)
+    graph.invoke()
+    return [graph.get_tensor(result["index"]) for result in results]
 """,
     "openvino": """
 import openvino
 out = sys.argv[1]
 exact = {"INFERENCE_PRECISION_HINT": "f32"}
 compiled = openvino.Core().compile_model(f"{out}/model.xml", "CPU", exact)
-run = lambda batch: compiled({"pixels": batch})[0]
+run = lambda batch: list(compiled({"pixels": batch}).values())
 """,
 }
 
@@ -125,6 +134,7 @@ def needs(form: str):
     return pytest.param(form, marks=pytest.mark.skipif(bool(missing), reason=reason))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("form", [needs(name) for name in EXPORTS.names])
 def test_the_same_images_give_the_same_classes_in_every_runtime(form, made, predicted, exported):
     out = f"model-{form}"
@@ -136,12 +146,13 @@ def test_the_same_images_give_the_same_classes_in_every_runtime(form, made, pred
 
     program = PROGRAM.replace("RUNTIME", RUNTIMES[form])
     lines = programmed(program, made, out, *predicted["path"]).splitlines()
-    shares = np.array([json.loads(line) for line in lines])
+    shares, distances = (np.array(one) for one in zip(*map(json.loads, lines), strict=True))
     assert [facts["classes"][place] for place in shares.argmax(axis=1)] == list(predicted["label"])
     # Where it is unsure, of small and clear images, rounding moves it.
     is_plain = predicted["path"].str.startswith("photos")
     differences = abs(shares.max(axis=1) - predicted["probability"])
     assert differences[is_plain].max() <= 1e-4 and differences.max() <= 0.01
+    np.testing.assert_allclose(distances[:, 0], predicted["distance"], rtol=0.01)
 
 
 @pytest.mark.parametrize("form", [needs("onnx")])
@@ -155,6 +166,7 @@ def test_the_program_in_the_documents_runs(form, made, predicted, exported):
     assert said == first["label"]
 
 
+@pytest.mark.exhaustive
 def test_given_images_are_compared_on_and_none_is_a_mistake(call, made, tmp_path):
     words = ["export", "model", "--format", "savedmodel", "--out", tmp_path / "out"]
     (tmp_path / "bad").mkdir()

@@ -82,6 +82,7 @@ def weights_of(out: Path) -> list[np.ndarray]:
     return saved_network.load(folder.read(out)).get_weights()
 
 
+@pytest.mark.exhaustive
 def test_what_the_folder_says_of_itself_and_its_command_repeats_it(run, call, searched, tmp_path):
     out = tmp_path / "model"
     words = ["fit", "small", "--trial", "coarse/1", "--repeats", "2", "--calibrate", "--out", out]
@@ -190,6 +191,7 @@ def test_what_cannot_be_fitted_is_one_line_and_leaves_nothing(
     assert not list(tmp_path.glob("*model*"))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["kill", "ctrl-c"])
 def test_an_ended_fit_leaves_the_older_model_whole(how, fitted, searched, cache_dir, tmp_path):
     out = Path(shutil.copytree(fitted.folder, tmp_path / "model"))
