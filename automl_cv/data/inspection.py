@@ -30,6 +30,9 @@ from automl_cv.errors import warn
 from automl_cv.words import counted
 
 OnProgress = Callable[[int, int], None]
+OnStep = Callable[[str, int, int], None]
+"""Is told (what is done now, how much of it is done, how much there is)."""
+INSPECTING = "inspecting images"
 WindowOf = Callable[[Sequence["Inspected"]], images.Window | None]
 
 # Raised whenever `images.decode` gives other pixels than before; Pillow's version stands beside
