@@ -7,14 +7,19 @@ it takes one trial with it and not the search.
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import signal
 import sys
+import tempfile
 import traceback
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from automl_cv.errors import AutomlError, trouble
 from automl_cv.history import Epoch, History, StopReason
 from automl_cv.orders import messages
+from automl_cv.orders.crew import TEMPORARY
 from automl_cv.worker.fit import fit
 from automl_cv.worker.materials import Materials
 from automl_cv.worker.reference import survey
@@ -97,6 +102,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # so does the end of a terminal
+    temporary = Path(tempfile.gettempdir())
+    if temporary.name.startswith(TEMPORARY):  # where the search was killed, nobody else removes it
+        atexit.register(shutil.rmtree, temporary, ignore_errors=True)
     connection = Connection(int(sys.argv[1]))
     try:
         _Worker(connection).serve()
