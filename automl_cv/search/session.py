@@ -171,7 +171,7 @@ def _tell_data(
     run: StoredRun, other: StudyRun | None, images: Dataset, listen: events.Listener
 ) -> None:
     """Tell what the images are, and of an earlier run that has others."""
-    listen(data_read(images))
+    listen(data_read(images, run.study.backbone))
     if other is not None:
         listen(events.OtherImages(run.name, other.exact_name))
 

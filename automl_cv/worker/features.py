@@ -15,7 +15,14 @@ from automl_cv.engine.backbone_parts import Cut, cut
 from automl_cv.engine.extract import Network, OnProgress, extract, load
 from automl_cv.engine.views import measured
 from automl_cv.errors import UserError
-from automl_cv.features import FeatureCache, Recipe, recipe, view_names
+from automl_cv.features import (
+    FeatureCache,
+    Recipe,
+    recipe,
+    vectors,
+    view_names,
+    weightfile,
+)
 from automl_cv.orders.messages import Prepare, Prepared, PrepareFeatures, SpaceNeeded
 from automl_cv.study.studyfile import Backbone
 
@@ -81,16 +88,10 @@ class HeldFeatures:
         names = view_names(hashes, order.views) if altering else hashes
         if order.n_blocks:
             self._check_space(order, len(self._cache.missing(wanted, names)))
-        extracted = extract(
-            order.backbone,
-            paths,
-            hashes,
-            self._cache,
-            wanted,
-            on_progress=self._report,
-            views=order.views,
-            window=self._given.images.window,
-        )
+        if weightfile.is_vectors(order.backbone):
+            extracted = vectors.fill(order.backbone, paths, hashes, self._cache, wanted)
+        else:
+            extracted = self._extracted(order, paths, hashes, wanted)
         features = self._cache.open(wanted, names, order.backbone.features).array
         self._arrays[order] = features
         return Prepared(
@@ -99,6 +100,22 @@ class HeldFeatures:
             seconds=time.perf_counter() - started,
             versions=runtime.versions(),
             milliseconds=self._cache.speed(wanted),
+        )
+
+    def _extracted(
+        self, order: PrepareFeatures, paths: list[Path], hashes: list[str], wanted: Recipe
+    ) -> int:
+        """Run images through a backbone; return how many were not cached."""
+        assert order.views != "online", "that caches nothing"
+        return extract(
+            order.backbone,
+            paths,
+            hashes,
+            self._cache,
+            wanted,
+            on_progress=self._report,
+            views=order.views,
+            window=self._given.images.window,
         )
 
     def parts(self, order: PrepareFeatures) -> Cut:
