@@ -10,7 +10,6 @@ import numpy as np
 from optuna.storages import RDBStorage
 
 from automl_cv.data.dataset import Dataset
-from automl_cv.drawing.narrowing import best_trials
 from automl_cv.drawing.origins import StoredRun
 from automl_cv.drawing.samplers import check_sampler
 from automl_cv.errors import AutomlError
@@ -18,6 +17,7 @@ from automl_cv.orders import messages
 from automl_cv.orders.crew import Crew, raise_failure
 from automl_cv.orders.images import Images, images_of
 from automl_cv.orders.messages import PrepareFeatures
+from automl_cv.results.ranking import in_order_on_sample
 from automl_cv.search import events
 from automl_cv.search.budget import Budget
 from automl_cv.search.completeness import is_settled, tell_settled
@@ -253,13 +253,12 @@ def _survey(context: SearchContext, opened: Sequence[StageTrials]) -> None:
 def _handed_on(opened: Sequence[StageTrials]) -> dict[str, Value]:
     """Return what the last stage on a sample found the backbone to be; nothing without one."""
     screened = [trials for trials in opened if trials.stage_facts.sample]
-    best = best_trials(screened[-1].records(), 1) if screened else []
-    return {
-        name: value
-        for record in best
-        for name, value in record.parameters.items()
-        if name in BACKBONE_PARAMETERS
-    }
+    for trials in reversed(screened):
+        sample = trials.stage_facts.sample
+        for best in in_order_on_sample(trials.records(), trials.facts, sample)[:1]:
+            own = best.parameters
+            return {name: own[name] for name in BACKBONE_PARAMETERS if name in own}
+    return {}
 
 
 def _surveyed(context: SearchContext, parameters: Mapping[str, Value]) -> messages.Surveyed:

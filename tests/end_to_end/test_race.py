@@ -113,7 +113,7 @@ def test_a_board_says_what_each_backbone_gives_and_takes(raced):
     assert [one["stage"] for one in found] == ["race", "race"]
     for row in found:
         own = [one for one in race if one["image_size"] == row["image_size"]]
-        best = max(own, key=lambda one: (one["val_accuracy"], -one["val_loss"]))
+        best = min(own, key=lambda one: one["rank"])
         assert (row["val_accuracy"], row["val_loss"]) == (best["val_accuracy"], best["val_loss"])
         assert row["val_accuracy_low"] < row["val_accuracy"] < row["val_accuracy_high"]
         assert (row["images"], row["extracted"], row["trials"]) == (60, 60, 2)
