@@ -9,9 +9,9 @@ solver: discriminant analysis on the features of all blocks, out of five folds, 
 train and validation images and on all of them; and solved on all of these, on test images. Two
 sets of `worth_sets.py`, five splits as in `photographs.py`.
 
-Races: "at once", all nine on the sample; "in turn", as `photos` does it: the three networks at their
-own size, then the sizes of the best. The lowest log loss within a standard error of the highest
-accuracy is chosen. Seconds are processor seconds of extraction; solving is left out.
+Races: "at once", all nine on the sample; "in turn", as `photos` does it: the three networks at
+their own size, then the sizes of the best. The lowest log loss within a standard error of the
+highest accuracy is chosen. Seconds are processor seconds of extraction; solving is left out.
 
 Each measurement is a line of OUT/race.jsonl, and what is there is not measured again.
 """
@@ -168,9 +168,8 @@ def table(rows: Rows, asked: argparse.Namespace) -> str:
         for name in asked.sets:
             cost = {one: _milliseconds(rows, name, one) for one in CONFIGS}
             for split in range(5):
-                if any(
-                    (name, split, *one, n) not in rows.by_key for one in CONFIGS for n in (count, 0)
-                ):
+                needed = [(name, split, *one, n) for one in CONFIGS for n in (count, 0)]
+                if not all(key in rows.by_key for key in needed):
                     continue
                 whole = {one: rows.by_key[(name, split, *one, 0)] for one in CONFIGS}
                 best = chosen(rows, (name, split), CONFIGS, 0)
