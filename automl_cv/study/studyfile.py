@@ -106,8 +106,7 @@ class Backbone(Section):
         features = raw.get("features") if isinstance(raw, Mapping) else None
         if not isinstance(features, str) or not features.endswith(VECTORS):
             return raw
-        if "name" in raw:
-            raise ValueError(f"{features} is vectors that a network made already; leave name out")
+        # A name may come from the study that this one extends.
         return {**raw, "name": features, "features": "all"}
 
     @field_validator("name")

@@ -9,6 +9,7 @@ import pytest
 
 from automl_cv.errors import UserError
 from automl_cv.features import FeatureCache, recipe, vectors
+from automl_cv.study import library
 from automl_cv.study.studyfile import Backbone, parse
 
 PATHS = [Path("/photos/cats/1.png"), Path("/photos/dogs/1.png"), Path("/photos/dogs/2.png")]
@@ -72,7 +73,6 @@ def test_what_does_not_fit_is_told(written, ids, array, told):
     [
         ({"features": "v.npy"}, {}, "both or neither"),
         ({"ids": "ids.csv"}, {}, "both or neither"),
-        ({"features": "v.npy", "ids": "i.csv", "name": "compact"}, {}, "leave name out"),
         ({"features": "v.npy", "ids": "i.csv", "image_size": 32}, {}, "leave weights and image"),
         (
             {"features": "v.npy", "ids": "i.csv"},
@@ -93,3 +93,10 @@ def test_a_study_of_vectors_is_written_as_it_is_read():
     assert parse(study.as_toml_data(), "again") == study
     plain = parse({**raw, "backbone": {}}, "s.toml")
     assert "ids" not in plain.as_toml_data()["backbone"]
+
+
+def test_they_take_the_place_of_the_name_in_a_study_that_is_extended(tmp_path):
+    path = tmp_path / "mine.toml"
+    own = 'extends = "quickstart"\nname = "mine"\n[backbone]\nfeatures = "v.npy"\nids = "i.csv"\n'
+    path.write_text(own)
+    assert library.load(str(path)).backbone.name == "v.npy"
