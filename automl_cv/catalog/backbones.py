@@ -186,14 +186,14 @@ BACKBONES: Table[BackboneEntry] = Table(
     [
         BackboneEntry(
             name="compact",
-            about="small ResNet that comes with automl-cv, for pictures of about 32 pixels",
+            about="small ResNet that comes with automl-cv, for images of about 32 pixels",
             target="automl_cv.engine.pretraining:build",
             image_size=32,
             preprocessing="tf",
             block_outputs=_COMPACT_BLOCKS,
             weights=Weights(
                 file_name="compact.weights.h5",
-                about="Fashion-MNIST, 60,000 pictures of 10 kinds of clothes (Xiao et al. 2017)",
+                about="Fashion-MNIST, 60,000 images of 10 kinds of clothes (Xiao et al. 2017)",
                 licence="MIT",
             ),
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from automl_cv.catalog.settings import SettableEntry, Setting
+from automl_cv.catalog.settings import LAG, SettableEntry, Setting
 from automl_cv.registry import Table
 
 
@@ -16,13 +16,18 @@ class PrunerEntry(SettableEntry):
     Args:
         stop_means: what a stop says of the trial. "finish": it has done what it can, and
             counts as COMPLETE with its best epoch. "drop": it is worse than others, and
-            counts as PRUNED.
+            counts as PRUNED, which takes the parameter `lag`: a trial is compared with those up
+            to so many slots before it; 0 for those that happen to have ended.
+        marks_trials: whether what it writes into trials has a say when it judges later ones.
     """
 
     stop_means: Literal["finish", "drop"]
+    marks_trials: bool = False
 
 
+_LAG = {LAG: Setting(1, lowest=0)}
 _COMPARISON = {
+    **_LAG,
     "n_startup_trials": Setting(5, lowest=0),
     "n_warmup_steps": Setting(5, lowest=0),
     "n_min_trials": Setting(3, lowest=1),
@@ -63,7 +68,9 @@ PRUNERS: Table[PrunerEntry] = Table(
             about="brackets of successive halving (Li et al. 2018)",
             target="optuna.pruners:HyperbandPruner",
             stop_means="drop",
+            marks_trials=True,
             parameters={
+                **_LAG,
                 "min_resource": Setting(1, lowest=1),
                 "reduction_factor": Setting(3, lowest=2),
             },
@@ -73,7 +80,9 @@ PRUNERS: Table[PrunerEntry] = Table(
             about="keeps one in `reduction_factor` at each rung (Li et al. 2020)",
             target="optuna.pruners:SuccessiveHalvingPruner",
             stop_means="drop",
+            marks_trials=True,
             parameters={
+                **_LAG,
                 "min_resource": Setting(1, lowest=1),
                 "reduction_factor": Setting(4, lowest=2),
             },

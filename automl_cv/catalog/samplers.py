@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from automl_cv.catalog.settings import SettableEntry, Setting
+from automl_cv.catalog.settings import LAG, SettableEntry, Setting
 from automl_cv.registry import Table
 
 
@@ -14,7 +14,9 @@ class SamplerEntry(SettableEntry):
 
     Args:
         learns: whether a draw depends on the trials before it. Where it does not,
-            trial n has the same parameters for any number of workers.
+            trial n has the same parameters for any number of workers. Where it does, it takes
+            the parameter `lag`: a trial is drawn from those up to so many slots before it; 0
+            for those that happen to have ended.
         is_sequence: whether the target is one point of a sequence, and is called with
             (seed=…, index=…, names=…) instead.
         needs: packages beyond automl-cv's own that it imports.
@@ -26,6 +28,8 @@ class SamplerEntry(SettableEntry):
     needs: tuple[str, ...] = ()
     extra: str = ""
 
+
+_LAG = {LAG: Setting(0, lowest=0)}
 
 SAMPLERS: Table[SamplerEntry] = Table(
     "sampler",
@@ -49,6 +53,7 @@ SAMPLERS: Table[SamplerEntry] = Table(
             target="automl_cv.drawing.samplers:grouped_tpe",
             learns=True,
             parameters={
+                **_LAG,
                 "n_startup_trials": Setting(10, lowest=0),
                 "n_ei_candidates": Setting(24, lowest=1),
             },
@@ -60,7 +65,7 @@ SAMPLERS: Table[SamplerEntry] = Table(
             learns=True,
             needs=("torch", "scipy"),
             extra="gp",
-            parameters={"n_startup_trials": Setting(10, lowest=0)},
+            parameters={**_LAG, "n_startup_trials": Setting(10, lowest=0)},
         ),
         SamplerEntry(
             name="cmaes",
@@ -69,7 +74,7 @@ SAMPLERS: Table[SamplerEntry] = Table(
             learns=True,
             needs=("cmaes",),
             extra="cmaes",
-            parameters={"n_startup_trials": Setting(1, lowest=0)},
+            parameters={**_LAG, "n_startup_trials": Setting(1, lowest=0)},
         ),
     ],
 )

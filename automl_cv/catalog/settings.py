@@ -14,6 +14,9 @@ from typing import Any
 from automl_cv.errors import suggest
 from automl_cv.registry import Entry
 
+# How far behind a trial the last one stands that it is drawn or judged by.
+LAG = "lag"
+
 Default = bool | int | float | str
 
 

@@ -41,7 +41,7 @@ class Dataset:
             depends on neither names nor places of files.
         classes: names of the classes, sorted; an image's number is its label's place here.
         ledger: what was skipped, and other findings.
-        fingerprint: 32 hexadecimal digits; the same for the same pictures, labels and splits,
+        fingerprint: 32 hexadecimal digits; the same for the same images, labels and splits,
             wherever the files lie.
         near: which rows of `images` are near copies of one another.
     """
@@ -130,7 +130,7 @@ def load(
     Ready splits are kept as they are. Where they lack validation images, these are cut from the
     training images, in the proportion that `split` gives the two; where they lack a test split,
     there is none; where they hold training images alone, these are split as if nothing had been
-    said. Without ready splits each class is divided as `split` says, and copies of a picture or
+    said. Without ready splits each class is divided as `split` says, and copies of an image or
     members of a group stay together.
 
     Args:
@@ -170,7 +170,7 @@ def load(
     try:
         of_splits = _divide(source, table, split, seed)
     except UserError as error:
-        # Pictures that come out black are copies of one another.
+        # Images that come out black are copies of one another.
         raise UserError("; ".join([str(error), *unused])) from None
     endings = inspection.note_wrong_endings(
         [candidate.name for candidate, _ in kept], [one for _, one in kept]
@@ -383,7 +383,7 @@ def _note_empty_classes(found: Listing, classes: Sequence[str]) -> list[str]:
 
 
 def fingerprint(images: pd.DataFrame) -> str:
-    """Return 32 hexadecimal digits, the same for the same pictures, labels and splits.
+    """Return 32 hexadecimal digits, the same for the same images, labels and splits.
 
     Args:
         images: columns `content_hash`, `label` and `split`, none missing; in any order.

@@ -18,7 +18,7 @@ from automl_cv.data.decoding import is_deep
 from automl_cv.data.images import DamagedImage, content_hash, from_pillow
 
 Picture = Path | npt.NDArray[np.uint8] | Image.Image
-"""A file; pixels: uint8, shape (height, width, 3); or a picture of deep greys, whose range only
+"""A file; pixels: uint8, shape (height, width, 3); or an image of deep greys, whose range only
 all of them tell."""
 
 EXPECTED = (

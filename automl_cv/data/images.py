@@ -27,7 +27,7 @@ _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*"
 
 
 class DamagedImage(AutomlError):
-    """A file can't be decoded as a whole picture; the message is a short reason without a path."""
+    """A file can't be decoded as a whole image; the message is a short reason without a path."""
 
 
 class Picture(NamedTuple):
@@ -68,7 +68,7 @@ class Deep(NamedTuple):
     depth: str
 
     def picture(self, window: Window | None) -> Picture:
-        """Return the picture of 8 bits.
+        """Return the image of 8 bits.
 
         Args:
             window: None takes the whole range of 16 bits.

@@ -236,7 +236,7 @@ def _is_of(result: Inspected, window: images.Window | None) -> bool:
 
 
 def _scaled(path: str, row: _Row, window: images.Window | None) -> _Row:
-    """Return a row whose hash is that of the picture in a window."""
+    """Return a row whose hash is that of the image in a window."""
     try:
         content = Path(path).read_bytes()
         if _hash(content) != row.bytes_hash:

@@ -21,7 +21,7 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class _Unit:
-    """Images that must stay together: copies of one picture, members of one group.
+    """Images that must stay together: copies of one image, members of one group.
 
     Args:
         rows: their places in the table.
@@ -159,7 +159,7 @@ def _draw(seed: int | str, key: str) -> bytes:
 def _units(
     labels: Sequence[str], content_hashes: Sequence[str], groups: Sequence[str | None]
 ) -> list[_Unit]:
-    """Join images that share a picture or a group, also by way of others (union-find)."""
+    """Join images that share an image or a group, also by way of others (union-find)."""
     parents = list(range(len(labels)))
 
     def root(row: int) -> int:
@@ -192,7 +192,7 @@ def _check_enough(
         if n_units[label] < len(shares):
             found = counted(sizes[label], "image")
             if n_units[label] < sizes[label]:
-                found += f" in {counted(n_units[label], 'group')} (copies of a picture are a group)"
+                found += f" in {counted(n_units[label], 'group')} (copies of an image are a group)"
             raise UserError(
                 f"class {label!r} has {found}; {len(shares)} are needed, one each for "
                 f"{', '.join(shares)}: add images or leave the class out"

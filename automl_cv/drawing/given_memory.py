@@ -21,6 +21,8 @@ class GivenMemory(StageMemory):
 
     distributions: Mapping[str, BaseDistribution]
 
+    draws = False
+
     @abstractmethod
     def given(self, trial: int) -> dict[str, Value]:
         """Return the parameters of a trial, as they are stored."""
@@ -32,16 +34,17 @@ class GivenMemory(StageMemory):
         history: History,
         system_attributes: Mapping[str, Any],
     ) -> None:
-        """Add a trial that an earlier run finished, if it still counts."""
-        if trial in self.slots:
-            self._add(parameters, history, system_attributes)
+        """Take a trial that an earlier run finished, if it still counts."""
+        self._keep(trial, parameters, history, system_attributes)
 
     def draw(self, trial: int) -> Drawn:
         """Return the trial's given parameters and hold it as running."""
+        place = self._catch_up(trial)
         parameters = self.given(trial)
         known = self.distributions_of(parameters)
         self._study.enqueue_trial(parameters)
-        self._running[trial] = self._study.ask(fixed_distributions=known)
+        asked = self._study.ask(fixed_distributions=known)
+        self._judge.begin(place, asked._trial_id)
         return Drawn(trial, parameters, known, {})
 
     @property

@@ -13,10 +13,12 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.trial import TrialState, create_trial
+from optuna.trial import create_trial
 
-from automl_cv.catalog.pruners import PRUNERS
+from automl_cv.catalog.settings import LAG
 from automl_cv.drawing.distinct import DistinctSampler, DistinctSets, n_sets
+from automl_cv.drawing.horizon import HorizonStorage
+from automl_cv.drawing.judging import Judge
 from automl_cv.drawing.seeds import derived_seed
 from automl_cv.drawing.suggesting import distributions_of
 from automl_cv.history import Epoch, History, StopReason
@@ -45,28 +47,63 @@ class Drawn:
     same_as: int | None = None
 
 
+@dataclass(frozen=True)
+class Settled:
+    """A trial whose end is known.
+
+    Args:
+        trial: our number of the trial.
+        history: what counts of it; None where it has to be trained again, see `judging.Settled`.
+    """
+
+    trial: int
+    history: History | None
+
+
+@dataclass(frozen=True)
+class _Restored:
+    """A trial of an earlier search."""
+
+    parameters: Mapping[str, Value]
+    history: History
+    system_attributes: Mapping[str, Any]
+
+
 class StageMemory:
     """Draws parameters, and decides after each epoch whether a trial goes on.
 
+    Trials are drawn in the order of `slots`; each finds those before it, and no others, as
+    though it were the first time that they run.
+
     Args:
-        name: name of the Optuna study; Hyperband hashes it.
+        name: of the stage's part of the database. Hyperband hashes it, without the number of
+            the run: a run begun anew is judged as the first one was.
         stage: the stage of the study file.
         seed: the study's seed.
     """
 
     def __init__(self, name: str, stage: Stage, seed: int) -> None:
-        entry = PRUNERS[stage.pruner.name]
         self._stage = stage
         self._seed = seed
-        self._stop: StopReason = "plateau" if entry.stop_means == "finish" else "pruned"
+        self._lag: int = stage.sampler.parameters.get(LAG, 0) if self.draws else 0
+        self._storage = HorizonStorage()
         self._study = optuna.create_study(
-            study_name=name,
+            study_name=f"{name.partition('@')[0].partition('/')[0]}/{stage.name}",
             direction="maximize",
-            storage=optuna.storages.InMemoryStorage(),
-            pruner=entry.load()(**stage.pruner.parameters),
+            storage=self._storage,
         )
-        self._running: dict[int, optuna.Trial] = {}
+        self._judge = Judge(stage, self._study, self._storage)
+        self._restored: dict[int, _Restored] = {}
+        self._drawn: dict[int, int] = {}  # by place
         self._sets = DistinctSets(stage, seed)
+
+    draws = True
+    """Whether its trials are drawn by the stage's sampler."""
+
+    @property
+    def has_lag(self) -> bool:
+        """Whether a trial depends on declared ones before it, which must not get lost then."""
+        return self._judge.has_lag or self._lag > 0
 
     def restore(
         self,
@@ -75,27 +112,48 @@ class StageMemory:
         history: History,
         system_attributes: Mapping[str, Any],
     ) -> None:
-        """Add a trial that an earlier run finished; call in the order of trial numbers."""
+        """Take a trial that an earlier run finished; later ones will find it."""
         self._sets.hold(trial, parameters)
-        self._add(parameters, history, system_attributes)
+        self._keep(trial, parameters, history, system_attributes)
 
-    def _add(
+    def _keep(
         self,
+        trial: int,
         parameters: Mapping[str, Value],
         history: History,
         system_attributes: Mapping[str, Any],
     ) -> None:
-        state, value = outcome(history)
-        self._study.add_trial(
-            create_trial(
+        if trial in self._places:
+            self._judge.hold(self._places[trial])
+            self._restored[trial] = _Restored(parameters, history, system_attributes)
+
+    @cached_property
+    def _places(self) -> dict[int, int]:
+        """Where each trial stands in the order in which they are drawn."""
+        return {slot: place for place, slot in enumerate(self.slots)}
+
+    def _catch_up(self, trial: int) -> int:
+        """Add the trials of earlier searches that stand before one; return its place."""
+        place = self._places.get(trial, trial)
+        self._drawn[place] = trial
+        before = [one for one in self._restored if self._places[one] < place]
+        for earlier in sorted(before, key=self._places.__getitem__):
+            held = self._restored.pop(earlier)
+            state, value = outcome(held.history)
+            template = create_trial(
                 state=state,
                 value=value,
-                params=dict(parameters),
-                distributions=self.distributions_of(parameters),
-                intermediate_values={e.epoch: e.merit for e in history.epochs},
-                system_attrs=dict(system_attributes),
+                params=dict(held.parameters),
+                distributions=self.distributions_of(held.parameters),
+                intermediate_values={e.epoch: e.merit for e in held.history.epochs},
+                system_attrs=dict(held.system_attributes),
             )
-        )
+            self._judge.add(self._places[earlier], template, held.history)
+        return place
+
+    def can_draw(self, trial: int) -> bool:
+        """Tell whether all trials that a sampler is to know for this one have ended."""
+        return self._judge.knows(self._places.get(trial, trial), self._lag)
 
     def draw(self, trial: int) -> Drawn:
         """Draw the parameters of a trial, others than any trial has, and hold it as running.
@@ -107,11 +165,13 @@ class StageMemory:
         Raises:
             AutomlError: no parameter set is left.
         """
+        place = self._catch_up(trial)
         sampler = DistinctSampler(self._sets, trial)
         self._study.sampler = sampler
-        asked = self._study.ask()
+        with self._storage.up_to(place - self._lag + 1 if self._lag else None):
+            asked = self._study.ask()
         assert sampler.drawn is not None
-        self._running[trial] = asked
+        self._judge.begin(place, asked._trial_id)
         parameters = self._stage.space.draw(asked)
         # Without a copy of all trials, which their public property makes.
         held = self._study.get_trials(deepcopy=False)[asked.number]
@@ -167,14 +227,19 @@ class StageMemory:
         return ()
 
     def after(self, trial: int, epoch: Epoch) -> StopReason | None:
-        """Report an epoch of a running trial; return why it should stop, or None to go on."""
-        running = self._running[trial]
-        running.report(epoch.merit, epoch.epoch)
-        return self._stop if running.should_prune() else None
+        """Take an epoch of a running trial; return why it should stop, or None to go on."""
+        return self._judge.after(self._places.get(trial, trial), epoch)
 
-    def finish(self, trial: int, history: History) -> None:
-        """Close a running trial, so that samplers and pruners learn from it."""
-        state, value = outcome(history)
-        self._study.tell(
-            self._running.pop(trial), value if state == TrialState.COMPLETE else None, state
-        )
+    def n_judged(self, trial: int) -> int:
+        """Return how many epochs of a running trial stand, whatever comes of others."""
+        return self._judge.n_judged(self._places.get(trial, trial))
+
+    def finish(self, trial: int, history: History) -> list[Settled]:
+        """Take the end of a running trial, so that samplers and pruners learn from it.
+
+        Returns:
+            The trials whose end is known by that; this one is not among them where it is to be
+            compared with one that still runs.
+        """
+        settled = self._judge.end(self._places.get(trial, trial), history)
+        return [Settled(self._drawn[one.place], one.history) for one in settled]

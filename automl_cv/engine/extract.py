@@ -18,6 +18,7 @@ from automl_cv.engine import backbone as backbones
 from automl_cv.engine.backbone_parts import cut
 from automl_cv.features import FeatureCache, Recipe, view_name, view_names
 from automl_cv.features.cache import Matrix
+from automl_cv.orders.messages import OnProgress
 from automl_cv.study.studyfile import Backbone
 
 # ResNet50 at 224 px on two cores: a process of 1.6 to 2.0 GB; of 2.5 to 2.8 with batches of 32,
@@ -32,9 +33,6 @@ SHARD_SECONDS = 30.0
 
 # Images that pass before the speed of a network is measured: it is traced and warms up with them.
 WARM_UP = 2 * BATCH_SIZE
-
-OnProgress = Callable[[int, int, float], None]
-"""Is called after each batch with (images done, images to do, images per second)."""
 
 Network = Callable[[images.Batch], list[Matrix]]
 """A compiled backbone: from pixels to the vectors of each block."""
@@ -83,11 +81,11 @@ def extract(
         window: which values of deep greys become black and white, see `data.images.decode`.
 
     Returns:
-        How many images passed the backbone, each picture, or each view of it, counted once.
+        How many images passed the backbone, each image, or each view of it, counted once.
 
     Raises:
         UserError: the backbone can't be built (see `backbone.build`).
-        AutomlError: a file can't be read any more, or holds another picture by now.
+        AutomlError: a file can't be read any more, or holds another image by now.
         ValueError: the recipe mixes images, so that a view is not one image's alone.
     """
     if recipe.view is not None and recipe.view.augmentation.of_level("batch"):
@@ -148,7 +146,7 @@ def online_features(
         mixed where images were mixed.
 
     Raises:
-        AutomlError: a file can't be read any more, or holds another picture by now.
+        AutomlError: a file can't be read any more, or holds another image by now.
     """
     names = [view_name(known, view) for known in content_hashes]
     cuts = _draw_cuts(recipe, names)

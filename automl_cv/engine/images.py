@@ -123,7 +123,7 @@ def batches(
         float32 in [0, 255], shape (up to batch_size, size, size, 3).
 
     Raises:
-        AutomlError: a file can't be read any more, or holds another picture by now.
+        AutomlError: a file can't be read any more, or holds another image by now.
     """
 
     def load(start: int) -> Batch:
@@ -171,7 +171,7 @@ def in_order(
 
 
 def _decode_unchanged(path: Path, known: str, window: Window | None) -> Pixels:
-    """Decode a file; its features are filed under `known`, so it must be that picture still."""
+    """Decode a file; its features are filed under `known`, so it must be that image still."""
     try:
         pixels = decode(path, window)
     except DamagedImage as error:

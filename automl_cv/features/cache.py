@@ -101,6 +101,10 @@ class FeatureCache:
         found = {known for shard in self._shards(recipe, features) for known in shard.hashes}
         return [wanted for wanted in dict.fromkeys(content_hashes) if wanted not in found]
 
+    def has_some(self, recipe: Recipe) -> bool:
+        """Tell whether features of any image are there, without a look into them."""
+        return any((self.folder / recipe.key / "shards").glob("*"))
+
     def add(self, recipe: Recipe, content_hashes: Sequence[str], blocks: Sequence[Matrix]) -> None:
         """Write one shard.
 

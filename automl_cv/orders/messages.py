@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -151,6 +151,10 @@ class Extracting:
     done: int
     total: int
     images_per_second: float
+
+
+OnProgress = Callable[[int, int, float], None]
+"""Is told the same: (images done, images to do, images a second)."""
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,10 @@ def compose_backbones(read: RunTrials, *, stage: str | None = None) -> Report:
     """
     found = {name: own for name, own in raced(read).items() if own}
     frame = raced_frame(found)
+    rows = [one for own in found.values() for one in own]
+    if rows:
+        own = [column for column in BACKBONE_COLUMNS if column.in_data and column.name not in frame]
+        frame = frame.assign(**{one.name: one.load()(one.name, frame, rows) for one in own})
     return Report(
         title=f"{title_of(read, stage)} · backbones",
         warnings=tuple(map(printable, read.facts.warnings)),

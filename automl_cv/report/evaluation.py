@@ -170,7 +170,7 @@ def compose(evaluation: Evaluation) -> Document:
         f"{scores.seed}",
         *([f"{MISSING}: no interval, as no resample varies the figure"] if unvaried else []),
         f"expected calibration error {scores.calibration_error:.4f} over {BINS} bins of equal "
-        "width of the greatest probability",
+        "width of the confidence",
         look_line(evaluation),
     )
     notes = [*map(printable, evaluation.notes)]
@@ -240,9 +240,9 @@ def _confusion(evaluation: Evaluation) -> Section:
 
 
 def _calibration(evaluation: Evaluation) -> Grid:
-    columns = ("images", "mean probability", "accuracy")
+    columns = ("images", "mean confidence", "accuracy")
     return Grid(
-        (_text("greatest probability"), *map(_number, columns)),
+        (_text("confidence"), *map(_number, columns)),
         tuple(
             (
                 f"{one.low:.3f} to {one.high:.3f}",
@@ -316,4 +316,4 @@ FILES: dict[str, Callable[[Evaluation], str]] = {
     "predictions.csv": predictions_csv,
     "confusion.csv": confusion_csv,
 }
-"""What `evaluate --out` writes beside the pictures, by the file's name."""
+"""What `evaluate --out` writes beside the plots, by the file's name."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from automl_cv.catalog.metrics import MetricEntry
 from automl_cv.history import Epoch, History
 from automl_cv.orders.messages import Extracting as Extracting
 from automl_cv.orders.messages import SpaceNeeded as SpaceNeeded
@@ -42,6 +44,19 @@ class DataRead:
     classes: tuple[str, ...]
     skipped: int
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RunChosen:
+    """The run is known that this search begins, or goes on with.
+
+    Args:
+        run: its name: "quickstart", or "quickstart@2".
+        study: the study file as plain data, every default written out.
+    """
+
+    run: str
+    study: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -271,6 +286,7 @@ class StageEnded:
 Event = (
     Inspecting
     | DataRead
+    | RunChosen
     | BackbonesAtHand
     | OtherImages
     | Extracting
@@ -290,3 +306,17 @@ Event = (
     | StageEnded
 )
 Listener = Callable[[Event], None]
+
+
+def figures_of(epoch: Epoch, metric: MetricEntry) -> dict[str, float]:
+    """Return the figures of an epoch by name, as the columns of the leaderboard are called.
+
+    Args:
+        epoch: of a trial.
+        metric: the study's, an entry of the table of metrics.
+    """
+    names = ("accuracy", "val_accuracy", "loss", "val_loss", "learning_rate", "seconds")
+    found: dict[str, float] = {name: getattr(epoch, name) for name in names}
+    if metric.has_own_column and epoch.score is not None:
+        found[metric.name] = metric.score(epoch.score)
+    return found

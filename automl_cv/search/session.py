@@ -13,6 +13,7 @@ from automl_cv.data.dataset import Dataset
 from automl_cv.drawing.origins import StoredRun
 from automl_cv.drawing.samplers import check_sampler
 from automl_cv.errors import AutomlError
+from automl_cv.features import FeatureCache, recipe
 from automl_cv.orders import messages
 from automl_cv.orders.crew import Crew, raise_failure
 from automl_cv.orders.images import Images, images_of
@@ -105,10 +106,10 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
     _check(study, stages)
     storage = open_storage(options.storage, create=True)
     shortfalls: Mapping[str, str] = {}
-    # The workers load TensorFlow while this process reads the images.
     held = [] if options.new else runs(storage, with_planned=True)
     expected = expected_run(held, study, stages)
-    with Crew(_first_workers(study, stages, storage, options, expected)) as crew:
+    count = _first_workers(study, stages, storage, options, expected)
+    with Crew(count, is_warm=_will_need_tensorflow(study, stages, options.cache_dir)) as crew:
         images = read_images(
             study,
             cache_dir=options.cache_dir,
@@ -167,11 +168,23 @@ def _first_workers(
     return 0 if is_settled(run, expected.stages, stages) else options.workers
 
 
+def _will_need_tensorflow(study: StudyFile, stages: Sequence[Stage], cache_dir: Path) -> bool:
+    """Tell whether workers load TensorFlow at once, while this process reads the images.
+
+    Heads that are solved on cached features need none; should they after all, as a few images
+    are new, it is loaded then.
+    """
+    if any(stage.training.in_steps for stage in stages):
+        return True
+    return not FeatureCache(cache_dir).has_some(recipe(study.backbone))
+
+
 def _tell_data(
     run: StoredRun, other: StudyRun | None, images: Dataset, listen: events.Listener
 ) -> None:
-    """Tell what the images are, and of an earlier run that has others."""
+    """Tell what the images are, which run it is, and of an earlier one that has others."""
     listen(data_read(images, run.study.backbone))
+    listen(events.RunChosen(run.name, run.study.as_toml_data()))
     if other is not None:
         listen(events.OtherImages(run.name, other.exact_name))
 

@@ -7,7 +7,8 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from automl_cv.catalog.metrics import MetricEntry
@@ -37,12 +38,30 @@ SECONDS_TO_GIVE_UP = 2.0
 
 @dataclass
 class _Running:
-    """A trial that a worker trains now."""
+    """A trial that a worker trains now, or has trained and is not settled.
+
+    Args:
+        drawn: its parameters.
+        started: when, on a monotonic clock, in seconds.
+        epochs: so far.
+        written: when it was last written, on that clock.
+        trained: what the worker ended with, where the trial waits for others.
+        broke: whether it broke once.
+    """
 
     drawn: Drawn
-    started: float
-    epochs: list[Epoch]
+    started: float = field(default_factory=time.monotonic)
+    epochs: list[Epoch] = field(default_factory=list)
     written: float | None = None
+    trained: Trained | None = None
+    broke: bool = False
+
+    def history(self, error: str | None = None) -> History:
+        """Return what it has reached so far."""
+        # What an earlier search trained of it comes from its checkpoint within a moment.
+        trained = sum(epoch.seconds for epoch in self.epochs)
+        seconds = max(time.monotonic() - self.started, trained)
+        return History(tuple(self.epochs), None, error, seconds)
 
 
 class StageRun:
@@ -66,7 +85,10 @@ class StageRun:
         self._listen = context.listen
         self._budget = context.budget
         self._running: dict[Worker, _Running] = {}
+        self._waiting: dict[int, _Running] = {}
+        self._again: deque[_Running] = deque()
         self._broken = 0
+        self._why = "the search was stopped"  # why trials are given up
 
     def run(self) -> tuple[Progress, int]:
         """Run every trial that is missing; return how far the stage came, and trials finished.
@@ -75,6 +97,7 @@ class StageRun:
             SearchBroken: three trials in a row broke.
         """
         started = time.monotonic()
+        self._trials.describe()  # one of an older automl-cv has not said it
         self._trials.settle()
         records = self._trials.records()
         for record in records:
@@ -142,12 +165,16 @@ class StageRun:
 
     def _work(self, pending: deque[int]) -> bool:
         """Run the trials; return whether the time ended before they all were."""
-        while pending or self._running:
+        while pending or self._running or self._again:
             if self._budget.is_over(self._stage):
                 self._recall()
                 return True
             for worker in self._crew.workers:
-                if pending and worker not in self._running:
+                if worker in self._running:
+                    continue
+                if self._again:
+                    self._train(worker, self._again.popleft())
+                elif pending and self._memory.can_draw(pending[0]):
                     self._begin(worker, pending.popleft())
             for worker, answer in self._crew.answers(timeout=1.0):
                 if worker in self._running:
@@ -157,11 +184,17 @@ class StageRun:
     def _begin(self, worker: Worker, number: int) -> None:
         drawn = self._memory.draw(number)
         self._note_redrawn(drawn)
+        self._train(worker, _Running(drawn))
+        self._listen(events.TrialStarted(self._stage.name, number, drawn.parameters))
+
+    def _train(self, worker: Worker, running: _Running) -> None:
+        """Have a worker train a trial from its first epoch, or from its checkpoint."""
+        number = running.drawn.trial
         trial = plan(
             self._context.run.study,
             self._stage,
             number,
-            drawn.parameters,
+            running.drawn.parameters,
             seed=self._memory.training_seed(number),
             fold=self._memory.fold(number),
             head_stage=self._memory.head_stage(number),
@@ -169,8 +202,8 @@ class StageRun:
         )
         is_long = self._stage.training.is_long
         self._crew.order(worker, Train(trial, self._checkpoint(number) if is_long else None))
-        self._running[worker] = _Running(drawn, time.monotonic(), [])
-        self._listen(events.TrialStarted(self._stage.name, number, drawn.parameters))
+        running.epochs, running.started = [], time.monotonic()
+        self._running[worker] = running
 
     def _note_redrawn(self, drawn: Drawn) -> None:
         """Store and tell that a trial drew what another one has; it may not do so again.
@@ -201,9 +234,13 @@ class StageRun:
                 self._broken = 0
                 self._end(worker, answer)
             case Failed():
+                if self._memory.has_lag and not running.broke:
+                    # Those after it are judged or drawn by it: an accident must not decide.
+                    running.broke = True
+                    self._again.append(self._running.pop(worker))
+                    return
                 self._broken += 1
-                seconds = time.monotonic() - running.started
-                history = History(tuple(running.epochs), "failed", answer.reason, seconds)
+                history = replace(running.history(answer.reason), stop_reason="failed")
                 self._end(worker, Trained(history, {}))
                 if self._broken == BROKEN_IN_A_ROW:
                     error = SearchBroken(
@@ -215,30 +252,48 @@ class StageRun:
                     raise error
 
     def _keep(self, running: _Running) -> None:
-        """Write a long trial's epochs while it runs; a short one costs one write at its end."""
+        """Write a long trial's epochs while it runs; a short one costs one write at its end.
+
+        Not those after which it may turn out that it should have stopped before them.
+        """
         now = time.monotonic()
-        if now - (running.written or running.started) < SECONDS_BETWEEN_WRITES:
+        standing = running.epochs[: self._memory.n_judged(running.drawn.trial)]
+        if not standing or now - (running.written or running.started) < SECONDS_BETWEEN_WRITES:
             return
         if running.written is None:
-            self._show(running.drawn)
-        self._trials.write_epochs(running.drawn.trial, History(tuple(running.epochs)))
+            self._show(running)
+        written = replace(running.history(), epochs=tuple(standing))
+        self._trials.write_epochs(running.drawn.trial, written)
         running.written = now
 
-    def _show(self, drawn: Drawn) -> None:
+    def _show(self, running: _Running) -> None:
         """Write a trial as one that runs."""
+        drawn = running.drawn
         self._trials.begin(
             drawn.trial,
             drawn.parameters,
             drawn.distributions,
             system_attributes=drawn.system_attributes,
+            began=datetime.now(UTC) - timedelta(seconds=running.history().seconds),
         )
 
     def _end(self, worker: Worker, trained: Trained) -> None:
-        history = trained.history
+        """Take what a worker ended with, and store all trials that are settled by it."""
         running = self._running.pop(worker)
         worker.trained += TRIALS_OF_A_LONG_ONE if self._stage.training.is_long else 1
-        drawn = running.drawn
-        self._memory.finish(drawn.trial, history)
+        running.trained = trained
+        self._waiting[running.drawn.trial] = running
+        for settled in self._memory.finish(running.drawn.trial, trained.history):
+            ended = self._waiting.pop(settled.trial)
+            if settled.history is None:
+                shutil.rmtree(self._checkpoint(settled.trial), ignore_errors=True)
+                self._again.append(ended)
+            else:
+                self._settle(ended, settled.history)
+
+    def _settle(self, running: _Running, history: History) -> None:
+        drawn, trained = running.drawn, running.trained
+        assert trained is not None
         self._budget.measure(self._stage, history)
         self._trials.finish(
             drawn.trial,
@@ -262,6 +317,7 @@ class StageRun:
 
     def _recall(self) -> None:
         """Have the workers give up their trials at the end of the epoch, if it comes soon."""
+        self._why = "the time ended"
         recalled: set[Worker] = set()
         until = time.monotonic() + SECONDS_TO_GIVE_UP
         while self._running and time.monotonic() < until:
@@ -282,6 +338,8 @@ class StageRun:
         for worker, running in self._running.items():
             self._give_up(running)
             worker.replace()
+        for waiting in (*self._waiting.values(), *self._again):
+            self._give_up(waiting)
         self._running.clear()
 
     def _give_up(self, running: _Running) -> None:
@@ -292,8 +350,9 @@ class StageRun:
         """
         if running.epochs:
             if running.written is None:
-                self._show(running.drawn)
-            self._trials.interrupt(running.drawn.trial, History(tuple(running.epochs)))
+                self._show(running)
+            history = running.history(f"{self._why}; the next search runs it again")
+            self._trials.interrupt(running.drawn.trial, history)
 
 
 def best_by_method(records: Mapping[int, TrialRecord], metric: MetricEntry) -> dict[str, float]:

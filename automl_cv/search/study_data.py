@@ -24,7 +24,7 @@ from automl_cv.store.facts import StudyFacts
 from automl_cv.study.studyfile import Backbone, StudyFile
 from automl_cv.words import listed
 
-# Times as large as what a network sees, from which pictures are taken for photographs.
+# Times as large as what a network sees, from which images are taken for photographs.
 LARGER = 3
 
 

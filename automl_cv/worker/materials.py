@@ -10,13 +10,19 @@ from typing import Any
 import numpy as np
 
 from automl_cv.catalog.kinds import KINDS
-from automl_cv.engine.extract import OnProgress
-from automl_cv.engine.training import TrainingData
 from automl_cv.orders import messages
 from automl_cv.orders.images import sampled
-from automl_cv.orders.messages import Need, Prepare, Prepared, PrepareFeatures, PreparePixels
+from automl_cv.orders.messages import (
+    Need,
+    OnProgress,
+    Prepare,
+    Prepared,
+    PrepareFeatures,
+    PreparePixels,
+)
 from automl_cv.study.stage import Stage
 from automl_cv.study.trial import Inputs, Trial
+from automl_cv.trained import TrainingData
 from automl_cv.worker.features import HeldFeatures
 from automl_cv.worker.folds import division, fold_numbers
 from automl_cv.worker.kind import Kind

@@ -1,8 +1,11 @@
 """A worker process: carries out the orders of the search, one after the other.
 
-Started as `python -m automl_cv.worker.process DESCRIPTOR`. Only here does TensorFlow
-load; what it prints goes to a log file, and when it runs out of memory or crashes
-it takes one trial with it and not the search.
+Started as `python -m automl_cv.worker.process DESCRIPTOR [MODULE]`. Only here does TensorFlow
+load, once something needs it: images that have no features yet, heads in steps, a model to
+write. What is solved on cached features needs none. With the name of a module that one is loaded
+first, while the search still reads the images (a thread that loads it beside other work deadlocks
+in Python's locks of modules). What TensorFlow prints goes to a log file, and when it runs out of
+memory or crashes it takes one trial with it and not the search.
 """
 
 from __future__ import annotations
@@ -10,15 +13,15 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
+from importlib import import_module
 from multiprocessing.connection import Connection
 
-from automl_cv.engine import runtime
 from automl_cv.errors import AutomlError, trouble
 from automl_cv.history import Epoch, History, StopReason
 from automl_cv.orders import messages
-from automl_cv.worker.fit import fit
 from automl_cv.worker.materials import Materials
 from automl_cv.worker.reference import survey
+from automl_cv.worker.versions import versions
 
 
 class _Worker:
@@ -49,7 +52,7 @@ class _Worker:
             case messages.Prepare():
                 self._materials = Materials(order, self._report, self._connection.send)
                 if not order.extracts:
-                    return messages.Prepared(0, 0, 0.0, runtime.versions())
+                    return messages.Prepared(0, 0, 0.0, versions())
                 return self._materials.prepare(messages.PrepareFeatures(order.backbone))
             case messages.PrepareFeatures() | messages.PreparePixels():
                 return self._materials.prepare(order)
@@ -60,6 +63,8 @@ class _Worker:
             case messages.Train():
                 return self._train(order)
             case messages.Fit():
+                from automl_cv.worker.fit import fit
+
                 return fit(order, self._report, self._connection.send)
 
     def _report(self, done: int, total: int, images_per_second: float) -> None:
@@ -100,6 +105,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # so does the end of a terminal
+    for module in sys.argv[2:]:
+        import_module(module)
     connection = Connection(int(sys.argv[1]))
     try:
         _Worker(connection).serve()

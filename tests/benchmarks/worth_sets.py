@@ -2,15 +2,15 @@
 
 Digits and clothes come with automl-cv and Debian's `dataset-fashion-mnist` (the 10,000 test
 images: the embedded backbone learned from the others). Two sets of photographs are taken from
-Debian packages and written as RGB pictures:
+Debian packages and written as RGB images:
 
 cut-outs
     `tuxpaint-stamps-default`: the eight largest folders of stamps, drawings and letters among
-    them, on white. 713 pictures.
+    them, on white. 713 images.
 surfaces
-    `ufoai-textures`: opaque pictures whose file names begin with one of eleven kinds of
+    `ufoai-textures`: opaque images whose file names begin with one of eleven kinds of
     surface ("bricks_r_1", "wood017", "roof004"), one of each number, so that variants of a
-    picture are left out. 526 pictures.
+    image are left out. 526 images.
 surface-crops
     the eight of these kinds that have the most photographs; one whose sides have 512 pixels or
     more is cut into four, which are one group: no split parts them.
@@ -65,7 +65,7 @@ _OTHER_MAPS = re.compile(r"_(nm|sm|gm|rm|pls|glow)$")  # normals, shine, glow: n
 _LONG_SIDE = 256  # of a texture's shorter side at most; the backbone sees 224 pixels
 _TRANSPARENT = 0.05  # a texture with more of that is an overlay
 
-# Kind, file name and picture.
+# Kind, file name and image.
 Picture = tuple[str, str, Image.Image]
 
 
@@ -128,7 +128,7 @@ def build(name: str, folder: Path, root: Path) -> Pool:
 
     Args:
         name: a key of POOLS.
-        folder: where pictures are written.
+        folder: where images are written.
         root: where Debian packages were unpacked, "/" if they are installed.
 
     Raises:
@@ -321,7 +321,7 @@ def _thumbnail(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _written(folder: Path, pictures: Callable[[], Iterator[Picture]]) -> list[Path]:
-    """Write pictures as folder/KIND/NAME, all or none; return their sorted paths."""
+    """Write images as folder/KIND/NAME, all or none; return their sorted paths."""
     if not folder.is_dir():
         unfinished = folder.with_name(f".{folder.name}-{os.getpid()}")
         for kind, name, picture in pictures():

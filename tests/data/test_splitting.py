@@ -123,7 +123,7 @@ def test_too_few_images():
 def test_too_few_groups():
     labels = ["cat"] * 30 + ["dog"] * 9
     groups = [None] * 30 + ["rex"] * 5 + ["lassie"] * 4
-    with pytest.raises(UserError, match=r"'dog' has 9 images in 2 groups \(copies of a picture"):
+    with pytest.raises(UserError, match=r"'dog' has 9 images in 2 groups \(copies of an image"):
         assign(labels, unique(labels), groups, SHARES, 0)
 
 

@@ -132,7 +132,7 @@ def test_views_of_one_file_decode_it_once(files, monkeypatch):
         (Path.unlink, "now is not"),
         (lambda path: Image.new("RGB", (9, 7)).save(path), "has changed since"),
     ],
-    ids=["truncated", "removed", "another picture"],
+    ids=["truncated", "removed", "another image"],
 )
 def test_a_file_that_changed_is_named(files, tmp_path, change, message):
     paths = [tmp_path / path.name for path in files]

@@ -83,7 +83,7 @@ def data(
             "--backbone",
             metavar="NAME",
             help="With --suspects: the network whose features judge.",
-            show_default="quickstart's, of large pictures that of photos",
+            show_default="quickstart's, of large images that of photos",
         ),
     ] = None,
     output_format: Annotated[
@@ -97,7 +97,7 @@ def data(
     Every file is decoded as training would decode it. A source without splits is divided as a
     study file that says nothing else would divide it: 60, 20 and 20 %, seed 0.
 
-    Example: automl-cv data pictures --suspects --out corrected.csv
+    Example: automl-cv data images --suspects --out corrected.csv
     """
     asked = SuspectsOptions(
         out=out,

@@ -32,7 +32,7 @@ def evaluate(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="DIR", help="Folder for pictures, JSON and CSV as well; it is made."
+            "--out", metavar="DIR", help="Folder for plots, JSON and CSV as well; it is made."
         ),
     ] = None,
     form: Annotated[

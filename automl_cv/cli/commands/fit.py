@@ -127,7 +127,7 @@ def fit(
             + (f" ({found.note})" if found.note else ""),
             quiet=quiet,
         )
-    say(f"wrote {out}; try: automl-cv predict {shlex.quote(str(out))} PICTURES", quiet=quiet)
+    say(f"wrote {out}; try: automl-cv predict {shlex.quote(str(out))} IMAGES", quiet=quiet)
 
 
 def _name(study: str) -> str:

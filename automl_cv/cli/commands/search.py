@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from automl_cv.catalog.listeners import LISTENERS
 from automl_cv.cli import options
 from automl_cv.words import counted
 
@@ -87,6 +88,21 @@ def search(
     label_column: options.LabelColumn = None,
     root: options.Root = None,
     class_level: options.ClassLevel = None,
+    tensorboard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Also write curves and parameters for TensorBoard, a folder a trial.",
+        ),
+    ] = None,
+    listener: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=WHERE]",
+            help=f"Also tell another program: {', '.join(LISTENERS.names)}, or a function of your "
+            "own as module:function. May be given again.",
+        ),
+    ] = None,
     json_lines: Annotated[
         bool, typer.Option("--json-lines", help="Write each event as a line of JSON to stdout.")
     ] = False,
@@ -99,6 +115,7 @@ def search(
 
     Example: automl-cv search quickstart
     """
+    from automl_cv.listeners.relay import listening
     from automl_cv.screen.console import say
     from automl_cv.screen.search_views import watching
     from automl_cv.search import events, session
@@ -125,7 +142,11 @@ def search(
     )
     finished: list[int] = []
     try:
-        with watching(quiet=quiet, json_lines=json_lines) as listen:
+        told = [*(listener or ()), *([f"tensorboard={tensorboard}"] if tensorboard else ())]
+        with (
+            listening(told) as hand_on,
+            watching(quiet=quiet, json_lines=json_lines) as listen,
+        ):
 
             def tell(event: events.Event) -> None:
                 if isinstance(event, events.TrialEnded):
@@ -134,6 +155,7 @@ def search(
                     # The leaderboard, which follows at once, has them above it.
                     event = replace(event, warnings=())
                 listen(event)
+                hand_on(event)
 
             outcome = session.search(chosen, todo, tell)
     except KeyboardInterrupt:

@@ -10,7 +10,7 @@ from automl_cv.report.document import Grid, Report
 from automl_cv.report.page.sections import Content
 
 DRAWN = 100  # rows that a browser has at once; drawing ten thousand takes it seconds
-MOST = 1_200_000  # bytes of all rows' data: plots and pictures need the rest of 2 MB
+MOST = 1_200_000  # bytes of all rows' data: plots and thumbnails need the rest of 2 MB
 # Accuracy and its interval stand right after the rank: the first columns are all a phone shows.
 FIRST = ("rank", "tie", "val_accuracy", "interval")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A small picture.
+    """A small image.
 
     Args:
         png: content of a PNG file.
@@ -40,7 +40,7 @@ class Content:
         lines: sentences, first.
         plots: drawings.
         grids: tables with their headings.
-        thumbnails: small pictures.
+        thumbnails: small images.
         notes: small lines, last.
         more: what a template of the section's own wants beside it.
     """
