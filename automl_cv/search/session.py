@@ -176,6 +176,8 @@ def _will_need_tensorflow(study: StudyFile, stages: Sequence[Stage], cache_dir: 
     """
     if any(stage.training.in_steps for stage in stages):
         return True
+    if study.backbone.ids is not None:  # vectors are there already
+        return False
     return not FeatureCache(cache_dir).has_some(recipe(study.backbone))
 
 
