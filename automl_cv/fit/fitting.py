@@ -84,6 +84,7 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
     folder.check_target(options.out)
     read, winner = choose(options.storage, options.study, options.trial)
     study = studyfile.parse(read.facts.study, f"the stored study {read.run.name}")
+    weightfile.check_network(study.backbone, "fit")
     named = winner.facts.stage
     stage = reference.STAGE if named == reference.NAME else study.stage(named)
     worker = Worker(0)  # loads TensorFlow while this process reads the images

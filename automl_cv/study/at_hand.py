@@ -19,7 +19,7 @@ from automl_cv.study.studyfile import StudyFile, parse
 
 RACE = "race"
 # Images of a race that nobody declared, and sets of parameters that are counted at most.
-IMAGES = 300
+IMAGES = 200
 MOST_SETS = 10_000
 
 

@@ -38,7 +38,7 @@ def test_stages_that_search_take_the_backbone_from_a_race():
     again = {"name": "again", "retrain": {"stages": ["heads"]}}
     found, _ = resolved(study(HEADS, again, EXACT, backbone=AUTO))
     race, heads, retrained, exact = found.stages
-    assert (race.images, race.trials, race.origin) == (300, 4, "searched")
+    assert (race.images, race.trials, race.origin) == (200, 4, "searched")
     assert race.space.parameters["backbone"].choices == ("compact", "MobileNetV3Small")
     assert [one.narrowed_stages for one in (heads, exact)] == [("race",)] * 2
     assert retrained.narrowed_stages == ()
