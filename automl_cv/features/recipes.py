@@ -143,6 +143,19 @@ def recipe(backbone: Backbone, augmentation: Augmentation | None = None, seed: i
     """
     altering = augmentation.of_level("image", "batch") if augmentation else None
     view = ViewRecipe(altering, seed) if altering else None
+    if weightfile.is_vectors(backbone):
+        if view is not None:
+            weightfile.check_network(backbone, "altering images")
+        files = weightfile.path_of(backbone), weightfile.ids_of(backbone)
+        return Recipe(
+            backbone=files[0].name,
+            network="vectors of a file",
+            block_outputs="",
+            weights=" ".join(map(weightfile.hash_of, files)),
+            preprocessing="none",
+            image_size=0,
+            pooling="none",
+        )
     if weightfile.is_saved_model(backbone):
         path = weightfile.path_of(backbone)
         return Recipe(

@@ -21,6 +21,26 @@ def is_saved_model(backbone: Backbone) -> bool:
     return backbone.name.endswith(".keras")
 
 
+def is_vectors(backbone: Backbone) -> bool:
+    """Tell whether a study's backbone is a file of vectors that another tool made."""
+    return backbone.ids is not None
+
+
+def ids_of(backbone: Backbone) -> Path:
+    """Return the file that says which image each vector is of; UserError where it is not there."""
+    return _existing(Path(str(backbone.ids)).expanduser(), "backbone.ids")
+
+
+def check_network(backbone: Backbone, what: str) -> None:
+    """Raise a UserError where there is no network that could do `what`."""
+    if is_vectors(backbone):
+        raise UserError(
+            f"{what} needs the network that made {backbone.name}, of which there are the vectors "
+            "alone; name a backbone of the table or a .keras model, or compare with `search` and "
+            "`report`"
+        )
+
+
 def path_of(backbone: Backbone, key: str = KEY) -> Path:
     """Return the file that a study's backbone takes its weights from.
 
@@ -34,6 +54,8 @@ def path_of(backbone: Backbone, key: str = KEY) -> Path:
         UserError: the file that the study names does not exist, a `weights` that this
             backbone can't have, or a package that is not installed.
     """
+    if is_vectors(backbone):
+        return _existing(Path(backbone.name).expanduser(), "backbone.features")
     if is_saved_model(backbone):
         if backbone.weights is not None:
             raise UserError(f"{key}: {backbone.name} brings its own weights; leave it out")
@@ -59,7 +81,8 @@ def path_of(backbone: Backbone, key: str = KEY) -> Path:
 
 def licence_of(backbone: Backbone) -> str | None:
     """Return the licence of weights that the table knows; None for a file of the user's."""
-    if is_saved_model(backbone) or backbone.weights not in (None, "imagenet"):
+    other = is_saved_model(backbone) or is_vectors(backbone)
+    if other or backbone.weights not in (None, "imagenet"):
         return None
     return BACKBONES[backbone.name].weights.licence
 

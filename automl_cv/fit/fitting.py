@@ -84,6 +84,7 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
     folder.check_target(options.out)
     read, winner = choose(options.storage, options.study, options.trial)
     study = studyfile.parse(read.facts.study, f"the stored study {read.run.name}")
+    weightfile.check_network(study.backbone, "fit")
     named = winner.facts.stage
     stage = reference.STAGE if named == reference.NAME else study.stage(named)
     worker = Worker(0)  # loads TensorFlow while this process reads the images
@@ -178,7 +179,7 @@ def _load(study: StudyFile, read: RunTrials, options: FitOptions, listen: Listen
             source,
             cache_dir=options.cache_dir,
             ledger=ledger,
-            on_progress=lambda done, total: listen("inspecting images", done, total),
+            on_progress=listen,
         )
     except UserError as error:
         if source in DATASETS:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from automl_cv.results.intervals import differs
 from automl_cv.results.leaderboard import RunTrials
-from automl_cv.results.ranking import best_of
+from automl_cv.results.ranking import best_of, in_order_on_sample
 from automl_cv.scoring import wilson
 from automl_cv.store.facts import Extraction, RunFacts
 from automl_cv.store.records import TrialRecord
@@ -53,7 +53,7 @@ class Raced:
 def raced(read: RunTrials) -> dict[str, list[Raced]]:
     """Return what stages searched of backbones and sizes, the best first, by stage.
 
-    The order is that in which a stage below narrows: highest merit, then lowest loss.
+    The order is that in which a stage below narrows.
 
     Args:
         read: trials of a run, or of one of its stages.
@@ -118,19 +118,22 @@ def _of_stage(
         one for one in facts.narrowed.values() if records and one.stage == records[0].stage
     ]
     kept = {trial for one in narrowings for trial in one.trials}
+    sample = facts.samples.get(records[0].stage) if records else None
+    n_images = facts.n_validation
+    ranked = sorted(records, key=_place)
+    if sample is not None:
+        n_images = sum(sample.values()) if facts.is_over_folds else sample.get("validation")
+        ranked = in_order_on_sample(records, facts, sample)
+    place = {record.trial: number for number, record in enumerate(ranked)}
     found = []
     for cost in extractions:
         own = by_cost.get((cost.backbone, cost.image_size), [])
         if not own:
             continue
-        sample = facts.samples.get(own[0].stage)
-        n_images = facts.n_validation
-        if sample is not None:
-            n_images = sum(sample.values()) if facts.is_over_folds else sample.get("validation")
         spent = sum(one.history.seconds for one in own)
         found.append(
             Raced(
-                record=min(own, key=_place),
+                record=min(own, key=lambda one: place[one.trial]),
                 cost=cost,
                 trials=len(own),
                 n_images=n_images,
@@ -138,7 +141,7 @@ def _of_stage(
                 is_kept=any(one.trial in kept for one in own),
             )
         )
-    return sorted(found, key=lambda one: _place(one.record))
+    return sorted(found, key=lambda one: place[one.record.trial])
 
 
 def _place(record: TrialRecord) -> tuple[float, float, int]:

@@ -10,7 +10,6 @@ import numpy as np
 from optuna.storages import RDBStorage
 
 from automl_cv.data.dataset import Dataset
-from automl_cv.drawing.narrowing import best_trials
 from automl_cv.drawing.origins import StoredRun
 from automl_cv.drawing.samplers import check_sampler
 from automl_cv.errors import AutomlError
@@ -19,6 +18,7 @@ from automl_cv.orders import messages
 from automl_cv.orders.crew import Crew, raise_failure
 from automl_cv.orders.images import Images, images_of
 from automl_cv.orders.messages import PrepareFeatures
+from automl_cv.results.ranking import in_order_on_sample
 from automl_cv.search import events
 from automl_cv.search.budget import Budget
 from automl_cv.search.completeness import is_settled, tell_settled
@@ -176,6 +176,8 @@ def _will_need_tensorflow(study: StudyFile, stages: Sequence[Stage], cache_dir: 
     """
     if any(stage.training.in_steps for stage in stages):
         return True
+    if study.backbone.ids is not None:  # vectors are there already
+        return False
     return not FeatureCache(cache_dir).has_some(recipe(study.backbone))
 
 
@@ -183,7 +185,7 @@ def _tell_data(
     run: StoredRun, other: StudyRun | None, images: Dataset, listen: events.Listener
 ) -> None:
     """Tell what the images are, which run it is, and of an earlier one that has others."""
-    listen(data_read(images))
+    listen(data_read(images, run.study.backbone))
     listen(events.RunChosen(run.name, run.study.as_toml_data()))
     if other is not None:
         listen(events.OtherImages(run.name, other.exact_name))
@@ -266,13 +268,12 @@ def _survey(context: SearchContext, opened: Sequence[StageTrials]) -> None:
 def _handed_on(opened: Sequence[StageTrials]) -> dict[str, Value]:
     """Return what the last stage on a sample found the backbone to be; nothing without one."""
     screened = [trials for trials in opened if trials.stage_facts.sample]
-    best = best_trials(screened[-1].records(), 1) if screened else []
-    return {
-        name: value
-        for record in best
-        for name, value in record.parameters.items()
-        if name in BACKBONE_PARAMETERS
-    }
+    for trials in reversed(screened):
+        sample = trials.stage_facts.sample
+        for best in in_order_on_sample(trials.records(), trials.facts, sample)[:1]:
+            own = best.parameters
+            return {name: own[name] for name in BACKBONE_PARAMETERS if name in own}
+    return {}
 
 
 def _surveyed(context: SearchContext, parameters: Mapping[str, Value]) -> messages.Surveyed:
@@ -282,6 +283,7 @@ def _surveyed(context: SearchContext, parameters: Mapping[str, Value]) -> messag
         context: of the search.
         parameters: what of the backbone is other than the study's own.
     """
+    context.listen(events.Surveying())
     backbone = drawn_backbone(context.run.study.backbone, parameters)
     if context.crew.made(PrepareFeatures(backbone)) is None:
         context.crew.prepare(PrepareFeatures(backbone), context.listen)

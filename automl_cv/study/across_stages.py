@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from automl_cv.errors import suggest
 from automl_cv.study.parameters import (
     AUGMENTATION_STRENGTHS,
+    BACKBONE_PARAMETERS,
     MIXING_AUGMENTATIONS,
+    PIXEL_AUGMENTATIONS,
     check_cached_views,
 )
 from automl_cv.study.sections import Named
@@ -42,12 +44,33 @@ def check(study: StudyFile) -> None:
                 f"stage.{stage.name}.space.backbone: excludes backbone.weights, which belong "
                 "to one backbone; leave one out"
             )
+    if study.backbone.ids is not None:
+        _check_vectors(study)
     without = [one for one in study.stages if not one.training.takes_folds]
     if study.validation == "folds" and without:
         raise ValueError(
             f"validation: 'folds' is for heads on features, and stage {without[0].name!r} "
             f'trains {without[0].training.about}; set "auto" or "split", or leave it out'
         )
+
+
+def _check_vectors(study: StudyFile) -> None:
+    """Refuse what wants the network behind vectors of another tool."""
+    for stage in study.stages:
+        drawn = [name for name in BACKBONE_PARAMETERS if name in stage.space.parameters]
+        alters = stage.alteration.of_level("image", "batch")
+        wants = {
+            f"space.{drawn[0] if drawn else ''}": bool(drawn),
+            "augmentation": bool(alters)
+            or any(name in PIXEL_AUGMENTATIONS for name in _drawn(study, stage)),
+            "fine_tune": stage.fine_tune is not None,
+            "network": stage.network is not None,
+        }
+        for key in (key for key, is_wanted in wants.items() if is_wanted):
+            raise ValueError(
+                f"stage.{stage.name}.{key}: {study.backbone.name} is vectors of images, and what "
+                "made them is not here; leave it out, or name a backbone"
+            )
 
 
 def _check_laid_over(study: StudyFile, stage: Stage) -> None:

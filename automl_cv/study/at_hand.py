@@ -19,7 +19,7 @@ from automl_cv.study.studyfile import StudyFile, parse
 
 RACE = "race"
 # Images of a race that nobody declared, and sets of parameters that are counted at most.
-IMAGES = 300
+IMAGES = 200
 MOST_SETS = 10_000
 
 
@@ -41,7 +41,7 @@ class AtHand:
         """Return a line for people."""
         parts = [f"backbones at hand race: {', '.join(self.names)}"]
         parts += [
-            f"{', '.join(names)} would too after pip install 'automl-cv[{extra}]'"
+            f"{', '.join(names)} would too after pip install '.[{extra}]' in automl-cv's folder"
             for extra, names in self.packages.items()
         ]
         if self.downloads:

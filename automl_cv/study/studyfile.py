@@ -42,6 +42,8 @@ from automl_cv.study.space import Choice, Constant, FloatRange, IntRange
 from automl_cv.study.stage import Stage
 from automl_cv.words import without_long_words
 
+VECTORS = ".npy"
+
 # Train and validation images up to which "auto" takes folds.
 MOST_FOLDED = 5000
 
@@ -87,19 +89,51 @@ class Backbone(Section):
         features: "last" gives a head the pooled output of the last block, "all" that
             of every block (as Head2Toe does, https://arxiv.org/abs/2201.03529).
         weights: "imagenet", or the path of a weights file; None takes the backbone's own.
+        ids: of vectors that another tool made, the file that says which image each is of. They
+            are in `name`, where a study file writes them as `features`: `{ features =
+            "features.npy", ids = "ids.csv" }`.
     """
 
     name: str = "compact"
     image_size: int | None = Field(None, ge=8, le=4096)
     features: Literal["last", "all"] = "last"
     weights: str | None = None
+    ids: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_vectors(cls, raw: Any) -> Any:
+        features = raw.get("features") if isinstance(raw, Mapping) else None
+        if not isinstance(features, str) or not features.endswith(VECTORS):
+            return raw
+        # A name may come from the study that this one extends.
+        return {**raw, "name": features, "features": "all"}
 
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name.endswith(".keras") or name == AUTO:
+        if name.endswith((".keras", VECTORS)) or name == AUTO:
             return name
         return known_name(BACKBONES, name)
+
+    @model_validator(mode="after")
+    def _check_vectors(self) -> Backbone:
+        if self.name.endswith(VECTORS) != (self.ids is not None):
+            raise ValueError(
+                f'vectors of another tool are {{ features = "FILE{VECTORS}", ids = "FILE.csv" }}, '
+                "both or neither"
+            )
+        if self.ids is not None and (self.weights is not None or self.image_size is not None):
+            raise ValueError(f"{self.name} is vectors: leave weights and image_size out")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _leave_out_ids(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what studies had not at first: stored ones and their digests stay."""
+        written: dict[str, Any] = handler(self)
+        if self.ids is None:
+            written.pop("ids", None)
+        return written
 
     @model_validator(mode="after")
     def _check_auto(self) -> Backbone:

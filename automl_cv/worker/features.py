@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from automl_cv.errors import UserError
-from automl_cv.features import FeatureCache, Recipe, recipe, view_names
+from automl_cv.features import FeatureCache, Recipe, recipe, vectors, view_names, weightfile
 from automl_cv.orders.messages import OnProgress, Prepare, Prepared, PrepareFeatures, SpaceNeeded
 from automl_cv.study.studyfile import Backbone
 from automl_cv.worker.versions import versions
@@ -84,19 +84,10 @@ class HeldFeatures:
         if order.n_blocks:
             self._check_space(order, len(self._cache.missing(wanted, names)))
         extracted = 0
-        if self._cache.missing(wanted, names, order.backbone.features):
-            from automl_cv.engine.extract import extract
-
-            extracted = extract(
-                order.backbone,
-                paths,
-                hashes,
-                self._cache,
-                wanted,
-                on_progress=self._report,
-                views=order.views,
-                window=self._given.images.window,
-            )
+        if weightfile.is_vectors(order.backbone):
+            extracted = vectors.fill(order.backbone, paths, hashes, self._cache, wanted)
+        elif self._cache.missing(wanted, names, order.backbone.features):
+            extracted = self._extracted(order, paths, hashes, wanted)
         features = self._cache.open(wanted, names, order.backbone.features).array
         self._arrays[order] = features
         return Prepared(
@@ -105,6 +96,24 @@ class HeldFeatures:
             seconds=time.perf_counter() - started,
             versions=versions(),
             milliseconds=self._cache.speed(wanted),
+        )
+
+    def _extracted(
+        self, order: PrepareFeatures, paths: list[Path], hashes: list[str], wanted: Recipe
+    ) -> int:
+        """Run images through a backbone; return how many were not cached."""
+        from automl_cv.engine.extract import extract
+
+        assert order.views != "online", "that caches nothing"
+        return extract(
+            order.backbone,
+            paths,
+            hashes,
+            self._cache,
+            wanted,
+            on_progress=self._report,
+            views=order.views,
+            window=self._given.images.window,
         )
 
     def parts(self, order: PrepareFeatures) -> Cut:

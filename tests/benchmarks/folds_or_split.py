@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 import worth_heads
 import worth_sets
-import worth_tables
 from worth import Setting, features, figures
 
 from automl_cv.study import library
@@ -49,7 +48,9 @@ def main() -> None:
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     lines = asked.out / "folds.jsonl"
-    rows = worth_tables.read(lines)
+    rows = []
+    if lines.is_file():
+        rows = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
     backbone = library.load("quickstart").backbone
     for name, pools in POOLS.items():
         pool = pool_of(pools, asked.out, asked.root)

@@ -35,7 +35,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from automl_cv.catalog import datasets
 
@@ -117,6 +117,11 @@ class Pool:
         """The photograph of each image: "bricks_1" of "bricks_1@2.png"."""
         return np.array([path.stem.partition("@")[0] for path in self.paths])
 
+    @property
+    def is_grouped(self) -> bool:
+        """Whether several images are of one photograph."""
+        return len(set(self.groups)) < len(self.paths)
+
 
 def build(name: str, folder: Path, root: Path) -> Pool:
     """Return the images of a pool, written first where they are not there yet.
@@ -159,6 +164,25 @@ def split(pool: Pool, sizes: tuple[int, int, int], number: int) -> np.ndarray:
     parts = np.full(len(pool.paths), "", dtype="<U10")
     for part, rows in (("train", trained), ("validation", validated), ("test", tested)):
         parts[rows] = part
+    return parts
+
+
+def grouped_split(pool: Pool, number: int) -> np.ndarray:
+    """Divide a pool into five parts, one of which is for test; no photograph stands in two.
+
+    Args:
+        pool: the images.
+        number: of the split, from 0 to 4.
+
+    Returns:
+        "train", "validation" or "test" for each image of the pool.
+    """
+    parts = np.full(len(pool.paths), "train", dtype="<U10")
+    fifths = StratifiedGroupKFold(5, shuffle=True, random_state=0)
+    (known, tested) = list(fifths.split(pool.labels, pool.labels, pool.groups))[number]
+    quarters = StratifiedGroupKFold(4, shuffle=True, random_state=0)
+    (_, validated) = next(quarters.split(known, pool.labels[known], pool.groups[known]))
+    parts[tested], parts[known[validated]] = "test", "validation"
     return parts
 
 

@@ -113,7 +113,7 @@ def test_a_board_says_what_each_backbone_gives_and_takes(raced):
     assert [one["stage"] for one in found] == ["race", "race"]
     for row in found:
         own = [one for one in race if one["image_size"] == row["image_size"]]
-        best = max(own, key=lambda one: (one["val_accuracy"], -one["val_loss"]))
+        best = min(own, key=lambda one: one["rank"])
         assert (row["val_accuracy"], row["val_loss"]) == (best["val_accuracy"], best["val_loss"])
         assert row["val_accuracy_low"] < row["val_accuracy"] < row["val_accuracy_high"]
         assert (row["images"], row["extracted"], row["trials"]) == (60, 60, 2)
@@ -125,3 +125,22 @@ def test_a_board_says_what_each_backbone_gives_and_takes(raced):
     run_here(folder, folder / "cache", "report", "--out", "page.html")
     page = (folder / "page.html").read_text()
     assert "What a backbone gives and takes" in page.replace("Stage race: w", "W")
+
+
+def test_vectors_of_another_tool_are_searched_and_nothing_is_promised_beyond(raced, call):
+    folder, _ = raced
+    paths = sorted((folder / "pictures").rglob("*.png"))
+    means = [np.asarray(Image.open(path)).mean(axis=(0, 1)) for path in paths]
+    np.save(folder / "means.npy", np.array(means))
+    ids = [path.relative_to(folder / "pictures").as_posix() for path in paths]
+    (folder / "ids.csv").write_text("\n".join(["path", *ids, ""]))
+    text = STUDY[: STUDY.index("[backbone]")].replace('"race"', '"vectors"')
+    text += '[backbone]\nfeatures = "means.npy"\nids = "ids.csv"\n'
+    text += '[[stage]]\nname = "exact"\nexact = "lda"\ntrials = 1\n'
+    (folder / "vectors.toml").write_text(text)
+    done = run_here(folder, folder / "cache", "search", "./vectors.toml", "--data", "pictures")
+    assert "none can be fitted, exported, or predict from images" in done.stderr
+    (trial,) = board(folder, "vectors")["trials"]
+    assert trial["val_accuracy"] > 0.95, "the kinds are told by their mean colours"
+    refused = call("fit", "vectors", "--out", "m", check=False, folder=folder)
+    assert (refused.returncode, "fit needs the network" in refused.stderr) == (2, True)

