@@ -59,7 +59,7 @@ class CellSearch:
         """Draw what the event changes."""
         match event:
             case events.Inspecting():
-                self._line("reading images", event.done, event.total)
+                self._line(event.what, event.done, event.total)
             case events.DataRead():
                 self._line(lines.data_line(event))
                 _caution_all(event.warnings)

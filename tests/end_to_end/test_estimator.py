@@ -286,6 +286,11 @@ def test_wrong_use_is_one_line(options, images, labels, error, message):
         AutoClassifier(**options).fit(images, labels)
 
 
+def test_weights_of_images_are_refused():
+    with pytest.raises(TypeError, match="no sample_weight: images can't be weighed"):
+        AutoClassifier().fit(np.zeros((2, 8, 8)), [0, 1], sample_weight=[1, 2])
+
+
 @pytest.mark.slow
 def test_its_import_loads_no_tensorflow(tmp_path: Path):
     code = (

@@ -24,6 +24,7 @@ def here(tmp_path, cache_dir, monkeypatch):
     monkeypatch.setenv("AUTOML_CV_CACHE_DIR", str(cache_dir))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_every_cell_runs(here):
     cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]

@@ -22,12 +22,12 @@ def test_a_line_is_drawn_over(monkeypatch):
     try:
         with capture_output() as captured:
             show = CellSearch()
-            show(events.Inspecting(3, 40))
+            show(events.Inspecting(3, 40, "inspecting images"))
             show(events.StageStarted("coarse", 4, 0, {}, "accuracy"))
             epoch = Epoch(1, 0.9, 0.875, 0.2, 0.3, 0.1, 0.01)
             show(events.TrialEnded("coarse", 0, {}, History((epoch,), "epochs"), 1))
         first, *others = [one.data["text/html"] for one in captured.outputs]
-        assert "reading images" in first and 'value="3"' in first and "3 of 40" in first
+        assert "inspecting images" in first and 'value="3"' in first and "3 of 40" in first
         assert [one.update for one in captured.outputs] == [False, True, True]
         assert others[-1].startswith("stage coarse <progress") and "0.8750" in others[-1]
         assert captured.stdout == captured.stderr == ""
