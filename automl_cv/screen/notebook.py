@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from automl_cv.catalog.metrics import ACCURACY, METRICS
-from automl_cv.screen import search_views as lines
+from automl_cv.screen import search_lines as lines
 from automl_cv.screen.console import caution
 from automl_cv.search import events
 
