@@ -74,6 +74,14 @@ def without_long_words(line: str) -> str:
     return re.sub(rf"(\S{{{LONGEST}}})\S{{20,}}", r"\1…", line)
 
 
+def without_endless_words(text: str) -> str:
+    """Return lines in which words of more than 500 signs are their beginning and their end.
+
+    Most paths are shorter; a cell of a broken table may be all that stood in the file.
+    """
+    return re.sub(r"(\S{250})\S{151,}(\S{100})", r"\1…\2", text)
+
+
 def in_markdown(line: str) -> str:
     """Return a text of which neither Markdown nor HTML within it reads a sign as its own."""
     # An underscore within a word is no sign of Markdown's.

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from automl_cv.words import harmless
+from automl_cv.words import harmless, without_endless_words
 
 # Of rich.box.Box: a line each for the top, headings, the rule below them, rows, and so on.
 RULES = Box("    \n    \n ── \n    \n    \n ── \n    \n    \n")
@@ -37,14 +37,19 @@ def say(text: str, *, quiet: bool = False) -> None:
         messages().print(harmless(text), markup=False, highlight=False)
 
 
+def told(text: str) -> str:
+    """Return what is told of a mistake or a trouble as a terminal may have it."""
+    return harmless(without_endless_words(text))
+
+
 def complain(text: str) -> None:
     """Write one line that begins with a red "error:" to stderr."""
-    messages().print(f"[bold red]error:[/] {escape(harmless(text))}", highlight=False)
+    messages().print(f"[bold red]error:[/] {escape(told(text))}", highlight=False)
 
 
 def caution(text: str) -> None:
     """Write one line that begins with a yellow "warning:" to stderr."""
-    messages().print(f"[bold yellow]warning:[/] {escape(harmless(text))}", highlight=False)
+    messages().print(f"[bold yellow]warning:[/] {escape(told(text))}", highlight=False)
 
 
 def ruled(*headings: str, **options: Any) -> Table:
