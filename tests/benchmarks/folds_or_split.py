@@ -58,15 +58,15 @@ def main() -> None:
         everything = features(known_of)
         classes = sorted(set(pool.labels))
         numbers = np.searchsorted(classes, pool.labels)
-        for split in range(asked.splits):
-            order = np.random.default_rng(split).permutation(len(numbers))
+        for draw in range(asked.splits):
+            order = np.random.default_rng(draw).permutation(len(numbers))
             for known in asked.known:
                 if any(
-                    (row["set"], row["split"], row["known"]) == (name, split, known) for row in rows
+                    (row["set"], row["draw"], row["known"]) == (name, draw, known) for row in rows
                 ):
                     continue
                 used = np.concatenate([order[:known], order[-TEST:]])
-                row = {"set": name, "split": split, "known": known}
+                row = {"set": name, "draw": draw, "known": known}
                 for way, validation in (("split", known // 4), ("folds", 0)):
                     found = worth_heads.measure(
                         everything[used], numbers[used], known, "quickstart", validation=validation
