@@ -20,6 +20,7 @@ from automl_cv.errors import UserError
 from automl_cv.features import weightfile
 from automl_cv.features.cache import Matrix
 from automl_cv.registry import load
+from automl_cv.saved import safety
 from automl_cv.study.studyfile import Backbone
 
 
@@ -215,8 +216,8 @@ def _download(entry: BackboneEntry, weights_key: str) -> None:
 
 def _load_saved_model(path: Path, image_size: int) -> keras.Model:
     """Load a `.keras` model and cut it where its features are: a model to a list of outputs."""
+    safety.check_network(path)
     try:
-        # Safe mode refuses Lambda layers, whose code would run on loading.
         model = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # whatever a layer's from_config raises
         raise UserError(

@@ -18,7 +18,8 @@ from typing import Any
 from automl_cv.errors import UserError
 from automl_cv.words import shortened
 
-MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
+WEIGHTS = "model.weights.h5"
+MEMBERS = {"metadata.json", "config.json", WEIGHTS}
 
 # Where the classes of a network of Keras's own layers come from (Keras 3.12 to 3.15).
 _MODULES = re.compile(
@@ -31,6 +32,11 @@ _REFUSED = {
     *("Lambda", "__lambda__", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "TFSMLayer"),
     *("StringLookup", "IntegerLookup", "IndexLookup", "TextVectorization"),
 }
+# What of a layer's config says how much of it there is: each has at least a stored byte.
+_SIZES = ("units", "filters", "input_dim", "output_dim", "num_heads", "key_dim", "value_dim")
+# Keras packs nothing; what unpacks to a hundred times its size was made to fill the memory.
+_UNPACKED, _RATIO = 2**20, 100
+
 # What plain values are wrapped in; these name no code.
 _VALUES = {"__keras_tensor__", "__tuple__", "__numpy__", "__tensor__", "__ellipsis__"}
 
@@ -44,7 +50,14 @@ def check_network(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.namelist()
+            for member in archive.infolist():
+                if member.file_size > max(_UNPACKED, _RATIO * member.compress_size):
+                    raise UserError(
+                        f"{path}: refused: {member.filename!r} in it unpacks to "
+                        f"{member.file_size:,} bytes, {_RATIO} times its size and more"
+                    )
             config = json.loads(archive.read("config.json"))
+            sizes = {member.filename: member.file_size for member in archive.infolist()}
     except (OSError, zipfile.BadZipFile, KeyError, ValueError, RecursionError):
         raise UserError(
             f"{path}: no network that Keras saved; pickles and .h5 files can hold code and are "
@@ -58,6 +71,7 @@ def check_network(path: Path) -> None:
         )
     for named in _objects(config):
         _check_object(path, named)
+        _check_sizes(path, named, sizes[WEIGHTS])
 
 
 def _check_object(path: Path, named: dict[str, Any]) -> None:
@@ -81,6 +95,19 @@ def _check_object(path: Path, named: dict[str, Any]) -> None:
             f"{path}: refused: it names {name!r}, which is no layer or operation of Keras's own; "
             "code of other packages is never run"
         )
+
+
+def _check_sizes(path: Path, named: dict[str, Any], stored: int) -> None:
+    """Refuse a layer of more units than the file holds bytes of weights: Keras would make it."""
+    own = named.get("config")
+    held = own if isinstance(own, dict) else {}
+    for key in _SIZES:
+        value = held.get(key)
+        if isinstance(value, int | float) and not 0 <= value <= stored:
+            raise UserError(
+                f"{path}: refused: a {named['class_name']} layer with {key} = {shortened(value)}, "
+                f"and {stored:,} bytes of weights for all layers"
+            )
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:

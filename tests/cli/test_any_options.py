@@ -93,7 +93,8 @@ def words(draw: random.Random, known: dict[tuple[str, ...], Any]) -> list[str]:
     return [word.replace("\x00", "") for word in given]
 
 
-@numbers(30)
+@pytest.mark.slow
+@numbers(15)
 def test_a_command_line_ends_in_lines(place, monkeypatch, capsys, cases):
     known = commands(typer.main.get_command(build()))
     assert len(known) > 10

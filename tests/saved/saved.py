@@ -64,7 +64,7 @@ def write_network(path: Path, *layers: dict[str, Any], extra: str | None = None)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("metadata.json", "{}")
         archive.writestr("config.json", json.dumps(config))
-        archive.writestr("model.weights.h5", b"")
+        archive.writestr("model.weights.h5", bytes(64))
         if extra is not None:
             archive.writestr(extra, b"")
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 
 import pytest
 
@@ -71,4 +72,35 @@ def test_pickles_and_h5_are_not_networks(content, tmp_path):
 def test_a_class_whose_name_is_no_text_is_refused(tmp_path, name):
     path = write_network(tmp_path / "x.keras", {"class_name": name, "module": "keras.layers"})
     with pytest.raises(UserError, match="refused: a class's name is .*, expected a text"):
+        check_network(path)
+
+
+@pytest.mark.parametrize("units", [65, 10**25, -1, 1e308])
+def test_more_units_than_the_file_holds_bytes_are_refused(tmp_path, units):
+    wide = layer("TimeDistributed", layer=layer("Dense", units=units))
+    path = write_network(tmp_path / "x.keras", wide)
+    with pytest.raises(UserError, match=r"refused: a Dense layer with units = .*, and 64 bytes"):
+        check_network(path)
+    check_network(write_network(tmp_path / "y.keras", layer("Dense", units=64)))
+
+
+@pytest.mark.parametrize("depth", [1, 30, 150])
+def test_a_foreign_class_is_found_however_deep_it_stands(tmp_path, depth):
+    found = layer("system", "os")
+    for number in range(depth):
+        holders = (
+            layer("TimeDistributed", layer=found),
+            {**layer("Dense"), "build_config": {"a": [[{"b": found}]]}},
+            layer("Bidirectional", layer=[found]),
+        )
+        found = holders[number % 3]
+    with pytest.raises(UserError, match="refused: it names 'os.system'"):
+        check_network(write_network(tmp_path / "x.keras", found))
+
+
+def test_what_unpacks_to_fill_the_memory_is_refused(tmp_path):
+    path = tmp_path / "x.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", b" " * 5_000_000)
+    with pytest.raises(UserError, match=r"refused: 'config.json' in it unpacks to 5,000,000 bytes"):
         check_network(path)
