@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -31,6 +32,27 @@ def printable(line: str) -> str:
     return harmless(" ".join(line.split()))
 
 
+BARS = "▁▂▃▄▅▆▇█"
+SPARKS = 12  # signs of a curve
+
+
+def sparkline(values: Sequence[float], width: int = SPARKS) -> str:
+    """Return a curve as a few signs, from its own lowest to its own highest value.
+
+    Args:
+        values: of its epochs; what is no finite number is left out.
+        width: signs at most; of more values those at equal distances, the last among them.
+    """
+    known = [value for value in values if math.isfinite(value)]
+    if len(known) < 2:
+        return ""
+    n_shown = min(width, len(known))
+    places = [round(at * (len(known) - 1) / (n_shown - 1)) for at in range(n_shown)]
+    low, high = min(known), max(known)
+    scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
+    return "".join(BARS[round((known[place] - low) * scale)] for place in places)
+
+
 def harmless(text: str) -> str:
     """Return lines of text without anything else that a terminal would obey."""
     return "".join(
@@ -50,6 +72,14 @@ def shortened(value: object) -> str:
 def without_long_words(line: str) -> str:
     """Return a line in which no word, such as a name of 5,000 signs, hides what is said of it."""
     return re.sub(rf"(\S{{{LONGEST}}})\S{{20,}}", r"\1…", line)
+
+
+def without_endless_words(text: str) -> str:
+    """Return lines in which words of more than 500 signs are their beginning and their end.
+
+    Most paths are shorter; a cell of a broken table may be all that stood in the file.
+    """
+    return re.sub(r"(\S{250})\S{151,}(\S{100})", r"\1…\2", text)
 
 
 def in_markdown(line: str) -> str:

@@ -34,6 +34,7 @@ TABLES = {
     "networks": "NETWORKS",
     "datasets": "DATASETS",
     "exports": "EXPORTS",
+    "listeners": "LISTENERS",
     "presets": "PRESETS",
 }
 
@@ -53,7 +54,7 @@ def commands() -> str:
         lines += [f"## `{' '.join(words)}`", "", *_about(command), ""]
         lines += ["| argument or option | |", "|---|---|"]
         context = click.Context(command, info_name=words[-1])
-        for parameter in command.params:
+        for parameter in command.get_params(context):
             record = parameter.get_help_record(context)
             if record is None:
                 record = (parameter.make_metavar(context), getattr(parameter, "help", None) or "")

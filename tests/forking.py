@@ -14,6 +14,7 @@ import signal
 import socket
 import struct
 import sys
+import tempfile
 import traceback
 from importlib import import_module
 from pkgutil import iter_modules
@@ -86,6 +87,7 @@ def become_worker(
         loaded = read_when_loaded()
         os.environ.clear()
         os.environ.update({**loaded, **environment})
+        tempfile.tempdir = None  # it was read from the other environment
         os.chdir(folder)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         sys.argv = ["-m", str(connection)]

@@ -46,6 +46,7 @@ ROOMS = [
     "classifier",
     "evaluation",
     "estimator",
+    "searching",
     "cli",
 ]
 

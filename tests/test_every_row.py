@@ -152,7 +152,7 @@ def noted(function):
 
 
 @noted
-def stripes(folder):
+def stripes(folder, report):
     """Write 90 images of 3 classes: bright rows, columns or neither, on noise."""
     generator = np.random.default_rng(0)
     for number in range(90):
@@ -508,7 +508,7 @@ def test_they_are_fitted_and_evaluated(followed, fitted):
 
 @pytest.mark.slow
 def test_they_predict_and_are_exported(followed, fitted, tmp_path):
-    stripes(tmp_path)
+    stripes(tmp_path, print)
     for model in fitted:
         loud = followed("predict", model, tmp_path, "--format", "shouted_predictions", "--quiet")
         assert set(loud.splitlines()) <= {"class 0!", "class 1!", "class 2!"}

@@ -113,9 +113,19 @@ def is_deep(image: Image.Image) -> bool:
 
 def deep_values(image: Image.Image) -> tuple[npt.NDArray[Any], str]:
     """Return greys of more than 8 bits upright, (height, width), and their depth in words."""
-    depth, is_unsigned = _depth(image)
-    values = np.asarray(_upright(image))
-    return (values.view(np.uint32) if is_unsigned else values), depth
+    depth, is_unsigned = depth_of(image)
+    return deep_part(_upright(image), is_unsigned), depth
+
+
+def deep_part(image: Image.Image, is_unsigned: bool) -> npt.NDArray[Any]:
+    """Return greys of more than 8 bits as they stand in an image, (height, width).
+
+    Args:
+        image: upright, or a part of one.
+        is_unsigned: what `depth_of` says of the whole.
+    """
+    values = np.asarray(image)
+    return values.view(np.uint32) if is_unsigned else values
 
 
 def in_window(
@@ -158,7 +168,16 @@ def as_rgb(
         image: its first frame.
         background: colour that transparent pixels are laid on.
     """
-    image = _upright(image)
+    return rgb(_upright(image), background)
+
+
+def rgb(image: Image.Image, background: tuple[int, int, int] = BACKGROUND) -> npt.NDArray[np.uint8]:
+    """Return the pixels of an image of up to 8 bits as it stands, (height, width, 3); read-only.
+
+    Args:
+        image: upright, or a part of one.
+        background: colour that transparent pixels are laid on.
+    """
     if image.has_transparency_data:
         # Palettes go through RGBA as well: their transparency is a table that RGB would drop.
         clear = image.convert("RGBA")
@@ -176,7 +195,7 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
-def _depth(image: Image.Image) -> tuple[str, bool]:
+def depth_of(image: Image.Image) -> tuple[str, bool]:
     """Return the depth of greys, and whether Pillow gives unsigned 32 bits as signed ones.
 
     Mode "I" holds 32-bit integers, but Pillow also uses it for 16-bit PGM and signed TIFF.

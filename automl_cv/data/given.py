@@ -44,6 +44,11 @@ def pictures(images: Any) -> Iterator[Picture]:
         raise ValueError(
             f"{EXPECTED}; got {kind.__module__}.{kind.__name__} of shape {images.shape}{hint}"
         )
+    if kind.__module__.startswith("tensorflow"):
+        raise ValueError(
+            f"{EXPECTED}; got a data set of TensorFlow, which may have no end and no order: take "
+            "images and labels out of it, such as [image for image, _ in data.as_numpy_iterator()]"
+        )
     if isinstance(images, str | bytes | Path | Image.Image) or not isinstance(images, Iterable):
         raise ValueError(f"{EXPECTED}; got one {kind.__name__}")
     for number, image in enumerate(images):

@@ -8,6 +8,7 @@ classifiers take along.
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import warnings
 from collections.abc import Iterator
@@ -21,13 +22,24 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from automl_cv.data.decoding import FORMATS, UndefinedRange, as_rgb, deep_values, in_window, is_deep
+from automl_cv.data.large import LEAST, Box, InFlight, Large
+from automl_cv.data.large import Window as Window
 from automl_cv.errors import AutomlError
 
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM")
 
 
+# Of all threads, as many as four photographs of 16 megapixels, and more where there are more cores;
+# a picture takes up to ten bytes a pixel on its way.
+IN_FLIGHT = InFlight(max(2**26, (os.cpu_count() or 1) * 2**24))
+COUNTED = 2**18  # pixels below which a picture is not worth counting
+
+
 class DamagedImage(AutomlError):
     """A file can't be decoded as a whole image; the message is a short reason without a path."""
+
+
+Pixels = npt.NDArray[np.uint8]
 
 
 class Picture(NamedTuple):
@@ -40,18 +52,6 @@ class Picture(NamedTuple):
 
     pixels: npt.NDArray[np.uint8]
     format: str
-
-
-class Window(NamedTuple):
-    """Which values of deep greys, of more than 8 bits, become 0 and 255; beyond they are cut.
-
-    Args:
-        low: black.
-        high: white, above `low`.
-    """
-
-    low: float
-    high: float
 
 
 class Deep(NamedTuple):
@@ -114,12 +114,39 @@ def read(source: Path | bytes, window: Window | None = None) -> Picture:
     Raises:
         DamagedImage: see `decode`.
     """
-    found = look(source)
-    return found if isinstance(found, Picture) else found.picture(window)
+    with looking(source) as found:
+        if isinstance(found, Large):
+            return Picture(_whole(found, window), found.format)
+        return found if isinstance(found, Picture) else found.picture(window)
 
 
-def look(source: Path | bytes) -> Picture | Deep:
-    """Decode an image file; deep greys stay as they are.
+@contextmanager
+def held(source: Path | bytes, window: Window | None = None) -> Iterator[Pixels | Large]:
+    """Decode an image file as `decode` does, one of very many pixels to be seen in parts.
+
+    Until the block ends, its pixels count among those that all threads may hold.
+
+    Args:
+        source: the path of a file, or a file's content.
+        window: as in `decode`.
+
+    Raises:
+        DamagedImage: see `decode`.
+    """
+    with looking(source) as found:
+        if isinstance(found, Large):
+            found.window = window
+            if found.depth and window is None:
+                for box in found.rows():  # here, where it can be told of the file
+                    _part(found, box)
+            yield found
+        else:
+            yield (found if isinstance(found, Picture) else found.picture(window)).pixels
+
+
+@contextmanager
+def looking(source: Path | bytes) -> Iterator[Picture | Deep | Large]:
+    """Decode an image file; deep greys stay as they are. See `held`.
 
     Args:
         source: the path of a file, or a file's content.
@@ -133,15 +160,41 @@ def look(source: Path | bytes) -> Picture | Deep:
         raise DamagedImage(f"can't be read: {error.strerror}") from error
     if not content:
         raise DamagedImage("empty file")
+    with ExitStack() as stack:
+        try:
+            found = _look(content, stack)
+        except DamagedImage:
+            raise
+        except Exception as error:  # Pillow's plug-ins raise anything from KeyError to struct.error
+            raise DamagedImage(_reason(error, content)) from error
+        if isinstance(found, Large):
+            stack.callback(found.close)
+        yield found
+
+
+def _look(content: bytes, stack: ExitStack) -> Picture | Deep | Large:
+    with _silence(), Image.open(BytesIO(content), formats=FORMATS) as image:
+        n_pixels = image.width * image.height
+        if n_pixels >= COUNTED:
+            stack.enter_context(IN_FLIGHT.holding(n_pixels))
+        name = "JPEG" if image.format == "MPO" else str(image.format)
+        image.load()
+        return Large(image, name) if n_pixels >= LEAST else _decoded(image, name)
+
+
+def _whole(found: Large, window: Window | None) -> Pixels:
+    found.window = window
     try:
-        with _silence(), Image.open(BytesIO(content), formats=FORMATS) as image:
-            name = "JPEG" if image.format == "MPO" else str(image.format)
-            image.load()
-            return _decoded(image, name)
-    except DamagedImage:
-        raise
-    except Exception as error:  # Pillow's plug-ins raise anything from KeyError to struct.error
-        raise DamagedImage(_reason(error, content)) from error
+        return found.whole()
+    except UndefinedRange as error:
+        raise DamagedImage(str(error)) from None
+
+
+def _part(found: Large, box: Box) -> Pixels:
+    try:
+        return found.pixels(box)
+    except UndefinedRange as error:
+        raise DamagedImage(str(error)) from None
 
 
 def from_pillow(image: Image.Image, window: Window | None = None) -> npt.NDArray[np.uint8]:
@@ -165,15 +218,26 @@ def from_pillow(image: Image.Image, window: Window | None = None) -> npt.NDArray
         raise DamagedImage(_reason(error, b"")) from error
 
 
-def content_hash(pixels: npt.NDArray[np.uint8]) -> str:
+def content_hash(pixels: Pixels | Large) -> str:
     """Return 32 hexadecimal digits that are equal for equal pixels, whatever the file's format.
 
     Args:
-        pixels: uint8, (height, width, 3), as `decode` returns them.
+        pixels: uint8, (height, width, 3), as `decode` returns them; or as `held` gives them.
     """
-    digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
+    if isinstance(pixels, Large):
+        digest = new_hash(pixels.size)
+        for box in pixels.rows():
+            digest.update(np.ascontiguousarray(pixels.pixels(box)).data)
+        return digest.hexdigest()
+    height, width, _ = pixels.shape
+    digest = new_hash((width, height))
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()
+
+
+def new_hash(size: tuple[int, int]) -> hashlib.blake2b:
+    """Return the hash of a picture of a width and height, without any of its pixels."""
+    return hashlib.blake2b(repr((size[1], size[0], 3)).encode(), digest_size=16)
 
 
 def _decoded(image: Image.Image, name: str) -> Picture | Deep:

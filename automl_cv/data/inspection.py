@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import stat
 import tempfile
@@ -24,12 +25,16 @@ import PIL
 from PIL import Image
 
 from automl_cv.data import images, sketches, stamps
+from automl_cv.data.large import Large
 from automl_cv.data.ledger import Sizes
 from automl_cv.data.stamps import Stamp
 from automl_cv.errors import warn
 from automl_cv.words import counted
 
 OnProgress = Callable[[int, int], None]
+OnStep = Callable[[str, int, int], None]
+"""Is told (what is done now, how much of it is done, how much there is)."""
+INSPECTING = "inspecting images"
 WindowOf = Callable[[Sequence["Inspected"]], images.Window | None]
 
 # Raised whenever `images.decode` gives other pixels than before; Pillow's version stands beside
@@ -188,6 +193,9 @@ class _Row:
     result: Inspected
 
 
+NOTHING_FINITE = Inspected("holds no finite value")
+
+
 def _look(path: str, stamp: Stamp | None, known: Mapping[str, Inspected]) -> _Row:
     """Read a file, and decode it unless its very bytes are known."""
     try:
@@ -208,13 +216,17 @@ def _hash(content: bytes) -> str:
 def _decode(content: bytes) -> Inspected:
     """Decode a file; deep greys are measured, but have no hash before their window is known."""
     try:
-        found = images.look(content)
+        with images.looking(content) as found:
+            return _inspect_large(found) if isinstance(found, Large) else _inspect(found)
     except images.DamagedImage as error:
         return Inspected(str(error))
+
+
+def _inspect(found: images.Picture | images.Deep) -> Inspected:
     if isinstance(found, images.Deep):
         finite = found.values[np.isfinite(found.values)]
         if not finite.size:
-            return Inspected("holds no finite value")
+            return NOTHING_FINITE
         height, width = found.values.shape
         about = (width, height, found.format, float(finite.min()), float(finite.max()))
         return Inspected("", "", *about, found.depth)
@@ -231,6 +243,34 @@ def _decode(content: bytes) -> Inspected:
     )
 
 
+def _inspect_large(found: Large) -> Inspected:
+    """Do the same of a picture that is seen in parts."""
+    low, high = math.inf, -math.inf
+    if found.depth:
+        for box in found.rows():
+            values = found.values(box)
+            finite = values[np.isfinite(values)]
+            if finite.size:
+                low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+        if low > high:
+            return NOTHING_FINITE
+        return Inspected("", "", *found.size, found.format, low, high, found.depth)
+    known, sketch, low, high = _seen(found)
+    return Inspected("", known, *found.size, found.format, low, high, sketch=sketch)
+
+
+def _seen(found: Large) -> tuple[str, str, float, float]:
+    """Return hash and sketch of a picture in parts, its least value and its greatest."""
+    low, high = math.inf, -math.inf
+    digest, grey = images.new_hash(found.size), Image.new("L", found.size)
+    for box in found.rows():
+        pixels = found.pixels(box)
+        low, high = min(low, float(pixels.min())), max(high, float(pixels.max()))
+        digest.update(np.ascontiguousarray(pixels).data)
+        grey.paste(Image.fromarray(pixels).convert("L"), box[:2])
+    return digest.hexdigest(), sketches.of_grey(grey), low, high
+
+
 def _is_of(result: Inspected, window: images.Window | None) -> bool:
     return bool(result.content_hash) and result.window == window
 
@@ -241,13 +281,15 @@ def _scaled(path: str, row: _Row, window: images.Window | None) -> _Row:
         content = Path(path).read_bytes()
         if _hash(content) != row.bytes_hash:
             return _Row(None, "", Inspected("changed while it was read; run again"))
-        pixels = images.decode(content, window)
+        with images.held(content, window) as pixels:
+            if isinstance(pixels, Large):
+                known, sketch, *_ = _seen(pixels)
+            else:
+                known, sketch = images.content_hash(pixels), sketches.draw(pixels)
     except images.DamagedImage as error:
         return replace(row, result=Inspected(str(error)), bytes_hash="")
     except OSError as error:
         return _Row(None, "", Inspected(f"can't be read: {error.strerror}"))
-    known = images.content_hash(pixels)
-    sketch = sketches.draw(pixels)
     return replace(
         row, result=replace(row.result, content_hash=known, window=window, sketch=sketch)
     )

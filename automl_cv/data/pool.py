@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from automl_cv.catalog import datasets
 from automl_cv.data import greys, inspection
 from automl_cv.data.file_names import is_picture
 from automl_cv.data.images import Window
-from automl_cv.data.inspection import Inspected, OnProgress
+from automl_cv.data.inspection import INSPECTING, Inspected, OnStep
 from automl_cv.data.ledger import Sizes, Skipped
 from automl_cv.data.paths import expand
 from automl_cv.errors import UserError, suggest
@@ -45,7 +46,7 @@ def read(
     *,
     cache_dir: Path,
     window: Window | None = None,
-    on_progress: OnProgress | None = None,
+    on_progress: OnStep | None = None,
 ) -> Pool:
     """Decode the images below a folder. Folders' names say nothing here.
 
@@ -53,12 +54,13 @@ def read(
         source: a folder, or the name of built-in data, whose labels are left aside.
         cache_dir: where built-in data and what inspection found are kept.
         window: of deep greys; None takes the range that the images use.
-        on_progress: called with (files inspected, files in all).
+        on_progress: is told how many built-in images are written, then how many are inspected.
 
     Raises:
         UserError: there is no such folder, or no image in it.
     """
-    root = _root(source, cache_dir)
+    tell = on_progress or (lambda what, done, total: None)
+    root = _root(source, cache_dir, partial(tell, "writing built-in images"))
     paths = sorted(filter(is_picture, expand([str(root)], ())))
     if not paths:
         raise UserError(f"{source}: holds no images; name the folder of those to choose from")
@@ -69,7 +71,7 @@ def read(
     # Beside the memory of the same folder read as classes: a range of greys may differ there.
     memory = inspection.memory_path(cache_dir, f"{root} as a pool")
     inspected = inspection.inspect(
-        paths, memory=memory, window_of=window_of, on_progress=on_progress
+        paths, memory=memory, window_of=window_of, on_progress=partial(tell, INSPECTING)
     )
     found: dict[str, str] = {}
     skipped, kept = [], []
@@ -96,9 +98,9 @@ def read(
     )
 
 
-def _root(source: str, cache_dir: Path) -> Path:
+def _root(source: str, cache_dir: Path, report: datasets.Report) -> Path:
     if source in datasets.DATASETS:
-        return datasets.materialise(source, cache_dir).absolute()
+        return datasets.materialise(source, cache_dir, report).absolute()
     root = Path(source).expanduser().absolute()
     if root.is_dir():
         return root

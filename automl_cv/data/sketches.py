@@ -42,7 +42,15 @@ def draw(pixels: Greys) -> str:
     Args:
         pixels: uint8, (height, width, 3).
     """
-    grey = Image.fromarray(pixels).convert("L")
+    return of_grey(Image.fromarray(pixels).convert("L"))
+
+
+def of_grey(grey: Image.Image) -> str:
+    """Return the sketch of a grey picture.
+
+    Args:
+        grey: of mode "L".
+    """
     small = grey.resize((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=REDUCED)
     return base64.b64encode(small.tobytes()).decode("ascii")
 

@@ -124,7 +124,7 @@ def sample(
         groups: images of one name are chosen together; None for those of no group.
         share: of the images of a class, above 0.
         seed: another seed gives another draw.
-        least: pictures or groups of a class that are chosen in any case, if it has as many.
+        least: images or groups of a class that are chosen in any case, if it has as many.
 
     Returns:
         Places of the chosen images, ascending.

@@ -56,7 +56,7 @@ GIVEN = "given"
 
 ORDER: tuple[OutputName, ...] = ("probabilities", "distance")
 
-LEAST_SIDE = 8  # pixels of the picture that shows what a graph gives
+LEAST_SIDE = 8  # pixels of the image that shows what a graph gives
 
 WRITTEN = 2  # of how many of these files of each kind are written
 

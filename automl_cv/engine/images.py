@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from automl_cv.data.images import DamagedImage, Window, content_hash, decode
+from automl_cv.data.images import DamagedImage, Window, content_hash, held
+from automl_cv.data.large import Large
 from automl_cv.errors import AutomlError
 
 Pixels = NDArray[np.uint8]
@@ -41,14 +43,15 @@ def resize(pixels: Pixels, size: int) -> Batch:
     return resize_all([pixels], size)[0]
 
 
-def resize_all(images: Iterable[Pixels], size: int) -> Batch:
+def resize_all(images: Iterable[Pixels | Large], size: int) -> Batch:
     """Resize images to squares; few of them are held in their own size.
 
     The operation is TensorFlow's bilinear one with antialiasing, which a saved classifier
     can carry in its graph: Pillow's gives other pixels.
 
     Args:
-        images: each uint8, shape (height, width, 3); taken one by one.
+        images: each uint8, shape (height, width, 3), or seen in parts; taken one by one, each
+            large one done with before the next is asked for.
         size: height and width of the result, in pixels.
 
     Returns:
@@ -58,6 +61,10 @@ def resize_all(images: Iterable[Pixels], size: int) -> Batch:
     waiting: list[Pixels] = []
     n_bytes = 0
     for pixels in images:
+        if isinstance(pixels, Large):
+            parts += [_resize_by_size(waiting, size), _resize_large(pixels, size)]
+            waiting, n_bytes = [], 0
+            continue
         waiting.append(pixels)
         n_bytes += pixels.nbytes
         if n_bytes >= AT_ONCE:
@@ -78,6 +85,21 @@ def _resize_by_size(images: Sequence[Pixels], size: int) -> Batch:
     return resized
 
 
+def _resize_large(pixels: Large, size: int) -> Batch:
+    """Resize a picture in parts, with the same numbers: the operation sums up rows, then columns.
+
+    Returns:
+        float32 in [0, 255], shape (1, size, size, 3).
+    """
+    width, height = pixels.size
+    low = [
+        _scale(part[None], (size, part.shape[1]), (np.float32(size) / np.float32(height), 1))
+        for part in map(pixels.pixels, pixels.columns())
+    ]
+    across = np.float32(size) / np.float32(width)
+    return _scale(np.concatenate(low, axis=2), (size, size), (1, across))
+
+
 def _resize_stacked(stacked: Pixels, size: int) -> NDArray[np.generic]:
     """Do what `tf.image.resize` comes to, bilinear with antialiasing, for images of one size.
 
@@ -86,14 +108,20 @@ def _resize_stacked(stacked: Pixels, size: int) -> NDArray[np.generic]:
     old = stacked.shape[1:3]
     if old == (size, size):
         return stacked
-    return tf.raw_ops.ScaleAndTranslate(
-        images=stacked,
-        size=np.array([size, size], np.int32),
-        scale=np.float32(size) / np.array(old, np.float32),
+    return _scale(stacked, (size, size), np.float32(size) / np.array(old, np.float32))
+
+
+def _scale(images: NDArray[np.generic], size: tuple[int, int], scale: Any) -> Batch:
+    """Scale (images, height, width, 3) to a height and a width, by a factor each."""
+    scaled: Batch = tf.raw_ops.ScaleAndTranslate(
+        images=images,
+        size=np.array(size, np.int32),
+        scale=np.array(scale, np.float32),
         translation=np.zeros(2, np.float32),
         kernel_type="triangle",  # "bilinear", by another name
         antialias=True,
     ).numpy()
+    return scaled
 
 
 def batches(
@@ -130,9 +158,7 @@ def batches(
         chosen = slice(start, start + batch_size)
         files = list(zip(paths[chosen], content_hashes[chosen], strict=True))
         places = {file: place for place, file in enumerate(dict.fromkeys(files))}
-        pixels = resize_all(
-            (_decode_unchanged(path, known, window) for path, known in places), size
-        )
+        pixels = resize_all(_unchanged(places, window), size)
         if len(places) < len(files):
             pixels = pixels[[places[file] for file in files]]
         return alter(pixels, chosen)
@@ -170,18 +196,22 @@ def in_order(
             future.cancel()
 
 
-def _decode_unchanged(path: Path, known: str, window: Window | None) -> Pixels:
-    """Decode a file; its features are filed under `known`, so it must be that image still."""
-    try:
-        pixels = decode(path, window)
-    except DamagedImage as error:
-        raise AutomlError(
-            f"{path}: was an image when the data set was read, and now is not ({error}); "
-            "put it back or remove it, then run again"
-        ) from None
-    if content_hash(pixels) != known:
-        raise AutomlError(
-            f"{path}: has changed since the data set was read; leave the files alone while "
-            "features are extracted, then run again"
-        )
-    return pixels
+def _unchanged(
+    files: Iterable[tuple[Path, str]], window: Window | None
+) -> Iterator[Pixels | Large]:
+    """Decode files one by one; features are filed under a hash, so each must be of that still."""
+    for path, known in files:
+        with ExitStack() as stack:
+            try:
+                pixels = stack.enter_context(held(path, window))
+            except DamagedImage as error:
+                raise AutomlError(
+                    f"{path}: was an image when the data set was read, and now is not ({error}); "
+                    "put it back or remove it, then run again"
+                ) from None
+            if content_hash(pixels) != known:
+                raise AutomlError(
+                    f"{path}: has changed since the data set was read; leave the files alone while "
+                    "features are extracted, then run again"
+                )
+            yield pixels

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,7 +14,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from automl_cv.data.images import DamagedImage, Window, decode
+from automl_cv.data.images import DamagedImage, Window, held
+from automl_cv.data.large import Large
 from automl_cv.engine import images, saved_network
 from automl_cv.engine.backbone import compile_calls
 from automl_cv.features.cache import Matrix
@@ -90,15 +92,20 @@ class Predictor:
     def _load(self, sources: list[Source]) -> tuple[tuple[str | None, ...], images.Batch]:
         reasons: list[str | None] = []
 
-        def decoded() -> Iterator[images.Pixels]:
+        def decoded() -> Iterator[images.Pixels | Large]:
             for source in sources:
-                try:
-                    pixels = decode(source, self._window) if isinstance(source, Path) else source
-                except DamagedImage as damage:
-                    reasons.append(str(damage))
-                else:
-                    reasons.append(None)
-                    yield pixels
+                with ExitStack() as stack:
+                    try:
+                        pixels = (
+                            stack.enter_context(held(source, self._window))
+                            if isinstance(source, Path)
+                            else source
+                        )
+                    except DamagedImage as damage:
+                        reasons.append(str(damage))
+                    else:
+                        reasons.append(None)
+                        yield pixels
 
         pixels = images.resize_all(decoded(), self._size)
         return tuple(reasons), pixels

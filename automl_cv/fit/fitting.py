@@ -179,7 +179,7 @@ def _load(study: StudyFile, read: RunTrials, options: FitOptions, listen: Listen
             source,
             cache_dir=options.cache_dir,
             ledger=ledger,
-            on_progress=lambda done, total: listen("inspecting images", done, total),
+            on_progress=listen,
         )
     except UserError as error:
         if source in DATASETS:

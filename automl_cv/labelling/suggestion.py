@@ -130,7 +130,7 @@ def suggest(
         found = pool.read(
             source,
             cache_dir=cache_dir,
-            on_progress=lambda done, total: listen("inspecting images", done, total),
+            on_progress=listen,
         )
         known = _labelled(labelled, found.window, cache_dir)
         paths = dict(zip(found.content_hashes, found.paths, strict=True))

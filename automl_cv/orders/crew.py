@@ -48,10 +48,20 @@ TRIALS_OF_A_LONG_ONE = 20
 FOREIGN = ("MPLBACKEND", "PYTHONSTARTUP", "PYTHONINSPECT", "PYTHONIOENCODING", "PYTHONWARNINGS")
 
 
-def environment() -> dict[str, str]:
-    """Return the environment of a worker: this process's, without what is foreign to training."""
+def environment(temporary: str) -> dict[str, str]:
+    """Return the environment of a worker: this process's, without what is foreign to training.
+
+    Args:
+        temporary: folder for temporary files, see `TEMPORARY`.
+    """
     kept = {name: value for name, value in os.environ.items() if name not in FOREIGN}
-    return {**kept, "KERAS_BACKEND": "tensorflow", "PYTHONUTF8": "1"}
+    own = {"KERAS_BACKEND": "tensorflow", "PYTHONUTF8": "1", "TMPDIR": temporary}
+    return {**kept, **own}
+
+
+TEMPORARY = "automl-cv-worker-"
+"""Begins the name of the folder of a worker's temporary files, which goes with it: TensorFlow
+writes the code that it compiles there, and removes it only where its process ends by itself."""
 
 
 class Worker:
@@ -70,7 +80,8 @@ class Worker:
     def _start(self) -> None:
         self.is_prepared = False
         self.trained = 0
-        self._log = tempfile.TemporaryFile(prefix="automl-cv-worker-")
+        self._temporary = tempfile.TemporaryDirectory(prefix=TEMPORARY, ignore_cleanup_errors=True)
+        self._log = tempfile.TemporaryFile(prefix=TEMPORARY)
         ours, theirs = Pipe()
         self.connection: Connection = ours
         # -P: a random.py in the user's folder must not shadow the library's.
@@ -83,7 +94,7 @@ class Worker:
             stdout=self._log,
             stderr=self._log,
             pass_fds=(theirs.fileno(),),
-            env=environment(),
+            env=environment(self._temporary.name),
         )
         theirs.close()
 
@@ -120,6 +131,7 @@ class Worker:
         self._process.kill()
         self._process.wait()
         self._log.close()
+        self._temporary.cleanup()
 
     def replace(self) -> None:
         """End the process and start another in its place."""

@@ -59,7 +59,7 @@ class Images:
 def sampled(images: Images, count: int, folds: int | None, seed: int) -> Images:
     """Return some of the train and validation images, every class in its share.
 
-    Copies and groups stay whole, and there are enough pictures of each class to validate it.
+    Copies and groups stay whole, and there are enough images of each class to validate it.
 
     Args:
         images: all of them.

@@ -14,8 +14,8 @@ import numpy as np
 from automl_cv.catalog.metrics import METRICS
 from automl_cv.report.columns import MISSING, Column
 from automl_cv.report.document import Document, Grid, Section, free_text
-from automl_cv.report.layout import lay_out
 from automl_cv.report.markdown import as_markdown
+from automl_cv.report.terminal import off_terminal
 from automl_cv.saved.evaluation import ALL, Evaluation
 from automl_cv.saved.looks import Look
 from automl_cv.scoring import BINS, CONFIDENCE, Measured
@@ -30,7 +30,7 @@ TOP = 10  # classes of each image that it then keeps
 
 def to_text(evaluation: Evaluation) -> str:
     """Return tables as text without colours, each line ended."""
-    return "".join(f"{line.text}\n" for line in lay_out(compose(evaluation)))
+    return off_terminal(compose(evaluation))
 
 
 def to_markdown(evaluation: Evaluation) -> str:

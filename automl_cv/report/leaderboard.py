@@ -23,7 +23,7 @@ from automl_cv.report.document import (
     title_of,
 )
 from automl_cv.report.finalists import finalist_lines
-from automl_cv.report.verdict import verdict_lines
+from automl_cv.report.verdict import next_command, verdict_lines
 from automl_cv.report.winner import winner_data, winner_lines
 from automl_cv.results.corrected import CorrectedWinner
 from automl_cv.results.doubts import Doubted
@@ -97,6 +97,7 @@ def compose(
         run=read.run.name,
         winner=None if winner is None else winner_data(winner),
         read=read,
+        command=next_command(read),
     )
 
 
@@ -137,7 +138,7 @@ def _retrained_lines(read: RunTrials) -> list[str]:
     ]
 
 
-def _metric_column(metric: MetricEntry) -> Column:
+def metric_column(metric: MetricEntry) -> Column:
     """Return the column of a metric; of accuracy, the table's own."""
     if not metric.has_own_column:
         return COLUMNS["val_accuracy"]
@@ -161,7 +162,7 @@ def _with_own_columns(board: pd.DataFrame, records: Sequence[TrialRecord]) -> pd
 def _sorted(board: pd.DataFrame, name: str, metric: MetricEntry) -> pd.DataFrame:
     if name not in board:
         raise UserError(f"--sort: unknown column {name!r}: {suggest(name, board.columns)}")
-    columns = {column.name: column for column in (*COLUMNS, _metric_column(metric))}
+    columns = {column.name: column for column in (*COLUMNS, metric_column(metric))}
     largest_first = name in columns and columns[name].largest_first
     return board.sort_values(name, ascending=not largest_first, kind="stable", na_position="last")
 
@@ -178,7 +179,7 @@ def _leaderboard(
 def _shown_columns(board: pd.DataFrame, metric: MetricEntry) -> list[Column]:
     """Return the columns of a table for people; further parameters follow on momentum."""
     shown = [column for column in COLUMNS if column.drop is not None]
-    own = _metric_column(metric)
+    own = metric_column(metric)
     if own not in shown:
         shown.insert(shown.index(COLUMNS["val_accuracy"]), own)
     known = {*COLUMNS.names, own.name}

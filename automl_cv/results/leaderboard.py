@@ -217,14 +217,19 @@ def epochs(
     Raises:
         UserError: no such database, study or stage.
     """
-    read = read_run(storage, study, stage)
+    return epochs_frame(read_run(storage, study, stage), trial)
+
+
+def epochs_frame(read: RunTrials, trial: int | None = None) -> pd.DataFrame:
+    """Return every epoch of every trial of a run; see `epochs`."""
     order = {name: position for position, name in enumerate(read.run.stages)}
+    every = (*read.ranked, *read.unranked, *read.repeated)
     records = sorted(
-        (
-            record
-            for record in (*read.ranked, *read.unranked)
+        {
+            (record.stage, record.trial): record
+            for record in every
             if trial is None or record.trial == trial
-        ),
+        }.values(),
         key=lambda record: (order[record.stage], record.trial),
     )
     rows = [(record, epoch) for record in records for epoch in record.history.epochs]

@@ -101,7 +101,7 @@ def _read_manifest(path: Path) -> Manifest:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         version = raw["format"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{path}: no bundle.json of `automl-cv fit`, or a damaged one") from None
     if version not in FORMATS:
         known = " and ".join(map(str, FORMATS))
@@ -131,7 +131,7 @@ def _read_manifest(path: Path) -> Manifest:
 def _read_classes(path: Path) -> tuple[str, ...]:
     try:
         classes = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         classes = None
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise UserError(f"{path}: expected a list of names of classes")

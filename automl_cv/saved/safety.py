@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from automl_cv.errors import UserError
+from automl_cv.words import shortened
 
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
 
@@ -61,6 +62,8 @@ def check_network(path: Path) -> None:
 
 def _check_object(path: Path, named: dict[str, Any]) -> None:
     kind, module = named.get("class_name"), named.get("module")
+    if not isinstance(kind, str):
+        raise UserError(f"{path}: refused: a class's name is {shortened(kind)}, expected a text")
     if kind in _VALUES and module is None:
         return
     if kind in _REFUSED:
@@ -71,7 +74,7 @@ def _check_object(path: Path, named: dict[str, Any]) -> None:
     registered = named.get("registered_name")
     is_keras = isinstance(module, str) and _MODULES.fullmatch(module) is not None
     # Layers and operations are classes; Keras's functions are named by their config.
-    is_class = isinstance(kind, str) and (kind[:1].isupper() or kind == "function")
+    is_class = kind[:1].isupper() or kind == "function"
     if not (is_keras and is_class) or registered not in (None, kind):
         name = registered or f"{module}.{kind}"
         raise UserError(

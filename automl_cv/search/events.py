@@ -21,10 +21,17 @@ from automl_cv.study.space import Value
 
 @dataclass(frozen=True)
 class Inspecting:
-    """So many of the source's files have been looked at."""
+    """So many of the source's files have been looked at, or of built-in images written.
+
+    Args:
+        done: how many.
+        total: of how many.
+        what: "inspecting images" or "writing built-in images".
+    """
 
     done: int
     total: int
+    what: str
 
 
 @dataclass(frozen=True)
@@ -135,6 +142,11 @@ class BackboneEachEpoch:
     stage: str
     images: int
     images_per_second: float
+
+
+@dataclass(frozen=True)
+class Surveying:
+    """The reference is fitted, and near copies in two splits are looked for."""
 
 
 @dataclass(frozen=True)
@@ -294,6 +306,7 @@ Event = (
     | FeaturesReady
     | ViewsWanted
     | BackboneEachEpoch
+    | Surveying
     | Surveyed
     | StageNarrowed
     | StageStarted

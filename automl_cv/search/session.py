@@ -283,6 +283,7 @@ def _surveyed(context: SearchContext, parameters: Mapping[str, Value]) -> messag
         context: of the search.
         parameters: what of the backbone is other than the study's own.
     """
+    context.listen(events.Surveying())
     backbone = drawn_backbone(context.run.study.backbone, parameters)
     if context.crew.made(PrepareFeatures(backbone)) is None:
         context.crew.prepare(PrepareFeatures(backbone), context.listen)

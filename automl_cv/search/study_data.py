@@ -61,7 +61,7 @@ def read_images(
         cache_dir=cache_dir,
         ledger=ledger if study.data.window is None else None,
         strict=strict,
-        on_progress=lambda done, total: listen(events.Inspecting(done, total)),
+        on_progress=lambda what, done, total: listen(events.Inspecting(done, total, what)),
     )
     _check_metric(study.metric, images)
     found = of_backbone(study.backbone, images.ledger.sizes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import event
 from sqlalchemy.engine import URL, ExceptionContext, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, OperationalError, SAWarning, SQLAlchemyError
 
 from automl_cv.errors import AutomlError, UserError
 
@@ -55,15 +56,18 @@ def open_storage(url: str, *, create: bool, busy_seconds: float = BUSY_SECONDS) 
         _check_file(address, create)
         arguments["connect_args"] = {"timeout": busy_seconds}
     try:
-        # RDBStorage fills "{…}" in an address, so braces of a path are doubled.
-        storage = RDBStorage(
-            url.replace("{", "{{").replace("}", "}}"),
-            engine_kwargs=arguments,
-            skip_table_creation=not create,
-        )
+        with warnings.catch_warnings():
+            # Of arguments that SQLite does not know, and that mean nothing.
+            warnings.simplefilter("ignore", SAWarning)
+            # RDBStorage fills "{…}" in an address, so braces of a path are doubled.
+            storage = RDBStorage(
+                url.replace("{", "{{").replace("}", "}}"),
+                engine_kwargs=arguments,
+                skip_table_creation=not create,
+            )
     except ImportError as error:
         raise UserError(f"--storage {_shown(address)}: its driver is missing: {error}") from None
-    except (SQLAlchemyError, StorageInternalError, RuntimeError, CommandError) as error:
+    except (SQLAlchemyError, StorageInternalError, RuntimeError, CommandError, ValueError) as error:
         if "malformed" in _reason(error):
             raise AutomlError(damaged(address, _reason(error))) from None
         raise UserError(f"--storage {_shown(address)}: {_reason(error)}") from None

@@ -25,6 +25,14 @@ from automl_cv.errors import AutomlError
 from automl_cv.history import Epoch
 
 
+def without_noise(value: float) -> float:
+    """Return what other programs show of a figure: 0.975, and not 0.9750000238418579.
+
+    Keras measures in float32, of which 7 digits are true; the records have all that it said.
+    """
+    return float(f"{value:.7g}")
+
+
 def write_curve(storage: RDBStorage, trial_id: int, epochs: Sequence[Epoch]) -> None:
     """Store epochs' merits as intermediate values, in one transaction.
 
@@ -77,7 +85,7 @@ def end_trial(
     with storage.engine.begin() as connection:
         _insert_curve(connection, trial_id, epochs)
         if ending.value is not None:
-            value, kind = models.TrialValueModel.value_to_stored_repr(ending.value)
+            value, kind = models.TrialValueModel.value_to_stored_repr(without_noise(ending.value))
             row = {"trial_id": trial_id, "objective": 0, "value": value, "value_type": kind}
             connection.execute(insert(models.TrialValueModel), [row])
         shown = [
@@ -102,7 +110,7 @@ def _insert_curve(connection: Connection, trial_id: int, epochs: Sequence[Epoch]
     value_model = models.TrialIntermediateValueModel
     rows = []
     for epoch in epochs:
-        value, kind = value_model.intermediate_value_to_stored_repr(epoch.merit)
+        value, kind = value_model.intermediate_value_to_stored_repr(without_noise(epoch.merit))
         rows.append(
             {
                 "trial_id": trial_id,

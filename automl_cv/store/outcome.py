@@ -5,8 +5,7 @@ from __future__ import annotations
 from optuna.trial import TrialState
 
 from automl_cv.history import History
-
-DIGITS = 6  # significant ones of a float32, without what is noise in a float64
+from automl_cv.store.optuna_writes import without_noise
 
 
 def outcome(history: History) -> tuple[TrialState, float | None]:
@@ -41,5 +40,5 @@ def plain(stage: str, history: History) -> dict[str, str | int | float]:
         "seconds": round(history.seconds, 3),
     }
     if best is not None:
-        figures |= {"best_epoch": best.epoch, "val_loss": float(f"{best.val_loss:.{DIGITS}g}")}
+        figures |= {"best_epoch": best.epoch, "val_loss": without_noise(best.val_loss)}
     return figures

@@ -41,7 +41,7 @@ class AtHand:
         """Return a line for people."""
         parts = [f"backbones at hand race: {', '.join(self.names)}"]
         parts += [
-            f"{', '.join(names)} would too after pip install 'automl-cv[{extra}]'"
+            f"{', '.join(names)} would too after pip install '.[{extra}]' in automl-cv's folder"
             for extra, names in self.packages.items()
         ]
         if self.downloads:

@@ -99,6 +99,21 @@ def checked_space(
     return Space(parameters=found)
 
 
+def check_drawn_names(space: Mapping[str, Any]) -> None:
+    """Raise a ValueError where a space, as it is written, lists what no table has.
+
+    Args:
+        space: parameters by name; those that are neither a name nor a list of names are left out.
+    """
+    tables: dict[str, Table[Any]] = {"optimizer": OPTIMIZERS, "exact": EXACT_HEADS}
+    for key, table in tables.items():
+        written = space.get(key)
+        names = written if isinstance(written, list | tuple) else [written]
+        for name in names:
+            if isinstance(name, str) and name not in table:
+                raise ValueError(f"unknown {table.kind} {name!r}: {suggest(name, table.names)}")
+
+
 def check_cached_views(parameters: Mapping[str, Parameter]) -> None:
     """Raise a ValueError where views of what a space draws can't be cached.
 

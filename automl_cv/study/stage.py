@@ -29,6 +29,7 @@ from automl_cv.registry import Table
 from automl_cv.study.parameters import (
     NOT_CACHED,
     check_cached_views,
+    check_drawn_names,
     checked_space,
     known_parameters,
 )
@@ -320,6 +321,14 @@ class Stage(Section):
             parameters: of the trial, which win over what the stage sets.
         """
         return drawn_augmentation(self.augmentation, parameters)
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _tell_misspelt(cls, raw: Any) -> Any:
+        """Tell of a misspelt optimizer before the conditions that it breaks."""
+        if isinstance(raw, Mapping):
+            check_drawn_names(raw)
+        return raw
 
     @field_validator("space")
     @classmethod

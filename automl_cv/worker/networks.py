@@ -89,7 +89,7 @@ class Networks:
             if self._materials.whole:
                 files, _ = self._materials.files(some)
                 window = self._materials.images.window
-                return images.resize_all([decode(path, window) for path in files], size)
+                return images.resize_all((decode(path, window) for path in files), size)
             return np.asarray(self._materials.pixels.array[some], np.float32)
 
         def logits(model: keras.Model) -> np.ndarray:

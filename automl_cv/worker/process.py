@@ -10,15 +10,20 @@ memory or crashes it takes one trial with it and not the search.
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import signal
 import sys
+import tempfile
 import traceback
 from importlib import import_module
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from automl_cv.errors import AutomlError, trouble
 from automl_cv.history import Epoch, History, StopReason
 from automl_cv.orders import messages
+from automl_cv.orders.crew import TEMPORARY
 from automl_cv.worker.materials import Materials
 from automl_cv.worker.reference import survey
 from automl_cv.worker.versions import versions
@@ -105,6 +110,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # so does the end of a terminal
+    temporary = Path(tempfile.gettempdir())
+    if temporary.name.startswith(TEMPORARY):  # where the search was killed, nobody else removes it
+        atexit.register(shutil.rmtree, temporary, ignore_errors=True)
     for module in sys.argv[2:]:
         import_module(module)
     connection = Connection(int(sys.argv[1]))

@@ -259,7 +259,7 @@ def test_a_second_load_decodes_nothing(photos, cache, monkeypatch):
     steps = []
     load(photos, cache)
     images = load(photos, cache, on_progress=lambda *step: steps.append(step))
-    assert steps == [(30, 30)]
+    assert steps == [("inspecting images", 30, 30)]
     assert images.ledger.n_read == 30
 
 

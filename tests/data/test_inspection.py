@@ -35,13 +35,13 @@ def memory(tmp_path):
 def decoded(monkeypatch):
     """Record the size in bytes of what is decoded, decoding it all the same."""
     sizes = []
-    look = images.look
+    looking = images.looking
 
     def recording(content):
         sizes.append(len(content))
-        return look(content)
+        return looking(content)
 
-    monkeypatch.setattr(images, "look", recording)
+    monkeypatch.setattr(images, "looking", recording)
     return sizes
 
 

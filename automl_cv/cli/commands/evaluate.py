@@ -70,7 +70,7 @@ def evaluate(
             reading=options.reading(path_column, label_column, root, class_level),
             listen=listen,
         )
-    with without_chatter():
+    with without_chatter(quiet=quiet):
         predictor = evaluation.load_predictor(saved)
     with progress(quiet=quiet) as listen:
         found = evaluation.evaluate(

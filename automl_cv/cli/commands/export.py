@@ -78,7 +78,7 @@ def export(
     paths = images or _own(saved, options.cache_folder(cache_dir))
     files = list(_sample(paths, saved.manifest.data.window))
 
-    with without_chatter():
+    with without_chatter(quiet=quiet):
         from automl_cv.engine import export as engine
 
         made = engine.export(saved, entry, files, out, fixed_size=fixed_size)

@@ -83,7 +83,7 @@ def maps(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Draw what a network sees in a picture: feature maps, and places that speak for a class.
+    """Draw what a network sees in an image: feature maps, and places that speak for a class.
 
     Places that speak for a class, by Grad-CAM and Score-CAM, need a trained model.
 

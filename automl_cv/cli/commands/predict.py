@@ -67,7 +67,7 @@ def predict(
     from automl_cv.data.paths import expand
     from automl_cv.report.files import writing
 
-    with without_chatter():
+    with without_chatter(quiet=quiet):
         classifier = Classifier.load(model)
     top = min(top, len(classifier.classes))
     predictions = _Counted(classifier.rank(expand(paths, sys.stdin), top))

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from automl_cv.catalog.listeners import LISTENERS
-from automl_cv.cli import options
+from automl_cv.cli import completion, options
 from automl_cv.words import counted
 
 
@@ -34,7 +34,9 @@ def search(
     study: Annotated[
         str,
         typer.Argument(
-            metavar="STUDY", help="Name of a study (see `automl-cv studies`), or path of its file."
+            metavar="STUDY",
+            help="Name of a study (see `automl-cv studies`), or path of its file.",
+            autocompletion=completion.studies,
         ),
     ],
     data: Annotated[
@@ -45,7 +47,14 @@ def search(
             show_default="the study's own",
         ),
     ] = None,
-    stage: Annotated[str | None, typer.Option(help="Run this stage alone.", metavar="NAME")] = None,
+    stage: Annotated[
+        str | None,
+        typer.Option(
+            help="Run this stage alone.",
+            metavar="NAME",
+            autocompletion=completion.stages_of_study,
+        ),
+    ] = None,
     trials: Annotated[
         int | None, typer.Option(min=1, help="Trials a stage, in place of the study's own.")
     ] = None,
@@ -55,6 +64,7 @@ def search(
             help="Trials of the stages that search: quick (a third, at least 3), balanced (the "
             "study's own), thorough (four times). A later search may use another one.",
             metavar="NAME",
+            autocompletion=completion.presets,
         ),
     ] = None,
     timeout: Annotated[
@@ -99,6 +109,7 @@ def search(
         list[str] | None,
         typer.Option(
             metavar="NAME[=WHERE]",
+            autocompletion=completion.listeners,
             help=f"Also tell another program: {', '.join(LISTENERS.names)}, or a function of your "
             "own as module:function. May be given again.",
         ),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from automl_cv.cli import options
+from automl_cv.cli import completion, options
 from automl_cv.errors import UserError
 from automl_cv.words import counted
 
@@ -42,6 +42,7 @@ def suggest(
         str | None,
         typer.Option(
             metavar="STUDY",
+            autocompletion=completion.studies,
             help="Study whose backbone makes the features; photos for photographs.",
             show_default=f"{DEFAULT_STUDY}, or the backbone of --model",
         ),

@@ -17,7 +17,7 @@ FIRST = ("rank", "tie", "val_accuracy", "interval")
 
 def board(report: Report) -> Content:
     """Return the table of a report: of the leaderboard, or of another view."""
-    grid = _reordered(report.table)
+    grid = _reordered(_without_curves(report.table))
     if not grid.rows:
         return Content(lines=report.footnotes)
     rows, faint = _fitting(grid)
@@ -40,6 +40,12 @@ def board(report: Report) -> Content:
             "total": len(rows),
         },
     )
+
+
+def _without_curves(grid: Grid) -> Grid:
+    """Leave out curves of a few signs: the page draws them, and they would weigh much."""
+    drawn = next((column for column in grid.columns if column.name == "curve"), None)
+    return grid if drawn is None else grid.without(drawn)
 
 
 def _reordered(grid: Grid) -> Grid:
