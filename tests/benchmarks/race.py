@@ -35,7 +35,7 @@ from automl_cv.engine.extract import extract
 from automl_cv.features import FeatureCache, recipe
 from automl_cv.orders.images import Images
 from automl_cv.orders.messages import Prepare
-from automl_cv.results.rules import within_one_standard_error
+from automl_cv.results.rules import highest, within_one_standard_error
 from automl_cv.study.studyfile import Backbone, parse
 from automl_cv.study.trial import plan
 from automl_cv.worker.materials import Materials
@@ -109,10 +109,15 @@ def measured(images: Images, config: Config, count: int, seed: int, out: Path) -
 
 
 class Rows:
-    """What was measured, by what it is of: set, split, network, size, images of the sample."""
+    """What was measured, by what it is of: set, split, network, size, images of the sample.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    Args:
+        path: the file of lines.
+        by_accuracy: races are won by the highest accuracy, not near it by the lowest log loss.
+    """
+
+    def __init__(self, path: Path, *, by_accuracy: bool = False) -> None:
+        self._path, self.by_accuracy = path, by_accuracy
         lines = path.read_text().splitlines() if path.exists() else []
         self.by_key = {tuple(row["key"]): row for row in map(json.loads, lines)}
 
@@ -144,7 +149,8 @@ def chosen(rows: Rows, of: tuple[str, int], configs: Sequence[Config], count: in
     """Return the best of some configurations on a sample."""
     found = [rows.by_key[(*of, *one, count)] for one in configs]
     merits, losses = (np.array([[row[name] for row in found]]) for name in ("acc", "loss"))
-    return configs[int(within_one_standard_error(found[0]["n"])(merits, losses)[0])]
+    rule = highest if rows.by_accuracy else within_one_standard_error(found[0]["n"])
+    return configs[int(rule(merits, losses)[0])]
 
 
 def races(rows: Rows, of: tuple[str, int], count: int) -> Iterator[tuple[str, Config, set[Config]]]:
@@ -220,9 +226,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("race"))
     parser.add_argument("--root", type=Path, default=Path("/"), help="unpacked packages")
     parser.add_argument("--read", action="store_true", help="only print what was measured")
+    parser.add_argument("--by-accuracy", action="store_true", help="the highest accuracy wins")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
-    rows = Rows(asked.out / "race.jsonl")
+    rows = Rows(asked.out / "race.jsonl", by_accuracy=asked.by_accuracy)
     if not asked.read:
         measure(asked, rows)
     print(table(rows, asked), by_config(rows, asked), sep="\n\n")
