@@ -25,6 +25,10 @@ lint:
     .venv/bin/ruff format .
     .venv/bin/mypy
 
+# The documentation as a site, at http://127.0.0.1:8000.
+site:
+    {{ python }} -m mkdocs serve -f .mkdocs.yml
+
 # All that must pass before anything lands. It installs a copy into .venv: `just setup` afterwards.
 ci:
     .ci/run

@@ -2,6 +2,7 @@
 
 The public Python API, imported when it is first used:
 
+    automl_cv.run(study, data)              a search; returns its leaderboard
     automl_cv.leaderboard(storage, study)   trials with a result, best first, as a DataFrame
     automl_cv.unfinished(storage, study)    trials without one
     automl_cv.epochs(storage, study)        every epoch of every trial
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from automl_cv.results.importance import importance
     from automl_cv.results.leaderboard import epochs, leaderboard, unfinished
     from automl_cv.results.pairs import comparison
+    from automl_cv.searching import run
 
 __version__ = "0.1.0"
 
@@ -33,6 +35,7 @@ __all__ = [
     "epochs",
     "importance",
     "leaderboard",
+    "run",
     "unfinished",
 ]
 
@@ -45,6 +48,7 @@ _PUBLIC = {
     "epochs": "automl_cv.results.leaderboard",
     "importance": "automl_cv.results.importance",
     "leaderboard": "automl_cv.results.leaderboard",
+    "run": "automl_cv.searching",
     "unfinished": "automl_cv.results.leaderboard",
 }
 

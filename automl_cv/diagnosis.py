@@ -197,7 +197,7 @@ def _images_of(read: RunTrials, cache_dir: Path, listen: Listener) -> Dataset:
         source,
         cache_dir=cache_dir,
         ledger=ledger,
-        on_progress=lambda done, total: listen("inspecting images", done, total),
+        on_progress=listen,
     )
     if images.fingerprint != read.facts.data_fingerprint:
         raise UserError(

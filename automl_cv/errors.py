@@ -112,6 +112,16 @@ def naming(path: Path | str) -> Iterator[None]:
         raise OSError(number, os.strerror(number), str(path)) from error
 
 
+def installing(extra: str) -> str:
+    """Return what to do where packages are missing: automl-cv comes as a clone.
+
+    Args:
+        extra: of `pyproject.toml`, which brings them; empty for what is always needed.
+    """
+    what = f".[{extra}]" if extra else "."
+    return f"run in automl-cv's folder: pip install -c .ci/constraints.txt '{what}'"
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return "did you mean …?" with close matches of `name`, then all known names."""
     names = list(known)

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,10 @@ from automl_cv.data.candidates import as_label
 from automl_cv.saved import folder as folders
 from automl_cv.study import library, studyfile
 from automl_cv.study.studyfile import StudyFile
-from automl_cv.words import counted
+from automl_cv.words import counted, listed
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DATABASE = "automl-cv.db"
 
@@ -58,6 +61,12 @@ class AutoClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Attributes:
         classes_: the labels, sorted, shape (classes,), in the order of `predict_proba`.
         run_folder_: folder of database (DATABASE) and model (`model`); None if it was temporary.
+        leaderboard_: every trial with a result, best first, a DataFrame; see
+            `automl_cv.leaderboard`.
+        best_params_: what the first of them drew or was given, by name.
+        cv_results_: the same trials as scikit-learn's searches have them, a dictionary of arrays
+            in the order of the leaderboard: params, mean_test_score (accuracy of the images that
+            validate), rank_test_score, mean_fit_time (seconds).
     """
 
     def __init__(
@@ -83,19 +92,26 @@ class AutoClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.folder = folder
         self.quiet = quiet
 
-    def fit(self, X: Any, y: Any) -> AutoClassifier:  # noqa: N803 (scikit-learn's name)
+    def fit(self, X: Any, y: Any, **others: Any) -> AutoClassifier:  # noqa: N803 (scikit-learn's name)
         """Search, and train the winner on all images.
 
         Args:
             X: images.
             y: their labels, shape (images,).
+            others: refused, `sample_weight` among them.
 
         Raises:
+            TypeError: there is something else than X and y.
             ValueError: X holds no images, y no labels, or their numbers differ.
             UserError: the study or an option is wrong, a file is no whole image, or a class has
                 too few images to be divided.
             AutomlError: no trial has a result.
         """
+        if others:
+            raise TypeError(
+                f"fit takes X and y, and no {listed(sorted(others))}: images can't be weighed one "
+                'by one; for classes of unlike size take a study with class_weight = "balanced"'
+            )
         labels = column_or_1d(y)
         assert_all_finite(labels, input_name="y")
         check_classification_targets(labels)
@@ -111,10 +127,12 @@ class AutoClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             study = self._study(data)
             own = place / f"{study.name}-{study.digest()}-{digest}"
             own.mkdir(exist_ok=True)
-            files = self._search_and_fit(study, own, place / "cache")
+            board, files = self._search_and_fit(study, own, place / "cache")
         self.__dict__.pop("_classifier", None)
         self.classes_ = classes
         self.run_folder_ = None if self.folder is None else own
+        self.leaderboard_, self.cv_results_ = board, _as_search_results(board)
+        self.best_params_ = self.cv_results_["params"][0]
         self._names, self._files = names, files
         return self
 
@@ -165,10 +183,13 @@ class AutoClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 self._classifier = Classifier.load(temporary)
         return self._classifier
 
-    def _search_and_fit(self, study: StudyFile, own: Path, cache_dir: Path) -> dict[str, bytes]:
-        """Run the search and the fit; return the files of the saved classifier."""
+    def _search_and_fit(
+        self, study: StudyFile, own: Path, cache_dir: Path
+    ) -> tuple[pd.DataFrame, dict[str, bytes]]:
+        """Run the search and the fit; return leaderboard and files of the saved classifier."""
         # Optuna and pandas take a second, and predicting needs neither.
         from automl_cv.fit import fitting
+        from automl_cv.results.leaderboard import leaderboard
         from automl_cv.screen.progress import progress
         from automl_cv.screen.search_views import watching
         from automl_cv.search import session
@@ -195,7 +216,8 @@ class AutoClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
         with progress(quiet=self.quiet) as tell:
             fitting.fit(wanted, tell)
-        return {name: (own / "model" / name).read_bytes() for name in folders.OWN}
+        files = {name: (own / "model" / name).read_bytes() for name in folders.OWN}
+        return leaderboard(storage, outcome.run), files
 
     def _study(self, data: str) -> StudyFile:
         """Return the study with these images, all of which train or validate."""
@@ -237,6 +259,23 @@ class AutoClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.three_d_array = True
         tags.input_tags.string = True
         return tags
+
+
+def _as_search_results(board: pd.DataFrame) -> dict[str, NDArray[Any]]:
+    """Return a leaderboard as scikit-learn's searches keep theirs; see `cv_results_`."""
+    columns = list(board.columns)
+    # Parameters stand between how often a trial was trained and how long.
+    names = columns[columns.index("repeats") + 1 : columns.index("epochs")]
+    shown = board[["stage", "trial", *names]]
+    rows = shown.astype(object).where(shown.notna(), None).to_dict("records")
+    params = np.empty(len(rows), object)
+    params[:] = [{name: value for name, value in row.items() if value is not None} for row in rows]
+    return {
+        "params": params,
+        "mean_test_score": board["val_accuracy"].to_numpy(np.float64),
+        "rank_test_score": board["rank"].to_numpy(np.int32),
+        "mean_fit_time": board["seconds"].to_numpy(np.float64),
+    }
 
 
 def _names(classes: NDArray[Any]) -> list[str]:

@@ -17,7 +17,7 @@ from automl_cv.catalog.datasets import DATASETS
 from automl_cv.catalog.metrics import METRICS
 from automl_cv.data import dataset, sources
 from automl_cv.data.dataset import Dataset
-from automl_cv.data.inspection import OnProgress
+from automl_cv.data.inspection import OnStep
 from automl_cv.data.ledger import Skipped
 from automl_cv.errors import UserError
 from automl_cv.measures import Labels, Probabilities, cross_entropies
@@ -85,18 +85,15 @@ def choose(
     """
     study = studyfile.parse(saved.manifest.study, f"{saved.folder}: the stored study")
 
-    def inspecting(done: int, total: int) -> None:
-        listen("inspecting images", done, total)
-
     if data is None:
-        return _held_out(saved, _own_images(saved, study, cache_dir, inspecting))
+        return _held_out(saved, _own_images(saved, study, cache_dir, listen))
     said = {**study.data.model_dump(include=AS_IN_STUDY), **reading.model_dump()}
     undivided = dataset.load_undivided(
         data,
         cache_dir=cache_dir,
         reading=Reading(**said),
         ledger=saved.manifest.data.ledger,
-        on_progress=inspecting,
+        on_progress=listen,
     )
     same = _if_of_study(saved, study, data, cache_dir)
     if same is not None:
@@ -206,7 +203,7 @@ def evaluate(
 
 
 def _own_images(
-    saved: SavedClassifier, study: StudyFile, cache_dir: Path, inspecting: OnProgress
+    saved: SavedClassifier, study: StudyFile, cache_dir: Path, listen: OnStep
 ) -> Dataset:
     """Read the images that a classifier was fitted on; they must be the same still."""
     data = saved.manifest.data
@@ -214,7 +211,7 @@ def _own_images(
     was_at = sources.was_at(source, data.ledger, saved.folder)
     try:
         images = dataset.load_for(
-            study, source, cache_dir=cache_dir, ledger=data.ledger, on_progress=inspecting
+            study, source, cache_dir=cache_dir, ledger=data.ledger, on_progress=listen
         )
     except UserError as error:
         if data.source in DATASETS:

@@ -55,7 +55,7 @@ class History:
     Args:
         epochs: one `Epoch` for each pass that was finished.
         stop_reason: see `StopReason`; None while the trial runs.
-        error: one line that says why a failed trial failed.
+        error: one line that says why a failed trial failed, or why one was given up.
         seconds: wall-clock time of the whole trial, measured by a monotonic clock.
     """
 

@@ -59,13 +59,13 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Bin:
-    """Images whose greatest probability lies in (low, high].
+    """Images whose confidence, their highest probability, lies in (low, high].
 
     Args:
         low: lower end; the first bin holds 0 too.
         high: upper end.
         images: how many.
-        probability: mean of their greatest probabilities; 0 without images.
+        probability: mean of their confidences; 0 without images.
         accuracy: share of them classified right; 0 without images.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -29,6 +30,27 @@ def trials_text(trials: Sequence[int]) -> str:
 def printable(line: str) -> str:
     """Return a text as one line without anything that a terminal would obey."""
     return harmless(" ".join(line.split()))
+
+
+BARS = "▁▂▃▄▅▆▇█"
+SPARKS = 12  # signs of a curve
+
+
+def sparkline(values: Sequence[float], width: int = SPARKS) -> str:
+    """Return a curve as a few signs, from its own lowest to its own highest value.
+
+    Args:
+        values: of its epochs; what is no finite number is left out.
+        width: signs at most; of more values those at equal distances, the last among them.
+    """
+    known = [value for value in values if math.isfinite(value)]
+    if len(known) < 2:
+        return ""
+    n_shown = min(width, len(known))
+    places = [round(at * (len(known) - 1) / (n_shown - 1)) for at in range(n_shown)]
+    low, high = min(known), max(known)
+    scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
+    return "".join(BARS[round((known[place] - low) * scale)] for place in places)
 
 
 def harmless(text: str) -> str:

@@ -71,7 +71,7 @@ class Origin:
         env: dict[str, str],
     ) -> Forked | subprocess.Popen[bytes]:
         """Start a worker, as `crew.Worker` asks `subprocess.Popen` to."""
-        assert command[1:-1] == ["-P", "-m", "automl_cv.worker.process"]
+        assert command[1:4] == ["-P", "-m", "automl_cv.worker.process"]
         assert stdin == subprocess.DEVNULL and stdout is stderr
         if self._socket is None:
             self._socket = self._start()

@@ -8,10 +8,10 @@ from keras import layers
 
 from automl_cv.engine import saved_network
 from automl_cv.engine.refitting import logits_of
-from automl_cv.engine.training import TrainingResult
 from automl_cv.features import recipe
 from automl_cv.history import Epoch, History
 from automl_cv.orders.messages import PrepareFeatures
+from automl_cv.trained import TrainingResult
 from automl_cv.worker.kind import Made
 
 

@@ -23,6 +23,7 @@ ROOMS = [
     "catalog",
     "measures",
     "scoring",
+    "trained",
     "solving",
     "study",
     "data",
@@ -37,6 +38,7 @@ ROOMS = [
     "worker",
     "drawing",
     "search",
+    "listeners",
     "fit",
     "labelling",
     "diagnosis",
@@ -44,6 +46,7 @@ ROOMS = [
     "classifier",
     "evaluation",
     "estimator",
+    "searching",
     "cli",
 ]
 
@@ -51,7 +54,8 @@ ROOMS = [
 NEVER = {
     "search": {"engine", "worker"},
     "drawing": {"engine", "worker"},
-    "fit": {"engine", "worker", "search"},
+    "listeners": {"engine", "worker"},
+    "fit": {"engine", "worker", "search", "listeners"},
     "labelling": {"engine", "worker"},
     "diagnosis": {"engine", "worker", "drawing", "fit"},
     "worker": {"store", "results", "drawing"},

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -22,6 +25,7 @@ from automl_cv.catalog.samplers import SAMPLERS
 from automl_cv.catalog.schedules import SCHEDULES
 from automl_cv.cli.app import build
 from automl_cv.study import library, studyfile
+from tests.conftest import checked
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -83,6 +87,66 @@ def test_study_examples_read(page, tmp_path):
             given = raw["stage"] if isinstance(raw["stage"], list) else [raw["stage"]]
             stages = [{"name": "x", "trials": 1, "epochs": 1, **stage} for stage in given]
             studyfile.parse({"name": "x", "stage": stages}, page.name)
+
+
+def test_messages_that_are_explained_exist():
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    source = "".join(path.read_text() for path in (ROOT / "automl_cv").rglob("*.py"))
+    joined = re.sub(r'"\n\s*f?"', "", source)
+    quoted = re.findall(r'\*\*"(.+?)"', page)
+    assert len(quoted) > 5
+    for text in quoted:
+        assert text in joined, text
+
+
+@pytest.mark.slow
+def test_the_site_is_built_and_every_link_in_it_leads_somewhere(tmp_path):
+    pytest.importorskip("material", reason="the site needs mkdocs-material")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-f", ROOT / ".mkdocs.yml"]
+        + ["-d", tmp_path / "site"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    pages = {path.stem for path in (tmp_path / "site").rglob("*.html")}
+    assert {path.stem for path in PAGES[1:]} <= pages, "each page of docs/ stands in the site"
+    text = (tmp_path / "site" / "reference" / "commands.html").read_text()
+    assert all(f"automl-cv {name}" in text for name in ("search", "report", "fit", "studies"))
+
+
+@pytest.mark.exhaustive
+@pytest.mark.slow
+def test_the_tutorial_runs_and_says_what_it_says(run, tmp_path):
+    """Each command in its order; of what is shown, each line comes, whatever its numbers are."""
+    page = ROOT / "docs" / "tutorial.md"
+    (program,) = blocks(page, "python")
+    (tmp_path / "write_digits.py").write_text(program)
+    checked(
+        subprocess.run(
+            [sys.executable, "write_digits.py"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    )
+    said = ""
+    for block in blocks(page, "sh")[1:]:
+        for words in commands(block):
+            done = run(*words)
+            said += done.stdout + done.stderr
+    known = [shape(line) for line in said.splitlines()]
+    shown = [shape(line) for block in blocks(page, "text") for line in block.splitlines()]
+    for line in shown:
+        assert line == "…" or any(other.startswith(line) for other in known), line
+
+
+def shape(line: str) -> str:
+    """Return a line without what may differ: numbers, and how wide a table is."""
+    return " ".join(re.sub(r"\d+", "#", line).split())
 
 
 def test_the_readme_begins_with_the_line_that_runs_and_the_line_that_tests():

@@ -22,12 +22,13 @@ import pytest
 from PIL import Image
 
 from automl_cv.catalog.augmentations import AUGMENTATIONS, AugmentationEntry
-from automl_cv.catalog.backbones import BACKBONES, BackboneEntry, Weights
+from automl_cv.catalog.backbones import BACKBONES, BackboneEntry
 from automl_cv.catalog.datasets import DATASETS, DatasetEntry
 from automl_cv.catalog.exact_heads import EXACT_HEADS, SCALING, ExactHeadEntry
 from automl_cv.catalog.exports import EXPORTS, ExportEntry
 from automl_cv.catalog.heads import HEADS, HeadEntry
 from automl_cv.catalog.kinds import KINDS, KindEntry
+from automl_cv.catalog.listeners import LISTENERS, ListenerEntry
 from automl_cv.catalog.losses import LOSSES, LossEntry
 from automl_cv.catalog.metrics import METRICS, MetricEntry
 from automl_cv.catalog.networks import NETWORKS, NetworkEntry
@@ -39,8 +40,10 @@ from automl_cv.catalog.pruners import PRUNERS, PrunerEntry
 from automl_cv.catalog.samplers import SAMPLERS, SamplerEntry
 from automl_cv.catalog.schedules import SCHEDULES, ScheduleEntry
 from automl_cv.catalog.settings import Setting
+from automl_cv.catalog.weights import Weights
 from automl_cv.cli import commands
 from automl_cv.registry import Entry, Table
+from automl_cv.report.backbones import BACKBONE_COLUMNS
 from automl_cv.report.columns import COLUMNS, Column
 from automl_cv.report.comparison import PAIR_COLUMNS
 from automl_cv.report.formats import EVALUATION_FORMATS, FORMATS, Format, ReportFormat
@@ -115,6 +118,12 @@ exact = { name = "centres", gain = 2.0 }
 [stage.space]
 damping = [0.0, 3.0]
 [[stage]]
+name = "raced"
+trials = 2
+exact = { name = "centres", damping = 1.0 }
+[stage.space]
+image_size = [16, 20]
+[[stage]]
 name = "means-folds"
 retrain = { stages = "means", folds = 3 }
 """
@@ -143,7 +152,7 @@ def noted(function):
 
 
 @noted
-def stripes(folder):
+def stripes(folder, report):
     """Write 90 images of 3 classes: bright rows, columns or neither, on noise."""
     generator = np.random.default_rng(0)
     for number in range(90):
@@ -283,7 +292,14 @@ def shouted_predictions(predictions, file, top, classes, foreign):
 @noted
 def graph(path):
     loaded = tf.saved_model.load(str(path))
-    return lambda batch: loaded.serve(batch).numpy()
+    return lambda batch: [one.numpy() for one in tf.nest.flatten(loaded.serve(batch))]
+
+
+@noted
+@contextlib.contextmanager
+def heard(where):
+    with open(where, "a", encoding="utf-8") as file:
+        yield lambda event: print(type(event).__name__, file=file)
 
 
 def entry(kind, name, **fields):
@@ -371,6 +387,8 @@ def entries(weights: Path):
         (METRICS, entry(MetricEntry, "mean_doubt", heading="val doubt", direction="minimize")),
         (COLUMNS, column("loud")),
         (PAIR_COLUMNS, column("loud_pair")),
+        (BACKBONE_COLUMNS, column("loud_backbone")),
+        (LISTENERS, entry(ListenerEntry, "heard", where="FILE", module="json", extra="none")),
         (IMPORTANCE_COLUMNS, column("loud_share")),
         (FORMATS, entry(ReportFormat, "shouted_report", suffix=".loud")),
         (EVALUATION_FORMATS, entry(Entry, "shouted_evaluation")),
@@ -395,7 +413,9 @@ def followed(tmp_path_factory):
             stack.enter_context(table.temporary(own))
         stack.enter_context(workers_as_threads())
         run = functools.partial(command, folder, folder / "cache")
-        run("search", "./new.toml", "--preset", "as_ever", "--quiet")
+        heard = f"heard={folder / 'heard.txt'}"
+        run("search", "./new.toml", "--preset", "as_ever", "--quiet", "--listener", heard)
+        assert "TrialEnded" in (folder / "heard.txt").read_text().split()
         yield run
 
 
@@ -442,7 +462,7 @@ def test_they_are_searched_and_reported(followed):
     assert {one["model"] for one in heads} == {"little"} and network["model"] == "shallow"
     solved = [one for one in trials if one["stage"] == "solved"]
     assert {one["damping"] for one in solved} == {0.0, 3.0}
-    stepped = [one for one in trials if one not in solved]
+    stepped = [one for one in trials if one["stage"] not in ("solved", "raced")]
     assert {one["optimizer"] for one in stepped} == {"Signs"}
     assert {type(one["nesterov"]) for one in heads} == {bool}
     assert {one["epochs"] for one in heads} == {3}, "the pruner ends them"
@@ -461,6 +481,8 @@ def test_columns_of_the_other_views(followed, monkeypatch, tmp_path):
     (pair,) = rows(followed("report", "new", "--compare", "--format", "csv"))
     assert pair["loud_pair"] == "ROW 0" and pair["top_two"]
     assert "loud_pair" in followed("report", "new", "--compare")
+    sizes = rows(followed("report", "new", "--backbones", "--format", "csv"))
+    assert [row["loud_backbone"] for row in sizes] == ["ROW 0", "ROW 1"]
     own = rows(followed("report", "new", "--importance", "--format", "csv"))
     assert own and all(row["loud_share"].startswith("ROW") for row in own)
     # Fewer than 100 trials have no figures to show.
@@ -486,7 +508,7 @@ def test_they_are_fitted_and_evaluated(followed, fitted):
 
 @pytest.mark.slow
 def test_they_predict_and_are_exported(followed, fitted, tmp_path):
-    stripes(tmp_path)
+    stripes(tmp_path, print)
     for model in fitted:
         loud = followed("predict", model, tmp_path, "--format", "shouted_predictions", "--quiet")
         assert set(loud.splitlines()) <= {"class 0!", "class 1!", "class 2!"}

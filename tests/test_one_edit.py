@@ -28,7 +28,8 @@ from tests.later import later
 with later():
     import keras
 
-    from automl_cv.engine.training import HeadTrainer, TrainingData
+    from automl_cv.engine.training import HeadTrainer
+    from automl_cv.trained import TrainingData
 
 TOML = """
 name = "new"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from automl_cv.words import harmless, in_markdown, in_spreadsheet, printable
+from automl_cv.words import harmless, in_markdown, in_spreadsheet, printable, sparkline
 
 
 def test_a_terminal_gets_nothing_to_obey():
@@ -41,3 +43,18 @@ def test_markdown_reads_names_as_they_are(name, shown):
 )
 def test_a_spreadsheet_gets_no_formula(cell, written):
     assert in_spreadsheet(cell) == written
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ((), ""),
+        ((0.5,), ""),
+        ((0.1, 0.2, 0.15), "▁█▄"),
+        ((0.5, 0.5), "▁▁"),
+        ((0.1, math.nan, 0.2), "▁█"),
+        (tuple(range(100)), "▁▂▂▃▄▄▅▅▆▇▇█"),
+    ],
+)
+def test_a_curve_is_a_few_signs_and_ends_with_its_last_value(values, shown):
+    assert sparkline(values) == shown

@@ -113,7 +113,7 @@ AUGMENTATIONS: Table[AugmentationEntry] = Table(
             level="image",
             parameters={"fraction": Setting(0.2, lowest=0, highest=1)},
         ),
-        # The paper's values for ResNet50 on ImageNet; strong on small pictures.
+        # The paper's values for ResNet50 on ImageNet; strong on small images.
         AugmentationEntry(
             name="rand_augment",
             about="some operations drawn anew for each image (Cubuk et al. 2019)",

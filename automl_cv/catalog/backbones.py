@@ -6,65 +6,16 @@ study file ask it what a backbone needs before anything heavy is imported.
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from automl_cv.catalog.preprocessing import UNCHANGED
+from automl_cv.catalog.weights import Weights
 from automl_cv.registry import Entry, Table
 
-EMBEDDED_FOLDER = Path(__file__).parent.parent / "weights"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Weights:
-    """Weights that belong to a backbone: where they are, and how to know them again.
-
-    Args:
-        file_name: name of the weights file, or its path within the package.
-        about: what they were trained on.
-        licence: SPDX identifier of their licence.
-        url: where Keras publishes the file; empty for a file that is not downloaded.
-        package: the package that holds the file, as it is imported; empty for others.
-        extra: the extra of automl-cv that installs the package.
-        digest: hash of the file that is downloaded or comes in a package, in hexadecimal
-            digits: 32 of MD5, 64 of SHA-256.
-    """
-
-    file_name: str
-    about: str
-    licence: str
-    url: str = ""
-    package: str = ""
-    extra: str = ""
-    digest: str = ""
-
-    @property
-    def embedded(self) -> bool:
-        """Whether the file comes with automl-cv."""
-        return not self.url and not self.package
-
-    @property
-    def algorithm(self) -> str:
-        """What `digest` is made with, as `hashlib` calls it; empty without one."""
-        return {0: "", 32: "md5", 64: "sha256"}[len(self.digest)]
-
-    @property
-    def distribution(self) -> str:
-        """The package as it is installed."""
-        return self.package.replace("_", "-")
-
-    @property
-    def path(self) -> Path:
-        """Where the file is, or where Keras or pip puts it."""
-        if self.package:
-            return _package_folder(self.package) / self.file_name
-        folder = EMBEDDED_FOLDER if self.embedded else keras_models_folder()
-        return folder / self.file_name
+AUTO = "auto"
+"""In place of a name: all that are at hand race."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,19 +46,10 @@ class BackboneEntry(Entry):
     arguments: Mapping[str, Any] = field(default_factory=dict)
     reader: str = ""
 
-
-def keras_models_folder() -> Path:
-    """Return the folder where Keras keeps downloaded weights; KERAS_HOME moves it."""
-    home = os.environ.get("KERAS_HOME")
-    return (Path(home) if home else Path.home() / ".keras") / "models"
-
-
-def _package_folder(name: str) -> Path:
-    """Return where a package is, or where pip puts it. Imports nothing."""
-    found = importlib.util.find_spec(name)
-    if found is None or not found.submodule_search_locations:
-        return Path(sysconfig.get_path("purelib")) / name
-    return Path(found.submodule_search_locations[0])
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether its own weights are on this machine."""
+        return self.weights.path.is_file()
 
 
 # Blocks of ResNet V1 end in a ReLU of their own. Those of V2 and of `compact` end in a bare
@@ -124,7 +66,7 @@ _IMAGENET = "ImageNet, 1.28 million photographs of 1,000 classes (Deng et al. 20
 _KERAS = "https://storage.googleapis.com/"
 
 
-def _published(address: str, digest: str, licence: str = "Apache-2.0") -> Weights:
+def _published(address: str, digest: str, megabytes: float, licence: str = "Apache-2.0") -> Weights:
     """Return weights that Keras publishes; `digest` is that of keras/src/applications/."""
     return Weights(
         file_name=address.rpartition("/")[2],
@@ -132,6 +74,7 @@ def _published(address: str, digest: str, licence: str = "Apache-2.0") -> Weight
         licence=licence,
         url=_KERAS + address,
         digest=digest,
+        megabytes=megabytes,
     )
 
 
@@ -159,28 +102,30 @@ def _of_keras(
     )
 
 
-def _mobilenet_v3(size: str, about: str, blocks: str, md5: str) -> BackboneEntry:
+def _mobilenet_v3(size: str, about: str, blocks: str, md5: str, megabytes: float) -> BackboneEntry:
     file_name = f"weights_mobilenet_v3_{size.lower()}_224_1.0_float_no_top_v2.h5"
     return _of_keras(
         f"MobileNetV3{size}",
         f"{about}, for telephones (Howard et al. 2019)",
-        _published(f"tensorflow/keras-applications/mobilenet_v3/{file_name}", md5),
+        _published(f"tensorflow/keras-applications/mobilenet_v3/{file_name}", md5, megabytes),
         blocks=blocks,
     )
 
 
-def _efficientnet_v2(variant: str, image_size: int, blocks: str, md5: str) -> BackboneEntry:
+def _efficientnet_v2(
+    variant: str, image_size: int, blocks: str, md5: str, megabytes: float
+) -> BackboneEntry:
     file_name = f"efficientnetv2-{variant.lower()}_notop.h5"
     return _of_keras(
         f"EfficientNetV2{variant}",
         "6 stages, of which the first 3 have fused blocks (Tan and Le 2021)",
-        _published(f"tensorflow/keras-applications/efficientnet_v2/{file_name}", md5),
+        _published(f"tensorflow/keras-applications/efficientnet_v2/{file_name}", md5, megabytes),
         blocks=blocks,
         image_size=image_size,
     )
 
 
-def _convnext(size: str, about: str, sha256: str) -> BackboneEntry:
+def _convnext(size: str, about: str, sha256: str, megabytes: float) -> BackboneEntry:
     file_name = f"convnext_{size.lower()}_notop.h5"
     return BackboneEntry(
         name=f"ConvNeXt{size}",
@@ -191,7 +136,7 @@ def _convnext(size: str, about: str, sha256: str) -> BackboneEntry:
         preprocessing=UNCHANGED,
         block_outputs="",
         weights=_published(
-            f"tensorflow/keras-applications/convnext/{file_name}", sha256, licence="MIT"
+            f"tensorflow/keras-applications/convnext/{file_name}", sha256, megabytes, licence="MIT"
         ),
     )
 
@@ -222,12 +167,15 @@ def _efficientnet_lite(
     )
 
 
-def _resnet(name: str, about: str, preprocessing: str, blocks: str, md5: str) -> BackboneEntry:
+def _resnet(
+    name: str, about: str, preprocessing: str, blocks: str, weights: tuple[str, float]
+) -> BackboneEntry:
+    """Return the entry of a ResNet; `weights` are the MD5 of its file, and its megabytes."""
     file_name = f"{name.lower()}_weights_tf_dim_ordering_tf_kernels_notop.h5"
     return _of_keras(
         name,
         about,
-        _published(f"tensorflow/keras-applications/resnet/{file_name}", md5),
+        _published(f"tensorflow/keras-applications/resnet/{file_name}", *weights),
         blocks=blocks,
         preprocessing=preprocessing,
     )
@@ -238,14 +186,14 @@ BACKBONES: Table[BackboneEntry] = Table(
     [
         BackboneEntry(
             name="compact",
-            about="small ResNet that comes with automl-cv, for pictures of about 32 pixels",
+            about="small ResNet that comes with automl-cv, for images of about 32 pixels",
             target="automl_cv.engine.pretraining:build",
             image_size=32,
             preprocessing="tf",
             block_outputs=_COMPACT_BLOCKS,
             weights=Weights(
                 file_name="compact.weights.h5",
-                about="Fashion-MNIST, 60,000 pictures of 10 kinds of clothes (Xiao et al. 2017)",
+                about="Fashion-MNIST, 60,000 images of 10 kinds of clothes (Xiao et al. 2017)",
                 licence="MIT",
             ),
         ),
@@ -275,18 +223,22 @@ BACKBONES: Table[BackboneEntry] = Table(
             "11 blocks in 5 stages",
             r"expanded_conv_(project_bn|(2|5|7|10)_add)",
             "d3e8ec802a04aa4fc771ee12a9a9b836",
+            3.8,
         ),
         _mobilenet_v3(
             "Large",
             "15 blocks in 6 stages",
             r"expanded_conv_((2|5|9|11|14)_)?add",
             "07fb09a5933dd0c8eaafa16978110389",
+            12.0,
         ),
         _of_keras(
             "EfficientNetB0",
             "16 blocks in 7 stages (Tan and Le 2019)",
             _published(
-                "keras-applications/efficientnetb0_notop.h5", "50bc09e76180e00e4465e1a485ddc09d"
+                "keras-applications/efficientnetb0_notop.h5",
+                "50bc09e76180e00e4465e1a485ddc09d",
+                16.2,
             ),
             blocks=r"block(1a_project_bn|2b_add|3b_add|4c_add|5c_add|6d_add|7a_project_bn)",
             reader="automl_cv.engine.applications:load_efficientnet",
@@ -296,40 +248,47 @@ BACKBONES: Table[BackboneEntry] = Table(
             224,
             r"block(1a_project_activation|2b_add|3b_add|4c_add|5e_add|6h_add)",
             "893217f2bb855e2983157299931e43ff",
+            23.7,
         ),
         _efficientnet_v2(
             "B1",
             240,
             r"block(1b|2c|3c|4d|5f|6i)_add",
             "0e80663031ca32d657f9caa404b6ec37",
+            27.7,
         ),
         _efficientnet_v2(
             "B2",
             260,
             r"block(1b|2c|3c|4d|5f|6j)_add",
             "1dfe2e7a5d45b6632553a8961ea609eb",
+            35.1,
         ),
         _efficientnet_v2(
             "B3",
             300,
             r"block(1b|2c|3c|4e|5g|6l)_add",
             "f6abf7b5849ac99a89b50dd3fd532856",
+            51.7,
         ),
         _efficientnet_v2(
             "S",
             384,
             r"block(1b|2d|3d|4f|5i|6o)_add",
             "af0682fb74e8c54910f2d4393339c070",
+            81.3,
         ),
         _convnext(
             "Tiny",
             "18 blocks",
             "d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1",
+            111.3,
         ),
         _convnext(
             "Small",
             "36 blocks",
             "6fc8009faa2f00c1c1dfce59feea9b0745eb260a7dd11bee65c8e20843da6eab",
+            197.8,
         ),
         _of_keras(
             "DenseNet121",
@@ -338,6 +297,7 @@ BACKBONES: Table[BackboneEntry] = Table(
                 "tensorflow/keras-applications/densenet/"
                 "densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5",
                 "30ee3e1110167f948a6b9946edeeb738",
+                28.2,
                 licence="BSD-3-Clause",
             ),
             blocks=r"pool\d_relu",
@@ -348,42 +308,42 @@ BACKBONES: Table[BackboneEntry] = Table(
             "50 layers, 16 blocks (He et al. 2015)",
             "caffe",
             _V1_BLOCKS,
-            "4d473c1dd8becc155b73f8504c6f6626",
+            ("4d473c1dd8becc155b73f8504c6f6626", 94.4),
         ),
         _resnet(
             "ResNet101",
             "101 layers, 33 blocks (He et al. 2015)",
             "caffe",
             _V1_BLOCKS,
-            "88cf7a10940856eca736dc7b7e228a21",
+            ("88cf7a10940856eca736dc7b7e228a21", 170.6),
         ),
         _resnet(
             "ResNet152",
             "152 layers, 50 blocks (He et al. 2015)",
             "caffe",
             _V1_BLOCKS,
-            "ee4c566cf9a93f14d82f913c2dc6dd0c",
+            ("ee4c566cf9a93f14d82f913c2dc6dd0c", 233.5),
         ),
         _resnet(
             "ResNet50V2",
             "50 layers, 16 pre-activation blocks (He et al. 2016)",
             "tf",
             _V2_BLOCKS,
-            "fac2f116257151a9d068a22e544a4917",
+            ("fac2f116257151a9d068a22e544a4917", 94.3),
         ),
         _resnet(
             "ResNet101V2",
             "101 layers, 33 pre-activation blocks (He et al. 2016)",
             "tf",
             _V2_BLOCKS,
-            "c0ed64b8031c3730f411d2eb4eea35b5",
+            ("c0ed64b8031c3730f411d2eb4eea35b5", 170.5),
         ),
         _resnet(
             "ResNet152V2",
             "152 layers, 50 pre-activation blocks (He et al. 2016)",
             "tf",
             _V2_BLOCKS,
-            "ed17cf2e0169df9d443503ef94b23b33",
+            ("ed17cf2e0169df9d443503ef94b23b33", 233.3),
         ),
     ],
 )

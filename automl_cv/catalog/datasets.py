@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,13 @@ from PIL import Image
 from automl_cv.errors import UserError
 from automl_cv.registry import Entry, Table
 
+Report = Callable[[int, int], None]
+"""Is told (how much is done, how much there is)."""
+
 FASHION_MNIST_VARIABLE = "AUTOML_CV_FASHION_MNIST"
 FASHION_MNIST_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # Debian's dataset-fashion-mnist
+
+REPORTED = 500  # images from one report of how many are written to the next, a tenth of a second
 
 # The published names (README of github.com/zalandoresearch/fashion-mnist, "Labels"), numbered so
 # that folders sort in class order; label 0 is "T-shirt/top", and a slash can't be in a name.
@@ -35,7 +40,8 @@ class DatasetEntry(Entry):
     """A data set that `data.source` may name.
 
     Args:
-        target: a function that writes the images into a given, empty folder.
+        target: a function (folder, report) that writes the images into a folder, which is empty,
+            and tells how far it is.
         licence: of the images.
         source: who made it, and where it is described.
     """
@@ -74,7 +80,7 @@ DATASETS: Table[DatasetEntry] = Table(
 )
 
 
-def materialise(name: str, cache_dir: Path) -> Path:
+def materialise(name: str, cache_dir: Path, report: Report | None = None) -> Path:
     """Return the folder of a built-in data set, writing it first where it isn't there yet.
 
     Several processes may do so at once: each writes a folder of its own, the first to finish
@@ -83,6 +89,7 @@ def materialise(name: str, cache_dir: Path) -> Path:
     Args:
         name: an entry of DATASETS.
         cache_dir: the folder is cache_dir/datasets/NAME.
+        report: is told how many images are written, and of how many.
 
     Raises:
         UserError: there is no such entry, or files it is made from are missing.
@@ -95,7 +102,7 @@ def materialise(name: str, cache_dir: Path) -> Path:
     unfinished = Path(tempfile.mkdtemp(prefix=f".{entry.name}-", dir=folder.parent))
     try:
         unfinished.chmod(0o755)  # mkdtemp's folder is its owner's alone; a cache may be shared
-        entry.load()(unfinished)
+        entry.load()(unfinished, report or (lambda done, total: None))
         unfinished.rename(folder)
     except OSError:
         # Renaming onto a folder with files in it fails: another process was first.
@@ -106,28 +113,35 @@ def materialise(name: str, cache_dir: Path) -> Path:
     return folder
 
 
-def write_digits(folder: Path) -> None:
+def write_digits(folder: Path, report: Report) -> None:
     """Write scikit-learn's digits as folder/CLASS/NUMBER.png."""
     from sklearn.datasets import load_digits  # takes a second to import, needed once
 
     digits = load_digits()
     # Values are 0 to 16: counts of set pixels in 4x4 blocks of the scanned digit.
     pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)
-    _write_images(folder, pixels, digits.target, [str(digit) for digit in range(10)])
+    classes = [str(digit) for digit in range(10)]
+    for done in _write_images(folder, pixels, digits.target, classes):
+        report(done, len(pixels))
 
 
-def write_fashion_mnist(folder: Path) -> None:
+def write_fashion_mnist(folder: Path, report: Report) -> None:
     """Write all of Fashion-MNIST as folder/train|test/CLASS/NUMBER.png."""
     files = _find_fashion_mnist("train", "t10k")
+    read = {part: (read_idx(images), read_idx(labels)) for part, (images, labels) in files.items()}
+    total, before = sum(len(labels) for _, labels in read.values()), 0
     for split, part in (("train", "train"), ("test", "t10k")):
-        images, labels = (read_idx(path) for path in files[part])
-        _write_images(folder / split, images, labels, FASHION_MNIST_CLASSES)
+        images, labels = read[part]
+        for done in _write_images(folder / split, images, labels, FASHION_MNIST_CLASSES):
+            report(before + done, total)
+        before += len(labels)
 
 
-def write_fashion_mnist_test(folder: Path) -> None:
+def write_fashion_mnist_test(folder: Path, report: Report) -> None:
     """Write the 10,000 test images of Fashion-MNIST as folder/CLASS/NUMBER.png."""
     images, labels = (read_idx(path) for path in _find_fashion_mnist("t10k")["t10k"])
-    _write_images(folder, images, labels, FASHION_MNIST_CLASSES)
+    for done in _write_images(folder, images, labels, FASHION_MNIST_CLASSES):
+        report(done, len(images))
 
 
 def read_idx(path: Path) -> npt.NDArray[np.uint8]:
@@ -172,13 +186,19 @@ def _write_images(
     images: npt.NDArray[np.uint8],
     labels: Iterable[int],
     classes: Iterable[str],
-) -> None:
-    """Write grey images (n, height, width) as PNG, numbered by their place in the array."""
+) -> Iterator[int]:
+    """Write grey images (n, height, width) as PNG, numbered by their place in the array.
+
+    Yields:
+        How many are written, as they are; for those who show it often enough.
+    """
     folders = [folder / name for name in classes]
     for class_folder in folders:
         class_folder.mkdir(parents=True)
     for number, (pixels, label) in enumerate(zip(images, labels, strict=True)):
         Image.fromarray(pixels).save(folders[int(label)] / f"{number:05d}.png")
+        if (number + 1) % REPORTED == 0 or number + 1 == len(images):
+            yield number + 1
 
 
 def _find_fashion_mnist(*parts: str) -> dict[str, tuple[Path, Path]]:

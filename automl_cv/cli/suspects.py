@@ -78,7 +78,7 @@ def show_suspects(images: Dataset, options: SuspectsOptions) -> None:
     """
     from automl_cv import diagnosis
     from automl_cv.report import suspects as report
-    from automl_cv.report.terminal import as_text, for_terminal
+    from automl_cv.report.terminal import for_terminal, off_terminal
     from automl_cv.screen.progress import progress
 
     backbone, notes = diagnosis.choose_backbone(images, options.backbone)
@@ -105,7 +105,7 @@ def show_suspects(images: Dataset, options: SuspectsOptions) -> None:
         if sys.stdout.isatty():
             show(for_terminal(composed, output().width))
         else:
-            typer.echo(as_text(composed), nl=False)
+            typer.echo(off_terminal(composed), nl=False)
 
 
 def _write(found: Diagnosis, out: Path) -> None:

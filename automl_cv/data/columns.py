@@ -112,7 +112,7 @@ def _by_name(role: str, known: Sequence[str], columns: Sequence[str]) -> str | N
 
 
 def _by_endings(table: Table) -> str | None:
-    """Return the one column whose every cell ends as a picture."""
+    """Return the one column whose every cell ends as an image."""
     found = [
         name
         for name in dict.fromkeys(table.columns)

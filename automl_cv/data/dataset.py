@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from automl_cv.catalog.datasets import DATASETS
 from automl_cv.data import findings, greys, inspection, near_copies, sources, splitting
 from automl_cv.data.candidates import Candidate, Listing
 from automl_cv.data.images import Window
-from automl_cv.data.inspection import Inspected, OnProgress
+from automl_cv.data.inspection import INSPECTING, Inspected, OnStep
 from automl_cv.data.ledger import Finding, Ledger, Skipped, stored_window
 from automl_cv.data.near_copies import NearCopies
 from automl_cv.data.splitting import SPLITS
@@ -41,7 +42,7 @@ class Dataset:
             depends on neither names nor places of files.
         classes: names of the classes, sorted; an image's number is its label's place here.
         ledger: what was skipped, and other findings.
-        fingerprint: 32 hexadecimal digits; the same for the same pictures, labels and splits,
+        fingerprint: 32 hexadecimal digits; the same for the same images, labels and splits,
             wherever the files lie.
         near: which rows of `images` are near copies of one another.
     """
@@ -87,7 +88,7 @@ def load_for(
     cache_dir: Path,
     ledger: Mapping[str, Any] | None,
     strict: bool = False,
-    on_progress: OnProgress | None = None,
+    on_progress: OnStep | None = None,
 ) -> Dataset:
     """Read a source of images as a study reads and divides its own; see `load`.
 
@@ -123,14 +124,14 @@ def load(
     reading: Reading | None = None,
     ledger: Mapping[str, Any] | None = None,
     strict: bool = False,
-    on_progress: OnProgress | None = None,
+    on_progress: OnStep | None = None,
 ) -> Dataset:
     """Read a source of images, decode every file, and give each image a split.
 
     Ready splits are kept as they are. Where they lack validation images, these are cut from the
     training images, in the proportion that `split` gives the two; where they lack a test split,
     there is none; where they hold training images alone, these are split as if nothing had been
-    said. Without ready splits each class is divided as `split` says, and copies of a picture or
+    said. Without ready splits each class is divided as `split` says, and copies of an image or
     members of a group stay together.
 
     Args:
@@ -143,7 +144,7 @@ def load(
         reading: what the user said of how it is read.
         ledger: as stored with a run or a model, whose window deep greys are then scaled from.
         strict: refuse a source with any file that is no whole image.
-        on_progress: called with (files inspected, files in all).
+        on_progress: is told how many built-in images are written, then how many are inspected.
 
     Raises:
         UserError: there is no such source, it holds no images, fewer than two classes, or a class
@@ -170,7 +171,7 @@ def load(
     try:
         of_splits = _divide(source, table, split, seed)
     except UserError as error:
-        # Pictures that come out black are copies of one another.
+        # Images that come out black are copies of one another.
         raise UserError("; ".join([str(error), *unused])) from None
     endings = inspection.note_wrong_endings(
         [candidate.name for candidate, _ in kept], [one for _, one in kept]
@@ -206,7 +207,7 @@ def load_undivided(
     cache_dir: Path,
     reading: Reading | None = None,
     ledger: Mapping[str, Any] | None = None,
-    on_progress: OnProgress | None = None,
+    on_progress: OnStep | None = None,
 ) -> Dataset:
     """Read a source of images as it is: no split is drawn, one image is enough.
 
@@ -246,10 +247,12 @@ def _read(
     cache_dir: Path,
     reading: Reading,
     ledger: Mapping[str, Any] | None,
-    on_progress: OnProgress | None,
+    on_progress: OnStep | None,
 ) -> tuple[str, Listing, list[tuple[Candidate, Inspected]], list[Skipped]]:
     """List a source and decode its files; return its place, what was listed, images, the rest."""
-    root, found = sources.list_source(source, cache_dir, reading)
+    tell = on_progress or (lambda what, done, total: None)
+    writing = partial(tell, "writing built-in images")
+    root, found = sources.list_source(source, cache_dir, reading, writing)
     memory = inspection.memory_path(cache_dir, str(root.absolute()))
     paths = [candidate.path for candidate in found.candidates]
 
@@ -258,8 +261,9 @@ def _read(
             return stored_window(ledger)
         return greys.own_window(deep) if reading.window is None else Window(*reading.window)
 
+    inspecting = partial(tell, INSPECTING)
     inspected = inspection.inspect(
-        paths, memory=memory, window_of=window_of, on_progress=on_progress
+        paths, memory=memory, window_of=window_of, on_progress=inspecting
     )
     kept, skipped = _sort_out(found, inspected)
     if not kept:
@@ -383,7 +387,7 @@ def _note_empty_classes(found: Listing, classes: Sequence[str]) -> list[str]:
 
 
 def fingerprint(images: pd.DataFrame) -> str:
-    """Return 32 hexadecimal digits, the same for the same pictures, labels and splits.
+    """Return 32 hexadecimal digits, the same for the same images, labels and splits.
 
     Args:
         images: columns `content_hash`, `label` and `split`, none missing; in any order.

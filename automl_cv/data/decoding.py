@@ -23,7 +23,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps
 
 Image.init()
-# Formats of still pictures that a signature identifies beyond doubt. Pillow's others are left
+# Formats of still images that a signature identifies beyond doubt. Pillow's others are left
 # out: EPS would run Ghostscript on the user's data, TGA has no signature, PSD and FITS are not
 # what a classifier is fed. AVIF is missing from Pillow before 11.3, hence the intersection.
 FORMATS = tuple(
@@ -35,7 +35,7 @@ FORMATS = tuple(
     if name in Image.OPEN
 )
 
-# A page, a logo's or a product's background: most transparent pictures are drawn for white.
+# A page, a logo's or a product's background: most transparent images are drawn for white.
 # Dropping alpha instead would show whatever colour, mostly black, lies under a clear pixel.
 BACKGROUND = (255, 255, 255)
 
@@ -54,12 +54,12 @@ def preprocess(path: str | Path, facts: dict[str, Any] | None = None) -> npt.NDA
         facts: content of an export.json; None takes that beside this file.
 
     Returns:
-        One picture, shape (1, height, width, 3), red, green, blue: uint8 in its own size, or
+        One image, shape (1, height, width, 3), red, green, blue: uint8 in its own size, or
         float32 in [0, 255] in the graph's, as export.json says.
 
     Raises:
         UndefinedRange: see `in_window`.
-        OSError: no whole picture; and whatever else Pillow raises.
+        OSError: no whole image; and whatever else Pillow raises.
     """
     given = (exported() if facts is None else facts)["input"]
     # The first exports said nothing of decoding, those after them nothing of what lies beyond.
@@ -87,7 +87,7 @@ def exported() -> dict[str, Any]:
 
 
 def resized(pixels: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.float32]:
-    """Resize a picture as the classifier's graph does: the triangle filter, antialiased.
+    """Resize an image as the classifier's graph does: the triangle filter, antialiased.
 
     Of single channels of floats, Pillow's comes within 0.006 of TensorFlow's, of 255; of bytes it
     rounds.
@@ -188,10 +188,10 @@ def rgb(image: Image.Image, background: tuple[int, int, int] = BACKGROUND) -> np
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
-        # Most pictures stand upright, and of these `exif_transpose` would make a copy.
+        # Most images stand upright, and of these `exif_transpose` would make a copy.
         is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
         return ImageOps.exif_transpose(image) if is_turned else image
-    except Exception:  # a broken EXIF block: the picture itself is whole, and viewers show it
+    except Exception:  # a broken EXIF block: the image itself is whole, and viewers show it
         return image
 
 

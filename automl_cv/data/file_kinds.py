@@ -1,4 +1,4 @@
-"""One picture as files of every kind that programs open in different ways.
+"""One image as files of every kind that programs open in different ways.
 
 A camera's turn, transparency, palettes, inks, greys and sizes: who decodes files by itself is
 shown by these whether it sees what `images.decode` sees.
@@ -26,14 +26,14 @@ STORED = {
     6: Image.Transpose.ROTATE_90,
     7: Image.Transpose.TRANSVERSE,
 }
-"""How a picture lies in a file that is turned upright by EXIF's orientation."""
+"""How an image lies in a file that is turned upright by EXIF's orientation."""
 
 Write = Callable[[Image.Image, Path, Window | None], None]
-"""Writes a picture (RGB) as a file, greys of more than 8 bits within a window."""
+"""Writes an image (RGB) as a file, greys of more than 8 bits within a window."""
 
 
 def write(picture: NDArray[np.uint8], folder: Path, window: Window | None) -> Iterator[str]:
-    """Write a picture as a file of each kind; the files are named by their kinds.
+    """Write an image as a file of each kind; the files are named by their kinds.
 
     Args:
         picture: (height, width, 3).

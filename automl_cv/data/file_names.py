@@ -9,7 +9,7 @@ from pathlib import PurePath
 
 from automl_cv.data.candidates import as_label, split_of
 
-# What cameras, scanners and programs call pictures, whatever they show.
+# What cameras, scanners and programs call images, whatever they show.
 DEVICES = frozenset(
     {
         *("img", "image", "images", "dsc", "dscn", "dscf", "dji", "gopr", "pxl", "mvimg", "pano"),
@@ -27,21 +27,21 @@ _NUMBERED = re.compile(r"^(?P<label>.*[^\W\d_].*?)[\s._-]*\(?\d+\)?$")
 
 
 def is_picture(name: str) -> bool:
-    """Tell whether a file's ending is one of a kind of picture that can be read."""
+    """Tell whether a file's ending is one of a kind of image that can be read."""
     return PurePath(name).suffix.lower() in ENDINGS
 
 
 def labels(names: Sequence[str]) -> dict[str, str] | None:
-    """Return the label of each picture where each name is a label and a number.
+    """Return the label of each image where each name is a label and a number.
 
-    There must be two labels or more, each of two pictures or more, and none may be what a
-    device or a program calls any picture.
+    There must be two labels or more, each of two images or more, and none may be what a
+    device or a program calls any image.
 
     Args:
         names: of the files of one folder.
 
     Returns:
-        Labels by file name, of those that end as pictures; None where the names say none.
+        Labels by file name, of those that end as images; None where the names say none.
     """
     pictures = [name for name in names if is_picture(name)]
     found = {}

@@ -18,7 +18,7 @@ from automl_cv.words import counted, listed
 
 HARMS: tuple[Harm, ...] = ("stop", "warning", "note")
 
-# Shares of images from which a search is stopped. Of pictures under two labels at most one can be
+# Shares of images from which a search is stopped. Of images under two labels at most one can be
 # told right; where half of a split stands in the training images, its figures are of memory.
 CONTRADICTED = 0.1
 OVERLAPPED = 0.5
@@ -39,7 +39,7 @@ def notes(about: str, lines: Iterable[str]) -> list[Finding]:
 
 
 def of_labels(table: pd.DataFrame) -> list[Finding]:
-    """Find identical pictures under more than one label, with every file.
+    """Find identical images under more than one label, with every file.
 
     Args:
         table: columns `content_hash`, `label`, `name`.
@@ -53,7 +53,7 @@ def of_labels(table: pd.DataFrame) -> list[Finding]:
     first = files[files["content_hash"] == torn[0]].drop_duplicates("label")["name"]
     share = len(files) / len(table)
     line = (
-        f"{counted(len(torn), 'picture')} under more than one label, in "
+        f"{counted(len(torn), 'image')} under more than one label, in "
         f"{counted(len(files), 'file')} ({share:.1%} of the images), first "
         f"{' and '.join(first.iloc[:2])}"
     )
@@ -62,7 +62,7 @@ def of_labels(table: pd.DataFrame) -> list[Finding]:
 
 
 def of_copies(table: pd.DataFrame) -> list[Finding]:
-    """Find identical pictures.
+    """Find identical images.
 
     Args:
         table: columns `content_hash`, `name`.
@@ -76,7 +76,7 @@ def of_copies(table: pd.DataFrame) -> list[Finding]:
 
 
 def of_overlap(table: pd.DataFrame) -> list[Finding]:
-    """Find identical pictures in two splits.
+    """Find identical images in two splits.
 
     Args:
         table: columns `content_hash`, `split`, `path`, `name`.
@@ -110,7 +110,7 @@ def of_near_copies(table: pd.DataFrame, near: NearCopies, source: str) -> list[F
     found = []
     if len(torn):
         line = (
-            f"{counted(len(torn), 'pair')} of pictures under two labels nearly identical, or "
+            f"{counted(len(torn), 'pair')} of images under two labels nearly identical, or "
             f"mirrored, first {names[torn[0, 0]]} and {names[torn[0, 1]]}"
         )
         files = tuple(names[row] for row in np.unique(torn))

@@ -18,7 +18,7 @@ from automl_cv.data.decoding import is_deep
 from automl_cv.data.images import DamagedImage, content_hash, from_pillow
 
 Picture = Path | npt.NDArray[np.uint8] | Image.Image
-"""A file; pixels: uint8, shape (height, width, 3); or a picture of deep greys, whose range only
+"""A file; pixels: uint8, shape (height, width, 3); or an image of deep greys, whose range only
 all of them tell."""
 
 EXPECTED = (
@@ -43,6 +43,11 @@ def pictures(images: Any) -> Iterator[Picture]:
         hint = "; rows of pixels want their height and width back" if dimensions == 2 else ""
         raise ValueError(
             f"{EXPECTED}; got {kind.__module__}.{kind.__name__} of shape {images.shape}{hint}"
+        )
+    if kind.__module__.startswith("tensorflow"):
+        raise ValueError(
+            f"{EXPECTED}; got a data set of TensorFlow, which may have no end and no order: take "
+            "images and labels out of it, such as [image for image, _ in data.as_numpy_iterator()]"
         )
     if isinstance(images, str | bytes | Path | Image.Image) or not isinstance(images, Iterable):
         raise ValueError(f"{EXPECTED}; got one {kind.__name__}")

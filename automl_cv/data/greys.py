@@ -1,4 +1,4 @@
-"""Greys: the range of values that the deep pictures of a data set use, and what is made of it.
+"""Greys: the range of values that the deep images of a data set use, and what is made of it.
 
 A file of 16 bits need not use them: scanners and cameras give 10, 12 or 14, and slices of a body
 keep within a few hundred values. Scaled from all 65,536 they would come out black.
@@ -35,7 +35,7 @@ def own_window(deep: Sequence[Inspected]) -> Window | None:
 
 
 def of_images(inspected: Sequence[Inspected]) -> Greys | None:
-    """Return what deep pictures of a data set hold; None where there are none."""
+    """Return what deep images of a data set hold; None where there are none."""
     deep = [one for one in inspected if one.depth]
     if not deep:
         return None
@@ -69,7 +69,7 @@ def note_unused(inspected: Sequence[Inspected]) -> list[str]:
     plain = [one.high for one in inspected if not one.depth]
     if plain and 0 < max(plain) < DARK:
         notes.append(
-            f"no image is brighter than {max(plain):g} of 255: pictures of 16-bit colour that use "
+            f"no image is brighter than {max(plain):g} of 255: images of 16-bit colour that use "
             "the lower bits, or masks of labels, look so; save them with their range stretched"
         )
     return notes

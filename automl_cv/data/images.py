@@ -36,7 +36,7 @@ COUNTED = 2**18  # pixels below which a picture is not worth counting
 
 
 class DamagedImage(AutomlError):
-    """A file can't be decoded as a whole picture; the message is a short reason without a path."""
+    """A file can't be decoded as a whole image; the message is a short reason without a path."""
 
 
 Pixels = npt.NDArray[np.uint8]
@@ -68,7 +68,7 @@ class Deep(NamedTuple):
     depth: str
 
     def picture(self, window: Window | None) -> Picture:
-        """Return the picture of 8 bits.
+        """Return the image of 8 bits.
 
         Args:
             window: None takes the whole range of 16 bits.

@@ -32,6 +32,9 @@ from automl_cv.errors import warn
 from automl_cv.words import counted
 
 OnProgress = Callable[[int, int], None]
+OnStep = Callable[[str, int, int], None]
+"""Is told (what is done now, how much of it is done, how much there is)."""
+INSPECTING = "inspecting images"
 WindowOf = Callable[[Sequence["Inspected"]], images.Window | None]
 
 # Raised whenever `images.decode` gives other pixels than before; Pillow's version stands beside
@@ -273,7 +276,7 @@ def _is_of(result: Inspected, window: images.Window | None) -> bool:
 
 
 def _scaled(path: str, row: _Row, window: images.Window | None) -> _Row:
-    """Return a row whose hash is that of the picture in a window."""
+    """Return a row whose hash is that of the image in a window."""
     try:
         content = Path(path).read_bytes()
         if _hash(content) != row.bytes_hash:

@@ -64,7 +64,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Greys:
-    """The deep pictures of a data set.
+    """The deep images of a data set.
 
     Args:
         n_images: how many there are.
@@ -115,7 +115,7 @@ class Ledger:
         findings: what a user should know of the images, the most harmful first.
         passed_over: hidden entries and systems' litter (Thumbs.db); not worth a name.
         sizes: None where nothing was read.
-        greys: of pictures of more than 8 bits; None where there are none.
+        greys: of images of more than 8 bits; None where there are none.
         place: absolute path of the source, which may be named relative to where the command ran;
             empty for built-in data. A saved model's is relative to its folder, or empty, see
             `sources.place_beside`.

@@ -20,11 +20,11 @@ def check_classes(root: Path, inside: Mapping[str, tuple[Sequence[str], bool]]) 
 
     Args:
         root: the source.
-        inside: for each folder at its top, the names of its sub-folders, and whether pictures
+        inside: for each folder at its top, the names of its sub-folders, and whether images
             lie beside them.
 
     Raises:
-        UserError: they are named like splits, or hold the same sub-folders and no pictures of
+        UserError: they are named like splits, or hold the same sub-folders and no images of
             their own: those are more likely the classes.
     """
     names = sorted(inside)

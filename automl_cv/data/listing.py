@@ -204,7 +204,7 @@ def _look(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _inside(folder: Path) -> tuple[list[str], bool]:
-    """Return the names of a folder's sub-folders, and whether pictures lie beside them."""
+    """Return the names of a folder's sub-folders, and whether images lie beside them."""
     folders, files = _look(folder)
     return [inner.name for inner in folders], any(is_picture(path.name) for path in files)
 

@@ -86,7 +86,7 @@ def locate(table: Path, names: Sequence[str], root: str | None = None) -> Locate
 
 
 def _index(folder: Path) -> dict[str, list[str]]:
-    """Return the pictures below a folder by their names, with and without ending."""
+    """Return the images below a folder by their names, with and without ending."""
     found: dict[str, list[str]] = defaultdict(list)
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

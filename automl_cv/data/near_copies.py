@@ -1,6 +1,6 @@
-"""Near copies: pictures stored again as JPEG, smaller, cropped by a pixel or two, or mirrored.
+"""Near copies: images stored again as JPEG, smaller, cropped by a pixel or two, or mirrored.
 
-Found by their sketches, before there are features. Where pictures are many and alike, two that
+Found by their sketches, before there are features. Where images are many and alike, two that
 are not copies of one another come as near as copies do; so the distance that counts follows from
 how dense the set is, see `_threshold`.
 """
@@ -26,25 +26,25 @@ Pairs = npt.NDArray[np.intp]
 # Measured on digits, clothes, cut-outs and surfaces (docs/benchmarks.md).
 FURTHEST = 0.065  # distance of a near copy at most
 NEAREST = 0.03  # and where a set is dense; of 70,000 clothes one in 1,000 has such a neighbour
-FALSE_ALARMS = 0.001  # share of the pictures that may have a neighbour taken for a copy
+FALSE_ALARMS = 0.001  # share of the images that may have a neighbour taken for a copy
 FLAT = 0.5  # grey levels of contrast below which sketches say nothing
 
 CROPPED = 2  # pixels of width or height that a crop has lost at most
-SAMPLE = 1000  # pictures that density is measured around
+SAMPLE = 1000  # images that density is measured around
 RINGS = (0.09, 0.125, 0.175)  # radii of two rings around them; copies hardly ever reach so far
 COUNTED = 10  # neighbours in the inner ring, from which it says something
-LEAST_POWER = 4.0  # of the growth; less is of copies and of pictures of one film
-BLOCK = 64  # pictures compared with all others at a time
-NEIGHBOURS = 16  # looked at of each picture; of more copies, those are copies of one another
+LEAST_POWER = 4.0  # of the growth; less is of copies and of images of one film
+BLOCK = 64  # images compared with all others at a time
+NEIGHBOURS = 16  # looked at of each image; of more copies, those are copies of one another
 INDEXED = 3  # frequencies each way by which neighbours are looked for
 
 
 @dataclass(frozen=True, eq=False)
 class NearCopies:
-    """Pairs of pictures that are nearly the same.
+    """Pairs of images that are nearly the same.
 
     Args:
-        pairs: rows of two pictures, the lower first, int (pairs, 2); none are identical.
+        pairs: rows of two images, the lower first, int (pairs, 2); none are identical.
         distances: of each pair, see `sketches.distances`.
         threshold: the largest distance that counts.
     """
@@ -65,9 +65,9 @@ def find(
     """Find near copies, in less than quadratic time.
 
     Args:
-        drawn: sketches of all pictures, see `sketches.draw`.
-        sizes: width and height of all pictures, in pixels.
-        contents: hashes of their pixels; of identical pictures the first stands for all.
+        drawn: sketches of all images, see `sketches.draw`.
+        sizes: width and height of all images, in pixels.
+        contents: hashes of their pixels; of identical images the first stands for all.
     """
     first: dict[str, int] = {}
     for row, content in enumerate(contents):
@@ -101,15 +101,15 @@ def find(
 def groups(
     pairs: Pairs, contents: Sequence[str], names: Sequence[str | None] = ()
 ) -> list[int | None]:
-    """Number the groups of pictures that are copies or near copies, also by way of others.
+    """Number the groups of images that are copies or near copies, also by way of others.
 
     Args:
         pairs: rows of near copies.
-        contents: hashes of the pixels of all pictures; identical ones go with a near copy.
-        names: of groups that pictures are in already, which stay together too.
+        contents: hashes of the pixels of all images; identical ones go with a near copy.
+        names: of groups that images are in already, which stay together too.
 
     Returns:
-        For each picture the number of its group, from 0; None where it stands alone.
+        For each image the number of its group, from 0; None where it stands alone.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -137,7 +137,7 @@ _Found = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float3
 
 
 def _alike(found: Coefficients, threshold: float) -> Iterator[_Found]:
-    """Yield pictures that are near one another, as they are and mirrored."""
+    """Yield images that are near one another, as they are and mirrored."""
     everything = np.arange(len(found))
     tree = _tree(found)
     for asked in (found, sketches.mirrored(found)):
@@ -150,9 +150,9 @@ def _cropped(
     sizes: npt.NDArray[np.intp],
     threshold: float,
 ) -> Iterator[_Found]:
-    """Yield pictures of which one is the other less a pixel or two of its edges.
+    """Yield images of which one is the other less a pixel or two of its edges.
 
-    Only sizes tell them: a picture of 28 pixels less one looks as different from itself as from
+    Only sizes tell them: an image of 28 pixels less one looks as different from itself as from
     others, unless it is laid upon the right part. So nothing is done where sizes are all one.
     """
     by_size = _by_size(sizes)
@@ -187,7 +187,7 @@ def _tree(found: Coefficients) -> cKDTree:
 
 
 def _indexed(found: Coefficients) -> npt.NDArray[np.float32]:
-    """Return the lowest frequencies of shapes: no two are further apart than the pictures are."""
+    """Return the lowest frequencies of shapes: no two are further apart than the images are."""
     low = sketches.shapes(found)[:, :INDEXED, :INDEXED]
     return low.reshape(len(found), -1)[:, 1:]
 
@@ -203,9 +203,9 @@ def _near(
 
     Args:
         tree: of `found`.
-        found: pictures.
-        rows: of the pictures that are asked for, among all.
-        asked: these pictures, maybe altered.
+        found: images.
+        rows: of the images that are asked for, among all.
+        asked: these images, maybe altered.
         threshold: the largest distance that counts.
     """
     n_neighbours = min(NEIGHBOURS + 1, len(found))
@@ -224,7 +224,7 @@ def _near(
 
 
 def _threshold(found: Coefficients, sizes: npt.NDArray[np.intp]) -> float:
-    """Return the distance at which few pictures have a neighbour that is no copy.
+    """Return the distance at which few images have a neighbour that is no copy.
 
     Neighbours in two rings beyond FURTHEST, where copies hardly ever lie, tell how many there are
     within a radius and how that grows with it, by a power. The same power says how many there are
@@ -245,7 +245,7 @@ def _threshold(found: Coefficients, sizes: npt.NDArray[np.intp]) -> float:
     # Neighbours grow by (r2 / r1) ** power from one radius to the next, and so do rings of them.
     power: float = max(LEAST_POWER, float(np.log(outer / inner) / np.log(RINGS[2] / RINGS[1])))
     grown = (RINGS[1] / FURTHEST) ** power - (RINGS[0] / FURTHEST) ** power
-    within = inner / grown / len(draw)  # neighbours of a picture within FURTHEST
+    within = inner / grown / len(draw)  # neighbours of an image within FURTHEST
     share = min(1.0, FALSE_ALARMS / within)
     return max(NEAREST, FURTHEST * float(share ** (1 / power)))
 
@@ -253,7 +253,7 @@ def _threshold(found: Coefficients, sizes: npt.NDArray[np.intp]) -> float:
 def _may_be_cropped(
     ones: npt.NDArray[np.intp], others: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.bool_]:
-    """Tell which pictures may be others less their edges by their sizes, (ones, others)."""
+    """Tell which images may be others less their edges by their sizes, (ones, others)."""
     apart = np.abs(ones[:, None] - others)
     result: npt.NDArray[np.bool_] = (apart <= CROPPED).all(axis=2) & (apart > 0).any(axis=2)
     return result

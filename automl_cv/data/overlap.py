@@ -11,7 +11,7 @@ import numpy.typing as npt
 from automl_cv.data.splitting import SPLITS
 from automl_cv.words import counted
 
-# Measured with the features of the embedded backbone `compact`. Distinct pictures: no digit of 720
+# Measured with the features of the embedded backbone `compact`. Distinct images: no digit of 720
 # comes nearer than 0.85 to one of 1,077 others, no Fashion-MNIST test image of 1,200 nearer than
 # 0.9 to one of 1,800; of 4,000 against 6,000, 25 reach it, and of the 16 looked at most show one
 # article twice, the rest flip-flops that are hard to tell apart. Altered copies that reach it, of
@@ -19,10 +19,10 @@ from automl_cv.words import counted
 # 89 %, 10 % brighter 100 and 99 %, enlarged 37 and 100 %; mirrored or cropped ones mostly do not.
 # Centred but not whitened, a threshold that no distinct digit reaches (0.985) finds 53 % of the
 # digits' copies of quality 90, and 3 % of those 1,200 Fashion-MNIST images reach it. With 120
-# training images: 83 and 100 % of the copies of quality 90, and no distinct picture.
+# training images: 83 and 100 % of the copies of quality 90, and no distinct image.
 THRESHOLD = 0.9
 # Least variance of a direction, as a share of the mean. With 0.01 slightly more copies lie above
-# all distinct pictures, but the noise of directions hardly ever seen is scaled up three times more.
+# all distinct images, but the noise of directions hardly ever seen is scaled up three times more.
 SHRINKAGE = 0.1
 
 SHOWN = 5  # examples kept for each pair of splits
@@ -109,7 +109,7 @@ def near_duplicates(
 
     Features are centred and whitened on the training images before the cosine: pooled features
     are all positive, so that any two images would look alike, and what is common to a class
-    outweighs what is one picture's own.
+    outweighs what is one image's own.
 
     Args:
         features: (images, channels), the pooled output of a backbone's last block; may be

@@ -1,16 +1,17 @@
-"""Pool: pictures below a folder, whatever they show; nobody has said yet."""
+"""Pool: images below a folder, whatever they show; nobody has said yet."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from automl_cv.catalog import datasets
 from automl_cv.data import greys, inspection
 from automl_cv.data.file_names import is_picture
 from automl_cv.data.images import Window
-from automl_cv.data.inspection import Inspected, OnProgress
+from automl_cv.data.inspection import INSPECTING, Inspected, OnStep
 from automl_cv.data.ledger import Sizes, Skipped
 from automl_cv.data.paths import expand
 from automl_cv.errors import UserError, suggest
@@ -19,15 +20,15 @@ from automl_cv.words import counted, listed
 
 @dataclass(frozen=True)
 class Pool:
-    """Pictures of a folder, each once.
+    """Images of a folder, each once.
 
     Args:
         root: the folder, absolute.
         paths: absolute, sorted; of files with the same pixels the first.
         content_hashes: of their pixels.
         copies: files left out, since another has the same pixels.
-        skipped: files that are no whole pictures.
-        sizes: of the pictures.
+        skipped: files that are no whole images.
+        sizes: of the images.
         window: which values of deep greys become black and white, see `data.images.decode`.
     """
 
@@ -45,23 +46,24 @@ def read(
     *,
     cache_dir: Path,
     window: Window | None = None,
-    on_progress: OnProgress | None = None,
+    on_progress: OnStep | None = None,
 ) -> Pool:
-    """Decode the pictures below a folder. Folders' names say nothing here.
+    """Decode the images below a folder. Folders' names say nothing here.
 
     Args:
         source: a folder, or the name of built-in data, whose labels are left aside.
         cache_dir: where built-in data and what inspection found are kept.
-        window: of deep greys; None takes the range that the pictures use.
-        on_progress: called with (files inspected, files in all).
+        window: of deep greys; None takes the range that the images use.
+        on_progress: is told how many built-in images are written, then how many are inspected.
 
     Raises:
-        UserError: there is no such folder, or no picture in it.
+        UserError: there is no such folder, or no image in it.
     """
-    root = _root(source, cache_dir)
+    tell = on_progress or (lambda what, done, total: None)
+    root = _root(source, cache_dir, partial(tell, "writing built-in images"))
     paths = sorted(filter(is_picture, expand([str(root)], ())))
     if not paths:
-        raise UserError(f"{source}: holds no pictures; name the folder of those to choose from")
+        raise UserError(f"{source}: holds no images; name the folder of those to choose from")
 
     def window_of(deep: Sequence[Inspected]) -> Window | None:
         return greys.own_window(deep) if window is None else window
@@ -69,7 +71,7 @@ def read(
     # Beside the memory of the same folder read as classes: a range of greys may differ there.
     memory = inspection.memory_path(cache_dir, f"{root} as a pool")
     inspected = inspection.inspect(
-        paths, memory=memory, window_of=window_of, on_progress=on_progress
+        paths, memory=memory, window_of=window_of, on_progress=partial(tell, INSPECTING)
     )
     found: dict[str, str] = {}
     skipped, kept = [], []
@@ -81,7 +83,7 @@ def read(
             found.setdefault(one.content_hash, path)
     if not found:
         raise UserError(
-            f"{source}: holds no picture that can be read: "
+            f"{source}: holds no image that can be read: "
             f"{listed([f'{one.path} ({one.reason})' for one in skipped])}"
         )
     deep = greys.of_images(kept)
@@ -96,14 +98,14 @@ def read(
     )
 
 
-def _root(source: str, cache_dir: Path) -> Path:
+def _root(source: str, cache_dir: Path, report: datasets.Report) -> Path:
     if source in datasets.DATASETS:
-        return datasets.materialise(source, cache_dir).absolute()
+        return datasets.materialise(source, cache_dir, report).absolute()
     root = Path(source).expanduser().absolute()
     if root.is_dir():
         return root
     if root.exists():
-        raise UserError(f"{source}: is a file; expected the folder of pictures to choose from")
+        raise UserError(f"{source}: is a file; expected the folder of images to choose from")
     raise UserError(
         f"{source}: not found, neither a folder nor built-in data; "
         f"{suggest(source, datasets.DATASETS.names)}"
@@ -111,10 +113,10 @@ def _root(source: str, cache_dir: Path) -> Path:
 
 
 def summary(pool: Pool) -> str:
-    """Return one line: "1,797 pictures, 2 copies and 1 file that is no picture left out"."""
+    """Return one line: "1,797 images, 2 copies and 1 file that is no image left out"."""
     left = [counted(pool.copies, "copy", "copies")] if pool.copies else []
     if pool.skipped:
-        is_none = "that is no picture" if len(pool.skipped) == 1 else "that are no pictures"
+        is_none = "that is no image" if len(pool.skipped) == 1 else "that are no images"
         left.append(f"{counted(len(pool.skipped), 'file')} {is_none}")
-    said = counted(len(pool.paths), "picture")
+    said = counted(len(pool.paths), "image")
     return f"{said}, {' and '.join(left)} left out" if left else said

@@ -1,4 +1,4 @@
-"""Sketches: a picture as 16 by 16 greys, from which near copies of it are told.
+"""Sketches: an image as 16 by 16 greys, from which near copies of it are told.
 
 What is compared of two sketches is what pHash looks at, the low frequencies of the cosine transform
 (https://www.hackerfactor.com/blog/index.php?/archives/432-Looks-Like-It.html), as numbers rather
@@ -20,16 +20,16 @@ import numpy.typing as npt
 from PIL import Image
 
 SIDE = 16  # of a sketch, in pixels
-BAND = 6  # frequencies compared each way; half of a picture of 28 pixels still holds them
+BAND = 6  # frequencies compared each way; half of an image of 28 pixels still holds them
 
-# Pictures of more than so many times a sketch's side are first averaged down to that, which is
+# Images of more than so many times a sketch's side are first averaged down to that, which is
 # faster; earlier, one of 255 pixels would differ from one of 256.
 REDUCED = 16.0
 
 # Grey levels below which contrast counts for nothing: rounding and JPEG's noise are of that size.
 # Without it flat surfaces would never be copies of themselves.
 NOISE = 4.0
-# Programs that shrink pictures round up or down: the mean may move by as many levels.
+# Programs that shrink images round up or down: the mean may move by as many levels.
 ROUNDING = 0.75
 
 Greys = npt.NDArray[np.uint8]
@@ -37,7 +37,7 @@ Coefficients = npt.NDArray[np.float32]
 
 
 def draw(pixels: Greys) -> str:
-    """Return the sketch of a picture as text of 344 characters.
+    """Return the sketch of an image as text of 344 characters.
 
     Args:
         pixels: uint8, (height, width, 3).
@@ -79,10 +79,10 @@ def coefficients(greys: Greys) -> Coefficients:
 def cropped(
     greys: Greys, size: tuple[int, int], left: int, top: int, crop: tuple[int, int]
 ) -> Coefficients:
-    """Return what `coefficients` would return of the pictures less some of their edges.
+    """Return what `coefficients` would return of the images less some of their edges.
 
     Args:
-        greys: sketches of pictures of one size.
+        greys: sketches of images of one size.
         size: of the pictures: width, height.
         left: pixels cut off there.
         top: pixels cut off there.
@@ -94,7 +94,7 @@ def cropped(
 
 
 def mirrored(found: Coefficients) -> Coefficients:
-    """Return what `coefficients` would return of the pictures mirrored left to right."""
+    """Return what `coefficients` would return of the images mirrored left to right."""
     signs = np.where(np.arange(BAND) % 2, -1, 1).astype(np.float32)
     return found * signs
 
@@ -107,7 +107,7 @@ def contrast(found: Coefficients) -> npt.NDArray[np.float32]:
 
 
 def distances(ones: Coefficients, others: Coefficients) -> npt.NDArray[np.float32]:
-    """Return how far pictures are from one another, pair by pair: 0 for alike.
+    """Return how far images are from one another, pair by pair: 0 for alike.
 
     The root of the mean squared difference, as a share of the lesser contrast.
 
@@ -123,7 +123,7 @@ def distances(ones: Coefficients, others: Coefficients) -> npt.NDArray[np.float3
 
 
 def all_distances(ones: Coefficients, others: Coefficients) -> npt.NDArray[np.float32]:
-    """Return how far each picture is from each other one, (ones, others), see `distances`.
+    """Return how far each image is from each other one, (ones, others), see `distances`.
 
     Args:
         ones: (ones, BAND, BAND).
@@ -168,7 +168,7 @@ def _cosines() -> npt.NDArray[np.float32]:
 
 @cache
 def _window(length: int, before: int, after: int) -> npt.NDArray[np.float32]:
-    """Return what takes a row of a sketch to that of a picture less its ends, (SIDE, SIDE)."""
+    """Return what takes a row of a sketch to that of an image less its ends, (SIDE, SIDE)."""
     unit = SIDE / length
     box = (before * unit, 0, SIDE - after * unit, SIDE)
     identity = Image.fromarray(np.eye(SIDE, dtype=np.float32))

@@ -26,7 +26,12 @@ PLAIN = frozenset(
 SUBMISSIONS = ("sample_submission", "samplesubmission", "submission", "gender_submission")
 
 
-def list_source(source: str, cache_dir: Path, reading: Reading) -> tuple[Path, Listing]:
+def list_source(
+    source: str,
+    cache_dir: Path,
+    reading: Reading,
+    on_progress: datasets.Report | None = None,
+) -> tuple[Path, Listing]:
     """Return where a source lies, and the files it offers.
 
     A folder is read by its class folders; where it has none, by the table that lies in it.
@@ -35,12 +40,13 @@ def list_source(source: str, cache_dir: Path, reading: Reading) -> tuple[Path, L
         source: a built-in name, a folder, or a table.
         cache_dir: where built-in data are kept.
         reading: what the user said of how it is read.
+        on_progress: is told how many built-in images are written, where they are not there yet.
 
     Raises:
         UserError: there is no such source, or no classes can be told.
     """
     if source in datasets.DATASETS:
-        root = datasets.materialise(source, cache_dir)
+        root = datasets.materialise(source, cache_dir, on_progress)
         return root, listing.list_folder(root)
     root = Path(source).expanduser().absolute()
     if root.is_dir():

@@ -21,7 +21,7 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class _Unit:
-    """Images that must stay together: copies of one picture, members of one group.
+    """Images that must stay together: copies of one image, members of one group.
 
     Args:
         rows: their places in the table.
@@ -104,6 +104,46 @@ def assign(
     return chosen
 
 
+def sample(
+    labels: Sequence[str],
+    content_hashes: Sequence[str],
+    groups: Sequence[str | None],
+    share: float,
+    seed: int,
+    *,
+    least: int,
+) -> list[int]:
+    """Choose about the same share of each class, copies and groups whole.
+
+    Units are taken in the order of their hashes while one of their classes lacks images or units.
+    So, where groups hold one class each, a larger sample holds the smaller ones.
+
+    Args:
+        labels: class of each image.
+        content_hashes: of each image, see `images.content_hash`.
+        groups: images of one name are chosen together; None for those of no group.
+        share: of the images of a class, above 0.
+        seed: another seed gives another draw.
+        least: images or groups of a class that are chosen in any case, if it has as many.
+
+    Returns:
+        Places of the chosen images, ascending.
+    """
+    wanted = {label: round(share * size) for label, size in Counter(labels).items()}
+    images: Counter[str] = Counter()
+    units: Counter[str] = Counter()
+    chosen: list[int] = []
+    by_hash = sorted(
+        _units(labels, content_hashes, groups), key=lambda unit: _draw(f"{seed} sample", unit.key)
+    )
+    for unit in by_hash:
+        if any(images[one] < wanted[one] or units[one] < least for one in unit.classes):
+            images.update(unit.classes)
+            units.update(unit.classes.keys())
+            chosen += unit.rows
+    return sorted(chosen)
+
+
 def _need(unit: _Unit, room: Mapping[str, float], left: Mapping[str, int]) -> float:
     """Return which part of the images left a split still lacks, summed over the unit's images.
 
@@ -112,14 +152,14 @@ def _need(unit: _Unit, room: Mapping[str, float], left: Mapping[str, int]) -> fl
     return sum(count * room[label] / left[label] for label, count in unit.classes.items())
 
 
-def _draw(seed: int, key: str) -> bytes:
+def _draw(seed: int | str, key: str) -> bytes:
     return hashlib.blake2b(f"{seed} {key}".encode(), digest_size=8).digest()
 
 
 def _units(
     labels: Sequence[str], content_hashes: Sequence[str], groups: Sequence[str | None]
 ) -> list[_Unit]:
-    """Join images that share a picture or a group, also by way of others (union-find)."""
+    """Join images that share an image or a group, also by way of others (union-find)."""
     parents = list(range(len(labels)))
 
     def root(row: int) -> int:
@@ -152,7 +192,7 @@ def _check_enough(
         if n_units[label] < len(shares):
             found = counted(sizes[label], "image")
             if n_units[label] < sizes[label]:
-                found += f" in {counted(n_units[label], 'group')} (copies of a picture are a group)"
+                found += f" in {counted(n_units[label], 'group')} (copies of an image are a group)"
             raise UserError(
                 f"class {label!r} has {found}; {len(shares)} are needed, one each for "
                 f"{', '.join(shares)}: add images or leave the class out"

@@ -1,6 +1,6 @@
 """Stamps: whether a file system can say that a file is the one it was, without reading it.
 
-Size and time of the last write do not tell: uncompressed pictures have equal sizes, and `mv`,
+Size and time of the last write do not tell: uncompressed images have equal sizes, and `mv`,
 `cp -p`, `rsync -t`, unzip and `os.utime` keep or set the time. The inode tells one file from
 another, and the time of the last change (ctime) moves with every write, rename and `os.utime`,
 and can't be set. A change within the clock's grain of the one before leaves no trace, so what

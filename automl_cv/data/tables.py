@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from automl_cv.errors import UserError
+from automl_cv.errors import UserError, installing
 from automl_cv.words import counted
 
 SPREADSHEETS = (".xlsx", ".xls", ".ods")
@@ -144,10 +144,7 @@ def _parquet(path: Path) -> Table:
     try:
         table = pd.read_parquet(path)
     except ImportError:
-        raise UserError(
-            f"{path}: reading Parquet needs PyArrow; "
-            "install it with: pip install 'automl-cv[parquet]'"
-        ) from None
+        raise UserError(f"{path}: reading Parquet needs PyArrow; {installing('parquet')}") from None
     except ValueError as error:  # pyarrow.ArrowInvalid is one
         raise UserError(f"{path}: no valid Parquet file: {error}") from None
     columns = tuple(str(name) for name in table.columns)
@@ -200,8 +197,8 @@ def _spreadsheet(path: Path) -> Table:
             cells = pd.read_excel(book, header=None, dtype=str, keep_default_na=False)
     except ImportError:
         raise UserError(
-            f"{path}: reading spreadsheets needs python-calamine; "
-            "install it with: pip install 'automl-cv[excel]', or save it as CSV"
+            f"{path}: reading spreadsheets needs python-calamine; save the table as CSV, or "
+            f"{installing('excel')}"
         ) from None
     except OSError:
         raise

@@ -14,6 +14,7 @@ from automl_cv.drawing.searched import memory_of as memory_of
 from automl_cv.drawing.searched import notes as notes
 from automl_cv.drawing.searched import wanted as wanted
 from automl_cv.errors import AutomlError
+from automl_cv.results.ranking import in_order_on_sample
 from automl_cv.store.facts import Narrowed
 from automl_cv.store.trials import StageTrials
 from automl_cv.study.stage import Stage
@@ -43,7 +44,10 @@ def derived_space(stage: Stage, run: StoredRun, begun: StageTrials | None) -> Na
         )
     space = held.stage_facts.searched_space(source)
     known = stage.known_parameters
-    fresh = narrow(space, records, stage.narrowing.top, stage.space, known=known)
+    sample = held.stage_facts.sample
+    ranked = in_order_on_sample(records, held.facts, sample) if sample else ()
+    top = stage.narrowing.top
+    fresh = narrow(space, records, top, stage.space, known=known, ranked=ranked)
     kept = None if begun is None else begun.stage_facts.narrowed
     if begun is not None and kept is not None and begun.records():
         return kept.model_copy(update={"best_now": fresh.trials})

@@ -61,6 +61,7 @@ def narrow(
     overrides: Space,
     *,
     known: Collection[str] | None = None,
+    ranked: Sequence[TrialRecord] = (),
 ) -> Narrowed:
     """Derive a space from the best trials of the stage that searched `parent`.
 
@@ -82,6 +83,7 @@ def narrow(
         top: how many of the best count; fewer if fewer have a result.
         overrides: parameters that are set by hand, without conditions.
         known: names of the parameters that the new stage takes; None for all.
+        ranked: the trials in another order than that of `best_trials`, best first.
 
     Returns:
         The space, the best trials, and the reasons.
@@ -89,7 +91,7 @@ def narrow(
     Raises:
         ValueError: no trial has a result.
     """
-    best = best_trials(trials, top)
+    best = list(ranked[:top]) or best_trials(trials, top)
     if not best:
         raise ValueError("no trial has a result to narrow from")
     found: dict[str, Any] = {}

@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial
 from automl_cv.catalog.samplers import SAMPLERS
 from automl_cv.catalog.settings import LAG
 from automl_cv.drawing.seeds import derived_seed
-from automl_cv.errors import UserError
+from automl_cv.errors import UserError, installing
 from automl_cv.study.stage import Stage
 
 
@@ -77,7 +77,7 @@ def check_sampler(stage: Stage) -> None:
     if missing:
         raise UserError(
             f"stage {stage.name!r}: sampler {entry.name!r} needs {', '.join(missing)}, which is "
-            f"not installed; run: pip install 'automl-cv[{entry.extra}]'"
+            f"not installed; {installing(entry.extra)}"
         )
 
 

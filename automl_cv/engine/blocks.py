@@ -152,7 +152,7 @@ def follow(x, kinds: Sequence[str], name: str, style: Style):
 
 
 def _squeeze_and_excite(x, name: str, style: Style):
-    """Weigh channels by what the whole picture holds (https://arxiv.org/abs/1709.01507)."""
+    """Weigh channels by what the whole image holds (https://arxiv.org/abs/1709.01507)."""
     channels = x.shape[-1]
     squeezed = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_squeeze")(x)
     for number, (width, activation) in enumerate(

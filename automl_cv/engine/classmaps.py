@@ -1,9 +1,9 @@
-"""Which places of a picture speak for a class: Grad-CAM and Score-CAM.
+"""Which places of an image speak for a class: Grad-CAM and Score-CAM.
 
 Both weigh the feature maps of one layer, add them up, and keep what is above 0. Grad-CAM
 (Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391) takes a channel's weight from the
 gradient of the class's score; Score-CAM (Wang et al. 2020, https://arxiv.org/abs/1910.01279)
-from the class's probability for the picture where that channel masks it.
+from the class's probability for the image where that channel masks it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from automl_cv.engine.maps import Network, choose, names_of
 from automl_cv.errors import UserError, suggest
 from automl_cv.pictures.maps import ClassMap, Values
 
-BATCH_SIZE = 32  # masked pictures that pass the network at once
+BATCH_SIZE = 32  # masked images that pass the network at once
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a classifier says of pictures.
+    """What a classifier says of images.
 
     Args:
         logits: the classes' scores before the softmax, shape (batch, classes).
@@ -69,7 +69,7 @@ def class_maps(
     class_name: str | None = None,
     score_channels: int = 256,
 ) -> list[ClassMap]:
-    """Map where a picture speaks for a class, once with each method.
+    """Map where an image speaks for a class, once with each method.
 
     Args:
         network: the network.
@@ -161,18 +161,18 @@ def score_cam(
     probability: Callable[[tf.Tensor], Values],
     channels: int,
 ) -> Values:
-    """Weigh each channel by the class's probability for the picture that the channel masks.
+    """Weigh each channel by the class's probability for the image that the channel masks.
 
-    A channel, enlarged to the picture and brought to 0 … 1, is multiplied with the pixels: what
+    A channel, enlarged to the image and brought to 0 … 1, is multiplied with the pixels: what
     it leaves out turns black. Weights are probabilities, as in the authors' code
     (github.com/haofanwang/Score-CAM, cam/scorecam.py); like there, channels of one value are
     left out.
 
     Args:
-        resized: the picture, float32, shape (1, image_size, image_size, 3).
+        resized: the image, float32, shape (1, image_size, image_size, 3).
         maps: what the layer gives for it, shape (height, width, channels).
-        probability: of the class, for each of a batch of pictures.
-        channels: how many are tried at most, those of highest variance; each is a picture that
+        probability: of the class, for each of a batch of images.
+        channels: how many are tried at most, those of highest variance; each is an image that
             passes the network.
 
     Returns:
@@ -186,7 +186,7 @@ def score_cam(
         batch = chosen[start : start + BATCH_SIZE]
         masks = tf.image.resize(maps[..., batch], resized.shape[1:3], "bilinear")
         lowest, highest = (f(masks, (0, 1)) for f in (tf.reduce_min, tf.reduce_max))
-        # Where maps are larger than the picture, one that varies may be of one value now.
+        # Where maps are larger than the image, one that varies may be of one value now.
         masks = tf.math.divide_no_nan(masks - lowest, highest - lowest)
         weights[batch] = probability(resized * tf.transpose(masks, (2, 0, 1))[..., None])
     return np.maximum(maps @ weights, 0)

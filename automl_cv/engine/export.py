@@ -34,28 +34,36 @@ from automl_cv.saved.export import (
     Decoding,
     Export,
     Input,
+    OutputName,
     Resize,
 )
 from automl_cv.saved.folder import SavedClassifier
 
 TOLERANCE = 1e-4  # between two probabilities; as `fit` allows between its head and its file
 
+FAR_OFF = 0.01
+"""How far a distance may be off, as a share of it where it is above 1."""
+
 UNSURE = 0.01
 """The same of files that were written: turned, clear or of another size, they are unlike what the
 classifier knows. Where it is unsure, rounding moves it: by 0.00025 in Keras itself, between a
-picture alone and four times the same in a batch; by 0.0012 between Keras and ONNX Runtime."""
+image alone and four times the same in a batch; by 0.0012 between Keras and ONNX Runtime."""
 
 PIXELS = 0.01  # between what preprocess.py gives and automl-cv, of 255, where it resizes
 
 GIVEN = "given"
 """The kind of files that were given; others are written, see `file_kinds`."""
 
+ORDER: tuple[OutputName, ...] = ("probabilities", "distance")
+
+LEAST_SIDE = 8  # pixels of the image that shows what a graph gives
+
 WRITTEN = 2  # of how many of these files of each kind are written
 
 AT_ONCE = 2**27  # bytes of images that are given to a graph together; four images at most
 
 Open = Callable[[Path], np.ndarray]
-"""Opens a file as what a graph takes, one picture, (1, height, width, 3)."""
+"""Opens a file as what a graph takes, one image, (1, height, width, 3)."""
 
 
 def export(
@@ -71,7 +79,7 @@ def export(
     Args:
         saved: the classifier.
         entry: the form.
-        files: of whole pictures, at least one, to compare on.
+        files: of whole images, at least one, to compare on.
         out: the folder, see `saved.export.check_target`.
         fixed_size: whether the graph begins behind its resizing.
 
@@ -79,7 +87,7 @@ def export(
         AutomlError: Keras can't write it, its runtime can't run it, or the probabilities differ
             by more than `compare` allows. `out` is as it was.
     """
-    model = saved_network.load(saved)
+    model = saved_network.load_whole(saved)
     window = saved.manifest.data.window
     given = taken(model, window, fixed_size=fixed_size)
     with folder.replacing(out) as temporary, tempfile.TemporaryDirectory() as written:
@@ -90,7 +98,10 @@ def export(
             write(model, entry.keras_format, path)
             run = entry.load()(path)
             kinds = {GIVEN: files, **_of_every_kind(files[:WRITTEN], Path(written), window)}
-            compared = compare(model, run, _opener(temporary, given), kinds, window)
+            outputs = _outputs(model, run, given)
+            compared = compare(
+                model, _in_order(run, outputs), _opener(temporary, given), kinds, window
+            )
         except AutomlError as error:
             raise AutomlError(f"{saved.folder}: {entry.name}: {error}") from None
         except Exception as error:  # of converters and runtimes, anything
@@ -103,6 +114,7 @@ def export(
             file=path.name,
             classes=saved.classes,
             input=given,
+            outputs=outputs,
             source=saved.manifest.files[folder.NETWORK],
             compared=compared,
             versions={**runtime.versions(), **_versions(entry)},
@@ -141,16 +153,16 @@ def compare(
     """Compare an exported graph with Keras, file by file and in batches.
 
     Args:
-        model: as `saved_network.load` returns it.
-        run: the graph in its runtime.
+        model: as `saved_network.load_whole` returns it.
+        run: the graph in its runtime, probabilities first.
         opened: opens a file for the graph.
-        kinds: files of whole pictures, by their kind.
+        kinds: files of whole images, by their kind.
         window: of the classifier's images, see `data.images.decode`.
 
     Raises:
-        AutomlError: a file is opened as another picture; or probabilities of files that were
+        AutomlError: a file is opened as another image; or probabilities of files that were
             given differ by more than TOLERANCE, or in the most probable class; or those of
-            others by more than UNSURE.
+            others by more than UNSURE; or distances by more than FAR_OFF.
     """
     sizes, seen = set(), []
     alike: dict[tuple[int, ...], list[tuple[_Seen, np.ndarray]]] = defaultdict(list)
@@ -158,23 +170,25 @@ def compare(
         for kind, path in ((kind, path) for kind, paths in kinds.items() for path in paths):
             pixels = decode(path, window)
             sizes.add(pixels.shape)
-            seen.append(_Seen(kind, model(pixels[None], training=False).numpy()[0]))
+            expected = tf.nest.flatten(model(pixels[None], training=False))
+            seen.append(_Seen(kind, *(one.numpy()[0] for one in expected)))
             batch = opened(path)
             _check_pixels(kind, batch, pixels)
-            seen[-1].note(run(batch)[0])
+            seen[-1].note(*(output[0] for output in run(batch)))
             fitting = max(1, min(4, AT_ONCE // batch.nbytes))
             if len(alike[batch.shape]) < fitting:
                 alike[batch.shape].append((seen[-1], batch))
     for together in alike.values():
         if len(together) > 1:
             found = run(np.concatenate([batch for _, batch in together]))
-            for (one, _), probabilities in zip(together, found, strict=True):
-                one.note(probabilities)
+            for (one, _), *outputs in zip(together, *found, strict=True):
+                one.note(*outputs)
     compared = Compared(
         images=len(seen),
         sizes=len(sizes),
         largest_difference=max(one.largest for one in seen),
         tolerance=TOLERANCE,
+        distance_difference=None if len(model.outputs) == 1 else max(one.off for one in seen),
         kinds={kind: _summed([one for one in seen if one.kind == kind]) for kind in kinds},
     )
     _check(compared)
@@ -188,19 +202,30 @@ class _Seen:
     Args:
         kind: of the file.
         expected: probabilities in Keras, (classes,).
-        largest: difference from them so far.
+        distance: in Keras, (1,); None of a classifier that can't tell.
+        largest: difference from the probabilities so far.
+        off: from the distance, as a share of it where it is above 1.
         same: whether the same class was the most probable so far.
     """
 
     kind: str
     expected: np.ndarray
+    distance: np.ndarray | None = None
     largest: float = 0.0
+    off: float = 0.0
     same: bool = True
 
-    def note(self, found: np.ndarray) -> None:
-        difference = float(np.abs(found - self.expected).max())
-        self.largest = max(self.largest, difference if np.isfinite(difference) else np.inf)
+    def note(self, found: np.ndarray, distance: np.ndarray | None = None) -> None:
+        self.largest = max(self.largest, _difference(found, self.expected))
         self.same &= bool(found.argmax() == self.expected.argmax())
+        if self.distance is not None and distance is not None:
+            off = _difference(distance, self.distance) / max(float(self.distance[0]), 1.0)
+            self.off = max(self.off, off)
+
+
+def _difference(found: np.ndarray, expected: np.ndarray) -> float:
+    difference = float(np.abs(found - expected).max())
+    return difference if np.isfinite(difference) else np.inf
 
 
 def _summed(seen: Sequence[_Seen]) -> ComparedKind:
@@ -219,7 +244,7 @@ def _check_pixels(kind: str, batch: np.ndarray, pixels: images.Pixels) -> None:
         is_same = float(np.abs(batch[0] - own).max()) <= PIXELS
     if not is_same:
         raise AutomlError(
-            f"{PREPROCESS} makes another picture of a file ({kind}) than automl-cv; nothing was "
+            f"{PREPROCESS} makes another image of a file ({kind}) than automl-cv; nothing was "
             "written"
         )
 
@@ -232,7 +257,13 @@ def _check(compared: Compared) -> None:
         and given.largest_difference <= TOLERANCE
         and max(written, default=0) <= UNSURE
     ):
-        return
+        if (compared.distance_difference or 0.0) <= FAR_OFF:
+            return
+        raise AutomlError(
+            "the exported graph gives other distances, by which foreign images are told, than "
+            f"model.keras: off by {compared.distance_difference:.2g} of them (tolerance "
+            f"{FAR_OFF:g}); nothing was written"
+        )
     worst = max(compared.kinds, key=lambda kind: compared.kinds[kind].largest_difference)
     others = compared.images - sum(of.same_class for of in compared.kinds.values())
     raise AutomlError(
@@ -241,6 +272,36 @@ def _check(compared: Compared) -> None:
         f"{compared.largest_difference:.2g} of all (tolerance {UNSURE:g}; {worst}), another class "
         f"on {others} of {compared.images} files; nothing was written"
     )
+
+
+def _outputs(model: keras.Model, run: Run, given: Input) -> tuple[OutputName, ...]:
+    """Return what a graph gives, in its runtime's order, which not all promise to keep."""
+    picture = np.zeros([size or LEAST_SIDE for size in (1, *given.shape[1:])], given.dtype)
+    found = [output.shape[1:] for output in run(picture)]
+    named: dict[tuple[int, ...], OutputName] = {
+        (int(model.outputs[0].shape[-1]),): "probabilities",
+        (1,): "distance",
+    }
+    outputs = tuple(named[shape] for shape in found if shape in named)
+    if len(outputs) != len(found) or sorted(outputs, reverse=True) != [
+        *ORDER[: len(model.outputs)]
+    ]:
+        raise AutomlError(
+            f"the exported graph gives numbers of the shapes {found}, and not what model.keras "
+            "gives; nothing was written"
+        )
+    return outputs
+
+
+def _in_order(run: Run, outputs: Sequence[OutputName]) -> Run:
+    """Return a graph that gives probabilities first."""
+    places = [outputs.index(name) for name in ORDER if name in outputs]
+
+    def in_order(batch: np.ndarray) -> list[np.ndarray]:
+        found = run(batch)
+        return [found[place] for place in places]
+
+    return in_order
 
 
 def _opener(exported: Path, given: Input) -> Open:
@@ -253,7 +314,7 @@ def _opener(exported: Path, given: Input) -> Open:
 def _of_every_kind(
     files: Sequence[Path], written: Path, window: Window | None
 ) -> dict[str, list[Path]]:
-    """Write some pictures as files of every kind; return these by kind."""
+    """Write some images as files of every kind; return these by kind."""
     kinds: dict[str, list[Path]] = defaultdict(list)
     for number, file in enumerate(files):
         own = written / str(number)

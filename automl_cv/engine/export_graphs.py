@@ -2,7 +2,7 @@
 
 TensorFlow's antialiased resizing (ScaleAndTranslate) has no counterpart in tf2onnx 1.17, LiteRT
 2.3 and OpenVINO 2026.4. ONNX has one of its own. Elsewhere the same is two products with matrices
-that the graph makes from the picture's shape; docs/models.md has what was measured of each.
+that the graph makes from the image's shape; docs/models.md has what was measured of each.
 """
 
 from __future__ import annotations

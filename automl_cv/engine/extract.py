@@ -18,6 +18,7 @@ from automl_cv.engine import backbone as backbones
 from automl_cv.engine.backbone_parts import cut
 from automl_cv.features import FeatureCache, Recipe, view_name, view_names
 from automl_cv.features.cache import Matrix
+from automl_cv.orders.messages import OnProgress
 from automl_cv.study.studyfile import Backbone
 
 # ResNet50 at 224 px on two cores: a process of 1.6 to 2.0 GB; of 2.5 to 2.8 with batches of 32,
@@ -30,8 +31,8 @@ SHARD_IMAGES = 4096
 SHARD_BYTES = 2**30
 SHARD_SECONDS = 30.0
 
-OnProgress = Callable[[int, int, float], None]
-"""Is called after each batch with (images done, images to do, images per second)."""
+# Images that pass before the speed of a network is measured: it is traced and warms up with them.
+WARM_UP = 2 * BATCH_SIZE
 
 Network = Callable[[images.Batch], list[Matrix]]
 """A compiled backbone: from pixels to the vectors of each block."""
@@ -80,11 +81,11 @@ def extract(
         window: which values of deep greys become black and white, see `data.images.decode`.
 
     Returns:
-        How many images passed the backbone, each picture, or each view of it, counted once.
+        How many images passed the backbone, each image, or each view of it, counted once.
 
     Raises:
         UserError: the backbone can't be built (see `backbone.build`).
-        AutomlError: a file can't be read any more, or holds another picture by now.
+        AutomlError: a file can't be read any more, or holds another image by now.
         ValueError: the recipe mixes images, so that a view is not one image's alone.
     """
     if recipe.view is not None and recipe.view.augmentation.of_level("batch"):
@@ -99,15 +100,21 @@ def extract(
     missing_paths = [files[_content_hash(name)] for name in missing]
     shard = _Shard(cache, recipe)
     started, done = time.monotonic(), 0
+    steady, before = started, 0
     try:
         for blocks in _run(network, recipe, missing_paths, missing, window=window):
             n_images = len(blocks[0])
             shard.append(missing[done : done + n_images], blocks)
             done += n_images
+            if done <= WARM_UP:
+                steady, before = time.monotonic(), done
             if on_progress is not None:
                 on_progress(done, len(missing), done / (time.monotonic() - started))
     finally:
         shard.write()
+    if done > before:
+        seconds = time.monotonic() - steady
+        cache.note_speed(recipe, 1000 * seconds / (done - before), done - before)
     return done
 
 
@@ -139,7 +146,7 @@ def online_features(
         mixed where images were mixed.
 
     Raises:
-        AutomlError: a file can't be read any more, or holds another picture by now.
+        AutomlError: a file can't be read any more, or holds another image by now.
     """
     names = [view_name(known, view) for known in content_hashes]
     cuts = _draw_cuts(recipe, names)

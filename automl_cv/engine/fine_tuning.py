@@ -17,10 +17,10 @@ from automl_cv.catalog.heads import HEADS, shape_of
 from automl_cv.engine.backbone_parts import Cut
 from automl_cv.engine.head import HeadInput
 from automl_cv.engine.network import Batch, NetworkData, NetworkTrainer
-from automl_cv.engine.training import TrainingData
 from automl_cv.engine.views import epoch_views
 from automl_cv.features.cache import Matrix
 from automl_cv.study.trial import TrainingTask
+from automl_cv.trained import TrainingData
 
 
 class FineTuned(keras.Model):

@@ -14,18 +14,11 @@ import numpy as np
 
 from automl_cv.data.folds import OutOfFold
 from automl_cv.engine.loop import LoopState
-from automl_cv.engine.scores import scored
-from automl_cv.engine.training import (
-    HeadTrainer,
-    OnEpoch,
-    Training,
-    TrainingData,
-    TrainingResult,
-    schedule_of,
-)
+from automl_cv.engine.training import HeadTrainer, Training, schedule_of
 from automl_cv.engine.views import Views
 from automl_cv.history import Epoch
 from automl_cv.study.trial import TrainingTask
+from automl_cv.trained import OnEpoch, TrainingData, TrainingResult, scored
 
 
 class FoldTrainer:

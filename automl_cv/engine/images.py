@@ -151,7 +151,7 @@ def batches(
         float32 in [0, 255], shape (up to batch_size, size, size, 3).
 
     Raises:
-        AutomlError: a file can't be read any more, or holds another picture by now.
+        AutomlError: a file can't be read any more, or holds another image by now.
     """
 
     def load(start: int) -> Batch:

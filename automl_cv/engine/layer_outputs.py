@@ -1,4 +1,4 @@
-"""Runs a network on a picture and keeps what each layer gives, also layers of models within models.
+"""Runs a network on an image and keeps what each layer gives, also layers of models within models.
 
 A graph that ends in a layer of an inner model can't be built from that layer's own `output`:
 it belongs to the inner model's graph, not to the outer one ("graph disconnected"). So nothing is

@@ -36,7 +36,7 @@ class Network:
     Args:
         name: what the user called it.
         model: from float32 pixels in [0, 255], shape (batch, image_size, image_size, 3).
-        image_size: height and width that pictures are resized to, in pixels.
+        image_size: height and width that images are resized to, in pixels.
         classes: names of the classes; None where they are not known.
     """
 
@@ -46,7 +46,7 @@ class Network:
     classes: tuple[str, ...] | None = None
 
     def resized(self, pixels: images.Pixels) -> images.Batch:
-        """Return a picture as the network gets it, float32, (image_size, image_size, 3)."""
+        """Return an image as the network gets it, float32, (image_size, image_size, 3)."""
         return images.resize(pixels, self.image_size)
 
 
@@ -118,7 +118,7 @@ def _image_size(path: Path, model: keras.Model, wanted: int | None) -> int:
 def feature_maps(
     network: Network, pixels: images.Pixels, names: Sequence[str] = ()
 ) -> list[FeatureMaps]:
-    """Run a network on a picture and return what some of its layers give.
+    """Run a network on an image and return what some of its layers give.
 
     Args:
         network: the network.

@@ -27,11 +27,8 @@ from automl_cv.engine.checkpoints import Checkpoint
 from automl_cv.engine.images import in_order
 from automl_cv.engine.losses import cross_entropies, weighted
 from automl_cv.engine.runtime import versions
-from automl_cv.engine.scores import scored
 from automl_cv.engine.training import (
-    OnEpoch,
     Training,
-    TrainingResult,
     Weights,
     class_weights_of,
     epoch_order,
@@ -40,6 +37,7 @@ from automl_cv.engine.training import (
 )
 from automl_cv.history import Epoch
 from automl_cv.study.trial import TrainingTask
+from automl_cv.trained import OnEpoch, TrainingResult, scored
 
 VALIDATION_BATCH_SIZE = 64
 BATCHES_AHEAD = 2

@@ -17,9 +17,9 @@ import tensorflow as tf
 from automl_cv.catalog.augmentations import Augmentation
 from automl_cv.data.images import Window
 from automl_cv.engine import augment, images, mixing
-from automl_cv.engine.extract import OnProgress
 from automl_cv.features import ViewRecipe, view_name
 from automl_cv.features.pixels import PixelCache, Pixels
+from automl_cv.orders.messages import OnProgress
 
 DECODING_BATCH = 16  # images a thread decodes and resizes at once
 
@@ -54,7 +54,7 @@ def load(
         uint8 (images, image_size, image_size, 3), memory-mapped and read-only.
 
     Raises:
-        AutomlError: a file can't be read any more, or holds another picture by now.
+        AutomlError: a file can't be read any more, or holds another image by now.
     """
     found = cache.find(content_hashes, image_size)
     if found is not None:

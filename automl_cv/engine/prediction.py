@@ -21,7 +21,7 @@ from automl_cv.engine.backbone import compile_calls
 from automl_cv.features.cache import Matrix
 
 # Images that pass the network at once, by the greatest image size, in pixels, that they hold
-# for. Small pictures want many: `compact` at 32 pixels takes a fifth less processor time with 64
+# for. Small images want many: `compact` at 32 pixels takes a fifth less processor time with 64
 # than with 16. Large ones want memory, and gain nothing (see `extract.BATCH_SIZE`).
 BATCH_SIZES = {64: 64, 128: 32}
 LEAST_BATCH_SIZE = 16

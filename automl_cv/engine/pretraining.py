@@ -7,7 +7,7 @@ Vollgraf 2017, https://arxiv.org/abs/1708.07747, MIT licence), as Debian's
 package `dataset-fashion-mnist` installs them. Only the 60,000 training images
 are trained on; the 10,000 test images give the accuracy that is printed.
 
-Images are altered so that the features serve other pictures than clothes:
+Images are altered so that the features serve other images than clothes:
 moved, turned and scaled; blurred to a lower resolution; tinted and inverted,
 since the network sees colour photographs but learns from grey ones. They are
 never mirrored: which way a shape faces is kept as information.

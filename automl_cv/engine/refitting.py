@@ -10,11 +10,12 @@ import numpy as np
 
 from automl_cv.catalog.heads import HEADS, shape_of
 from automl_cv.engine.network import VALIDATION_BATCH_SIZE
-from automl_cv.engine.training import HeadTrainer, TrainingResult
+from automl_cv.engine.training import HeadTrainer
 from automl_cv.engine.views import Views
 from automl_cv.errors import AutomlError
 from automl_cv.history import Epoch, History
 from automl_cv.study.trial import TrainingTask
+from automl_cv.trained import TrainingResult
 
 
 @dataclass(frozen=True)

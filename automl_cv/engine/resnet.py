@@ -106,7 +106,7 @@ def scaled(filters: int, width: float) -> int:
 def small_image_resnet(
     widths: Sequence[int], blocks: Sequence[int], name: str, channels: int = 3
 ) -> keras.Model:
-    """Build the embedded backbone: a headless full pre-activation ResNet for small pictures.
+    """Build the embedded backbone: a headless full pre-activation ResNet for small images.
 
     It differs from the table's networks where weights were trained so: the stem is a bare
     convolution, which the first block normalises for its residual alone; BatchNorm and first

@@ -21,57 +21,11 @@ from automl_cv.engine.loop import Division, Loop, kind_of
 from automl_cv.engine.losses import Loss, balanced_weights
 from automl_cv.engine.runtime import as_tensor
 from automl_cv.engine.schedules import Plan, Schedule
-from automl_cv.engine.scores import scored
 from automl_cv.engine.views import Shown, Views
 from automl_cv.features import view_name
 from automl_cv.history import Epoch, History, StopReason
 from automl_cv.study.trial import TrainingTask
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """Features and labels of the two splits that a search may see.
-
-    Args:
-        features: float32, shape (images, features); may be memory-mapped.
-        train: rows of `features` to train on, shape (n,).
-        train_labels: class indices of those rows, int32, shape (n,).
-        validation: rows to validate on, shape (m,).
-        validation_labels: class indices of those rows, int32, shape (m,).
-        classes: number of classes.
-        content_hashes: of the training images; needed only where a task mixes them.
-    """
-
-    features: np.ndarray
-    train: np.ndarray
-    train_labels: np.ndarray
-    validation: np.ndarray
-    validation_labels: np.ndarray
-    classes: int
-    content_hashes: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What came of a task.
-
-    Args:
-        history: every epoch, and why training ended.
-        weights: the head's weights at the best epoch (of a replay: at the last), in the
-            model's order; empty if no epoch ended well.
-        optimizer_config: what Keras made of the optimizer, its own defaults included.
-        probabilities: of the images that validate, by these weights: float32 (m, classes); None
-            where no epoch ended well, and where nobody keeps them.
-    """
-
-    history: History
-    weights: tuple[np.ndarray, ...]
-    optimizer_config: Mapping[str, Any]
-    probabilities: np.ndarray | None = None
-
-
-OnEpoch = Callable[[Epoch], StopReason | None]
-"""Is told each epoch; returns why training should stop, or None to go on."""
+from automl_cv.trained import OnEpoch, TrainingData, TrainingResult, scored
 
 Weights = tuple[np.ndarray, ...]
 

@@ -2,6 +2,7 @@
 
     CACHE/features/RECIPE KEY/
         recipe.json               what determines these features, for people and `cache`
+        speed.json                milliseconds an image, and how many images that was measured on
         shards/TIME-RANDOM/       features of some images, never changed once they are there
             index.json            content hashes of the images (names of views, where images
                                   are altered), a checksum of each array
@@ -100,6 +101,10 @@ class FeatureCache:
         found = {known for shard in self._shards(recipe, features) for known in shard.hashes}
         return [wanted for wanted in dict.fromkeys(content_hashes) if wanted not in found]
 
+    def has_some(self, recipe: Recipe) -> bool:
+        """Tell whether features of any image are there, without a look into them."""
+        return any((self.folder / recipe.key / "shards").glob("*"))
+
     def add(self, recipe: Recipe, content_hashes: Sequence[str], blocks: Sequence[Matrix]) -> None:
         """Write one shard.
 
@@ -123,6 +128,31 @@ class FeatureCache:
         # Names sort by time, so that of two copies of an image the older is always taken.
         name = f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
         arrays.publish(temporary, shards / name, {"content_hashes": list(content_hashes)})
+
+    def note_speed(self, recipe: Recipe, milliseconds: float, images: int) -> None:
+        """Keep how long an image took, unless that was measured on more images before.
+
+        Args:
+            recipe: how the features were made; some are there.
+            milliseconds: an image, all cores together.
+            images: that it was measured on.
+        """
+        before = self._speed(recipe)
+        if before is None or images >= before[1]:
+            text = json.dumps({"milliseconds": milliseconds, "images": images})
+            arrays.write_text(self.folder / recipe.key / "speed.json", text)
+
+    def speed(self, recipe: Recipe) -> float | None:
+        """Return milliseconds an image took to extract here; None where that is not known."""
+        known = self._speed(recipe)
+        return None if known is None else known[0]
+
+    def _speed(self, recipe: Recipe) -> tuple[float, int] | None:
+        try:
+            known = json.loads((self.folder / recipe.key / "speed.json").read_text("utf-8"))
+            return float(known["milliseconds"]), int(known["images"])
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
 
     def open(
         self, recipe: Recipe, content_hashes: Sequence[str], features: FeatureSet = "last"

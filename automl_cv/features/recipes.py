@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from automl_cv.catalog.augmentations import Augmentation, augmentation
-from automl_cv.catalog.backbones import BACKBONES
+from automl_cv.catalog.backbones import AUTO, BACKBONES
 from automl_cv.catalog.preprocessing import PREPROCESSINGS, UNCHANGED
+from automl_cv.errors import UserError
 from automl_cv.features import weightfile
 from automl_cv.study.studyfile import Backbone
 
@@ -142,6 +143,19 @@ def recipe(backbone: Backbone, augmentation: Augmentation | None = None, seed: i
     """
     altering = augmentation.of_level("image", "batch") if augmentation else None
     view = ViewRecipe(altering, seed) if altering else None
+    if weightfile.is_vectors(backbone):
+        if view is not None:
+            weightfile.check_network(backbone, "altering images")
+        files = weightfile.path_of(backbone), weightfile.ids_of(backbone)
+        return Recipe(
+            backbone=files[0].name,
+            network="vectors of a file",
+            block_outputs="",
+            weights=" ".join(map(weightfile.hash_of, files)),
+            preprocessing="none",
+            image_size=0,
+            pooling="none",
+        )
     if weightfile.is_saved_model(backbone):
         path = weightfile.path_of(backbone)
         return Recipe(
@@ -153,6 +167,8 @@ def recipe(backbone: Backbone, augmentation: Augmentation | None = None, seed: i
             image_size=backbone.image_size or weightfile.image_size_of(path),
             view=view,
         )
+    if backbone.name == AUTO:
+        raise UserError(f"backbone: {AUTO!r} is for searches, in which backbones race; name one")
     entry = BACKBONES[backbone.name]
     path = weightfile.path_of(backbone)
     arguments = ", ".join(f"{name}={value!r}" for name, value in entry.arguments.items())

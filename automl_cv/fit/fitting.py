@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.catalog.datasets import DATASETS
 from automl_cv.data import dataset, sources
 from automl_cv.data.dataset import Dataset
@@ -30,7 +29,7 @@ from automl_cv.scoring import wilson
 from automl_cv.store.database import open_storage
 from automl_cv.study import reference, studyfile
 from automl_cv.study.stage import Stage, head_stage
-from automl_cv.study.studyfile import Backbone, StudyFile
+from automl_cv.study.studyfile import StudyFile
 from automl_cv.study.trial import Trial, plan
 
 Listener = Callable[[str, int, int], None]
@@ -85,6 +84,7 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
     folder.check_target(options.out)
     read, winner = choose(options.storage, options.study, options.trial)
     study = studyfile.parse(read.facts.study, f"the stored study {read.run.name}")
+    weightfile.check_network(study.backbone, "fit")
     named = winner.facts.stage
     stage = reference.STAGE if named == reference.NAME else study.stage(named)
     worker = Worker(0)  # loads TensorFlow while this process reads the images
@@ -124,7 +124,7 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
                 kind=stage.kind.name,
                 image_size=fitted.image_size,
                 backbone=None if backbone is None else backbone.model_dump(mode="json"),
-                weights_licence=None if backbone is None else _weights_licence(backbone),
+                weights_licence=None if backbone is None else weightfile.licence_of(backbone),
                 data=_data(images, options.out),
                 study=study.as_toml_data(),
                 winner=winner.facts,
@@ -179,7 +179,7 @@ def _load(study: StudyFile, read: RunTrials, options: FitOptions, listen: Listen
             source,
             cache_dir=options.cache_dir,
             ledger=ledger,
-            on_progress=lambda done, total: listen("inspecting images", done, total),
+            on_progress=listen,
         )
     except UserError as error:
         if source in DATASETS:
@@ -243,10 +243,3 @@ def _data(images: Dataset, out: Path) -> Data:
         ledger=ledger.to_json(),
         licence=DATASETS[images.source].licence if images.source in DATASETS else None,
     )
-
-
-def _weights_licence(backbone: Backbone) -> str | None:
-    """Return the licence of weights that the table knows; None for a file of the user's."""
-    if weightfile.is_saved_model(backbone) or backbone.weights not in (None, "imagenet"):
-        return None
-    return BACKBONES[backbone.name].weights.licence

@@ -75,8 +75,9 @@ def choose(storage: str, study: str, trial: str | None = None) -> tuple[RunTrial
         why = choice_text(choice, read.facts.metric)
         return read, _repeated(read, choice.stage, choice.winner, why)
     if not read.ranked:
+        of = " on all images" if read.screened else ""
         raise AutomlError(
-            f"{read.run.name} has no trial with a result; `automl-cv report {read.run.name}` "
+            f"{read.run.name} has no trial with a result{of}; `automl-cv report {read.run.name}` "
             "says why"
         )
     name = read.facts.metric.about
@@ -105,6 +106,11 @@ def _named(storage: str, read: RunTrials, trial: str) -> Winner:
     if not slash or not number.isdecimal():
         raise UserError(f"--trial {trial}: expected STAGE/NUMBER, as `automl-cv report` shows it")
     of_stage = read_run(storage, f"{read.run.study}@{read.run.number}", stage)
+    if of_stage.screened:
+        raise UserError(
+            f"--trial {trial}: stage {stage} saw a sample of {of_stage.facts.n_known:,} images, so "
+            "that nobody knows what its trials are worth on all; name a trial of another stage"
+        )
     for record in of_stage.ranked:
         if record.trial == int(number):
             if SOURCE not in record.parameters:

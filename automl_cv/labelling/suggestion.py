@@ -124,11 +124,13 @@ def suggest(
             labels, or the backbone or its weights can't be had.
         AutomlError: extraction failed.
     """
-    with Crew(1) as crew:  # loads TensorFlow while this process reads the images
+    cache, made = FeatureCache(cache_dir), recipe(backbone)
+    # It loads TensorFlow while this process reads the images.
+    with Crew(1, is_warm=not cache.has_some(made)) as crew:
         found = pool.read(
             source,
             cache_dir=cache_dir,
-            on_progress=lambda done, total: listen("inspecting pictures", done, total),
+            on_progress=listen,
         )
         known = _labelled(labelled, found.window, cache_dir)
         paths = dict(zip(found.content_hashes, found.paths, strict=True))
@@ -136,8 +138,7 @@ def suggest(
         hashes = tuple(paths)
         images = _images(paths, found.window)
         _extract(crew, Prepare(images, backbone, cache_dir, seed=0, metric=ACCURACY), listen)
-    made = recipe(backbone)
-    features = FeatureCache(cache_dir).open(made, hashes, backbone.features).array
+    features = cache.open(made, hashes, backbone.features).array
     rows = {content: row for row, content in enumerate(hashes)}
     classes = sorted({one.label for one in known})
     chosen = choose(
@@ -209,7 +210,7 @@ def _labelled(
             if other.label != image.label:
                 raise UserError(
                     f"{one.source}: {image.path} has the label {image.label!r}, and the same "
-                    f"picture {other.path} has {other.label!r}; put one of them right"
+                    f"image {other.path} has {other.label!r}; put one of them right"
                 )
     return tuple(found.values())
 

@@ -69,10 +69,12 @@ class Worker:
 
     Args:
         number: tells workers apart in messages, from 0.
+        is_warm: whether it loads TensorFlow at once, and not when something needs it.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, *, is_warm: bool = True) -> None:
         self.number = number
+        self._is_warm = is_warm
         self._start()
 
     def _start(self) -> None:
@@ -84,6 +86,8 @@ class Worker:
         self.connection: Connection = ours
         # -P: a random.py in the user's folder must not shadow the library's.
         command = [sys.executable, "-P", "-m", "automl_cv.worker.process", str(theirs.fileno())]
+        if self._is_warm:
+            command.append("automl_cv.engine")
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -140,12 +144,15 @@ class Crew:
 
     Args:
         count: how many, from 0.
+        is_warm: see `Worker`.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, is_warm: bool = True) -> None:
         self.workers: list[Worker] = []
+        self._is_warm = is_warm
         self.hire(count)
         self._orders: list[Prepare | Need] = []
+        self._made: list[Prepared] = []  # what came of each
 
     def __enter__(self) -> Crew:
         return self
@@ -161,12 +168,18 @@ class Crew:
 
     def hire(self, count: int) -> None:
         """Start workers until there are so many; only before the first order."""
-        self.workers += [Worker(number) for number in range(len(self.workers), count)]
+        numbers = range(len(self.workers), count)
+        self.workers += [Worker(number, is_warm=self._is_warm) for number in numbers]
 
-    def has(self, order: Need) -> bool:
-        """Tell whether all workers hold these features or pixels."""
-        own = [PrepareFeatures(one.backbone) for one in self._orders if isinstance(one, Prepare)]
-        return order in own or order in self._orders
+    def made(self, order: Need) -> Prepared | None:
+        """Return what came of features or pixels that all workers hold; None of others."""
+        for earlier, prepared in zip(self._orders, self._made, strict=True):
+            if isinstance(earlier, Prepare):
+                if earlier.extracts and order == PrepareFeatures(earlier.backbone):
+                    return prepared
+            elif order == earlier:
+                return prepared
+        return None
 
     def prepare(
         self,
@@ -181,6 +194,7 @@ class Crew:
         """
         prepared = [self._prepare(worker, order, on_progress) for worker in self.workers]
         self._orders.append(order)
+        self._made.append(prepared[0])
         return prepared[0]
 
     def needs(self, inputs: tuple[Inputs, ...]) -> tuple[Need, ...]:

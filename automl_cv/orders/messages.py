@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +28,8 @@ class Prepare:
         seed: the study's; views and folds derive from it.
         metric: the study's, an entry of the table of metrics.
         folds: how many folds of train and validation images validate; None for the split.
+        extracts: whether the features of `backbone` are made ready at once; False where a first
+            stage has yet to find out which are worth it.
     """
 
     images: Images
@@ -36,6 +38,7 @@ class Prepare:
     seed: int
     metric: str
     folds: int | None = None
+    extracts: bool = True
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class PrepareFeatures:
         splits: which of the images are altered.
         n_blocks: in place of features, the feature maps that the last blocks start from, of
             the images that train and validate; 0 for features.
+        images: of a sample of about so many train and validation images alone; None for all.
     """
 
     backbone: Backbone
@@ -57,6 +61,7 @@ class PrepareFeatures:
     views: int | Literal["online"] = 1
     splits: tuple[str, ...] = ("train",)
     n_blocks: int = 0
+    images: int | None = None
 
     def __str__(self) -> str:
         """Return a line for people: "compact, 24 pixels, all blocks, 8 views: zoom 0.1"."""
@@ -69,7 +74,7 @@ class PrepareFeatures:
             text += f", maps before the {last}"
         if self.augmentation is not None:
             text += f", {self.views} views: {self.augmentation}"
-        return text
+        return text if self.images is None else f"{text}, a sample of {self.images}"
 
 
 def views_order(inputs: Inputs) -> PrepareFeatures | None:
@@ -89,7 +94,13 @@ def views_order(inputs: Inputs) -> PrepareFeatures | None:
 
 @dataclass(frozen=True)
 class PreparePixels:
-    """Order: decode all images once, for networks that train on pixels; answered like Prepare."""
+    """Order: decode all images once, for networks that train on pixels; answered like Prepare.
+
+    Args:
+        images: see `PrepareFeatures`.
+    """
+
+    images: int | None = None
 
     def __str__(self) -> str:
         """Return a line for people."""
@@ -142,6 +153,10 @@ class Extracting:
     images_per_second: float
 
 
+OnProgress = Callable[[int, int, float], None]
+"""Is told the same: (images done, images to do, images a second)."""
+
+
 @dataclass(frozen=True)
 class Prepared:
     """Answer to Prepare, once: the features are there.
@@ -151,17 +166,26 @@ class Prepared:
         dimension: length of a feature vector.
         seconds: what it took; of "online" views what these images took, all else left out.
         versions: of the packages that decide numbers.
+        milliseconds: an image takes, measured when most of these features were extracted; None
+            where that is not known.
     """
 
     extracted: int
     dimension: int
     seconds: float
     versions: Mapping[str, str]
+    milliseconds: float | None = None
 
 
 @dataclass(frozen=True)
 class Survey:
-    """Order: train the reference, and look for images that stand in two splits."""
+    """Order: train the reference, and look for images that stand in two splits.
+
+    Args:
+        backbone: whose features, which are ready, both go by; None for the study's own.
+    """
+
+    backbone: Backbone | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from automl_cv.registry import Entry, Table
+from automl_cv.words import sparkline
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +59,11 @@ def repeats(name: str, board: pd.DataFrame, records: Sequence[TrialRecord]) -> l
     return [int(n) if is_again else None for n, is_again in zip(board[name], again, strict=True)]
 
 
+def curve(name: str, board: pd.DataFrame, records: Sequence[TrialRecord]) -> list[str | None]:
+    """Return each trial's curve in a few signs; None where it is of one epoch, or a mean."""
+    return [sparkline([one.merit for one in record.history.epochs]) or None for record in records]
+
+
 def interval(name: str, board: pd.DataFrame, records: Sequence[TrialRecord]) -> list[str | None]:
     """Return the interval of each validation accuracy as one text: "0.915–0.949"."""
     return ends(board["val_accuracy_low"], board["val_accuracy_high"], "{:.3f}".format, "–")
@@ -96,6 +102,7 @@ class Column(Entry):
             ones the last, those of 0 never. None: never shown in a table for people.
         folds: whether long cells take several lines where the table is too wide.
         in_data: whether CSV, JSON and Parquet have it.
+        is_extra: whether it is not missed where it does not fit.
     """
 
     heading: str
@@ -106,6 +113,7 @@ class Column(Entry):
     drop: int | None = 0
     folds: bool = False
     in_data: bool = True
+    is_extra: bool = False
 
     def cell(self, value: Any) -> str:
         """Write one value, or a dash where it is missing."""
@@ -156,6 +164,16 @@ COLUMNS: Table[Column] = Table(
             about="epoch of the best validation accuracy or metric; all figures are of it",
             heading="best epoch",
             drop=7,
+        ),
+        Column(
+            name="curve",
+            about="what trials are ranked by, epoch by epoch, from its lowest to its highest",
+            heading="curve",
+            target="automl_cv.report.columns:curve",
+            align="left",
+            drop=10,
+            in_data=False,
+            is_extra=True,
         ),
         Column(
             name="accuracy",

@@ -13,6 +13,7 @@ from automl_cv.catalog.metrics import MetricEntry
 from automl_cv.registry import Table
 from automl_cv.report.columns import Column, accuracy, ends, signed
 from automl_cv.report.document import Report, grid_of, title_of
+from automl_cv.report.verdict import next_command
 from automl_cv.results.comparison import Pair
 from automl_cv.results.leaderboard import RunTrials
 from automl_cv.results.pairs import pairs_frame, pairs_of
@@ -169,6 +170,7 @@ def compose_comparison(read: RunTrials, *, stage: str | None = None) -> Report:
         frames={"comparisons": frame},
         facts=read.facts,
         run=read.run.name,
+        command=next_command(read),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from automl_cv.errors import UserError
+from automl_cv.errors import UserError, installing
 from automl_cv.report.document import Report, plain_values
 
 
@@ -39,8 +39,7 @@ def as_parquet(report: Report) -> bytes:
     """
     if importlib.util.find_spec("pyarrow") is None:
         raise UserError(
-            "--format parquet needs pyarrow, which is not installed: "
-            "pip install 'automl-cv[parquet]'"
+            f"--format parquet needs pyarrow, which is not installed; {installing('parquet')}"
         )
     file = io.BytesIO()
     report.board.to_parquet(file, engine="pyarrow", index=False)

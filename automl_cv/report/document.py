@@ -73,6 +73,7 @@ class Document:
         sections: further tables.
         notes: lines for the end.
         verdict: what it comes to, in a few sentences that stand before all tables.
+        command: what to run next; empty for nothing.
     """
 
     title: str
@@ -82,6 +83,7 @@ class Document:
     sections: tuple[Section, ...]
     notes: tuple[str, ...]
     verdict: tuple[str, ...] = field(default=(), kw_only=True)
+    command: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import numpy as np
 from automl_cv.catalog.metrics import METRICS
 from automl_cv.report.columns import MISSING, Column
 from automl_cv.report.document import Document, Grid, Section, free_text
-from automl_cv.report.layout import lay_out
 from automl_cv.report.markdown import as_markdown
+from automl_cv.report.terminal import off_terminal
 from automl_cv.saved.evaluation import ALL, Evaluation
 from automl_cv.saved.looks import Look
 from automl_cv.scoring import BINS, CONFIDENCE, Measured
@@ -30,7 +30,7 @@ TOP = 10  # classes of each image that it then keeps
 
 def to_text(evaluation: Evaluation) -> str:
     """Return tables as text without colours, each line ended."""
-    return "".join(f"{line.text}\n" for line in lay_out(compose(evaluation)))
+    return off_terminal(compose(evaluation))
 
 
 def to_markdown(evaluation: Evaluation) -> str:
@@ -170,7 +170,7 @@ def compose(evaluation: Evaluation) -> Document:
         f"{scores.seed}",
         *([f"{MISSING}: no interval, as no resample varies the figure"] if unvaried else []),
         f"expected calibration error {scores.calibration_error:.4f} over {BINS} bins of equal "
-        "width of the greatest probability",
+        "width of the confidence",
         look_line(evaluation),
     )
     notes = [*map(printable, evaluation.notes)]
@@ -240,9 +240,9 @@ def _confusion(evaluation: Evaluation) -> Section:
 
 
 def _calibration(evaluation: Evaluation) -> Grid:
-    columns = ("images", "mean probability", "accuracy")
+    columns = ("images", "mean confidence", "accuracy")
     return Grid(
-        (_text("greatest probability"), *map(_number, columns)),
+        (_text("confidence"), *map(_number, columns)),
         tuple(
             (
                 f"{one.low:.3f} to {one.high:.3f}",
@@ -316,4 +316,4 @@ FILES: dict[str, Callable[[Evaluation], str]] = {
     "predictions.csv": predictions_csv,
     "confusion.csv": confusion_csv,
 }
-"""What `evaluate --out` writes beside the pictures, by the file's name."""
+"""What `evaluate --out` writes beside the plots, by the file's name."""

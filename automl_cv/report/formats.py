@@ -43,7 +43,7 @@ FORMATS: Table[ReportFormat] = Table(
         ReportFormat(
             name="table",
             about="for people",
-            target="automl_cv.report.terminal:as_text",
+            target="automl_cv.report.terminal:off_terminal",
             suffix=".txt",
         ),
         ReportFormat(

@@ -13,9 +13,15 @@ from automl_cv.catalog.samplers import SAMPLERS
 from automl_cv.registry import Table
 from automl_cv.report.columns import Column, ends
 from automl_cv.report.document import Report, grid_of, title_of
-from automl_cv.results.evaluators import DEPTH, TREES, TREES_A_RESAMPLE
-from automl_cv.results.importance import Importance, importance_frame, importances
+from automl_cv.results.evaluators import DEPTH, MOST_NEEDED, TREES, TREES_A_RESAMPLE
+from automl_cv.results.importance import (
+    LEAST_TRIALS,
+    Importance,
+    importance_frame,
+    importances,
+)
 from automl_cv.results.leaderboard import RunTrials
+from automl_cv.study.library import shipped
 from automl_cv.words import counted, printable
 
 LABELS = {"fanova": "fANOVA", "ped_anova": "PED-ANOVA"}
@@ -113,6 +119,7 @@ def compose_importance(read: RunTrials, *, stage: str | None = None) -> Report:
         frames={"importance": frame},
         facts=read.facts,
         run=read.run.name,
+        command=_command(read, found),
     )
 
 
@@ -121,6 +128,7 @@ def _footnotes(read: RunTrials, found: Sequence[Importance], stage: str | None) 
     evaluations = [one.evaluation for one in found if one.evaluation]
     if not evaluations:
         return lines or [_nothing(stage)]
+    lines += [line for one in found for line in _needed_lines(read, one)]
     lines += [
         "share: of what the parameters do one by one; shares sum to 1 even where none matters. "
         f"95 %: percentiles over {evaluations[0].n_resamples} resamples of the trials; ≈ where "
@@ -147,6 +155,44 @@ def _lines(one: Importance) -> list[str]:
     orders = "; ".join(f"{LABELS[name]} {order}" for name, order in one.evaluation.orders.items())
     told = "the same order" if one.evaluation.is_same_order else "not the same order"
     return [f"stage {one.stage}{where}: {orders}: {told}"]
+
+
+def _needed_lines(read: RunTrials, one: Importance) -> list[str]:
+    """Say how many trials would tell the first parameter from the second, where these do not."""
+    if one.evaluation is None:
+        return []
+    lines = []
+    where = f" where {one.within}" if one.within else ""
+    if one.n_trials < LEAST_TRIALS:
+        lines.append(
+            f"{counted(one.n_trials, 'trial')} are few: an interval that begins at 0 holds what "
+            f"chance gives a parameter without effect; from {LEAST_TRIALS} trials on resamples do"
+        )
+    missing = {
+        evaluator: number
+        for evaluator, number in one.evaluation.needed.items()
+        if number is None or number > one.n_trials
+    }
+    if missing:
+        told = (
+            f"{LABELS[name]}: more than {MOST_NEEDED:,}"
+            if number is None
+            else f"{LABELS[name]}: about {number:,}"
+            for name, number in missing.items()
+        )
+        lines.append(f"trials that would tell the first from the second, {', '.join(told)}")
+    return [f"stage {one.stage}{where}: {line}" for line in lines]
+
+
+def _command(read: RunTrials, found: Sequence[Importance]) -> str:
+    """Return the search that would settle what this one does not, if one could."""
+    for one in found:
+        if one.evaluation is None or one.within or read.run.study not in shipped():
+            continue
+        numbers = [number for number in one.evaluation.needed.values() if number is not None]
+        if numbers and max(numbers) > one.n_trials:
+            return f"automl-cv search {read.run.study} --stage {one.stage} --trials {max(numbers)}"
+    return ""
 
 
 def _of_trials(read: RunTrials, stage: str) -> list[str]:

@@ -56,6 +56,9 @@ def lay_out(report: Document, width: int | None = None) -> list[Line]:
     if report.notes:
         lines.append(Line(""))
         lines += [line for note in report.notes for line in _fold(note, width)]
+    if report.command:
+        # Never folded: it is there to be copied.
+        lines += [Line(""), Line(f"next: {report.command}", "heading")]
     return lines
 
 
@@ -81,7 +84,8 @@ def _fitted(grid: Grid, width: int | None) -> tuple[Grid, list[str]]:
         if not column.drop:
             break
         grid = grid.without(column)
-        hidden.insert(0, column.heading.replace("\n", " "))
+        if not column.is_extra:
+            hidden.insert(0, column.heading.replace("\n", " "))
     return grid, hidden
 
 

@@ -23,7 +23,7 @@ from automl_cv.report.document import (
     title_of,
 )
 from automl_cv.report.finalists import finalist_lines
-from automl_cv.report.verdict import verdict_lines
+from automl_cv.report.verdict import next_command, verdict_lines
 from automl_cv.report.winner import winner_data, winner_lines
 from automl_cv.results.corrected import CorrectedWinner
 from automl_cv.results.doubts import Doubted
@@ -35,6 +35,8 @@ from automl_cv.store.records import MEMBERS, TrialRecord
 from automl_cv.study import reference
 from automl_cv.study.space import condition_text
 from automl_cv.words import counted, listed, printable, trials_text
+
+NO_RESULT = "no trial has a result yet"
 
 
 def compose(
@@ -73,7 +75,7 @@ def compose(
         warnings=tuple(map(printable, facts.warnings)),
         table=_leaderboard(board, records, facts, _best_accuracy(read)),
         footnotes=(
-            *_footnotes(board, n_ranked, facts),
+            *_footnotes(board, n_ranked, read),
             *_retrained_lines(read),
             *map(printable, winner_lines(winner, whole=stage is None)),
         ),
@@ -95,6 +97,7 @@ def compose(
         run=read.run.name,
         winner=None if winner is None else winner_data(winner),
         read=read,
+        command=next_command(read),
     )
 
 
@@ -135,7 +138,7 @@ def _retrained_lines(read: RunTrials) -> list[str]:
     ]
 
 
-def _metric_column(metric: MetricEntry) -> Column:
+def metric_column(metric: MetricEntry) -> Column:
     """Return the column of a metric; of accuracy, the table's own."""
     if not metric.has_own_column:
         return COLUMNS["val_accuracy"]
@@ -159,7 +162,7 @@ def _with_own_columns(board: pd.DataFrame, records: Sequence[TrialRecord]) -> pd
 def _sorted(board: pd.DataFrame, name: str, metric: MetricEntry) -> pd.DataFrame:
     if name not in board:
         raise UserError(f"--sort: unknown column {name!r}: {suggest(name, board.columns)}")
-    columns = {column.name: column for column in (*COLUMNS, _metric_column(metric))}
+    columns = {column.name: column for column in (*COLUMNS, metric_column(metric))}
     largest_first = name in columns and columns[name].largest_first
     return board.sort_values(name, ascending=not largest_first, kind="stable", na_position="last")
 
@@ -176,7 +179,7 @@ def _leaderboard(
 def _shown_columns(board: pd.DataFrame, metric: MetricEntry) -> list[Column]:
     """Return the columns of a table for people; further parameters follow on momentum."""
     shown = [column for column in COLUMNS if column.drop is not None]
-    own = _metric_column(metric)
+    own = metric_column(metric)
     if own not in shown:
         shown.insert(shown.index(COLUMNS["val_accuracy"]), own)
     known = {*COLUMNS.names, own.name}
@@ -203,9 +206,10 @@ def _reference_cells(
     return tuple({**cells, "stage": reference.NAME}.values())
 
 
-def _footnotes(board: pd.DataFrame, n_ranked: int, facts: StudyFacts) -> list[str]:
+def _footnotes(board: pd.DataFrame, n_ranked: int, read: RunTrials) -> list[str]:
+    facts = read.facts
     if n_ranked == 0:
-        return ["no trial has a result yet"]
+        return ["no trial on all images has a result yet" if read.screened else NO_RESULT]
     lines = []
     if len(board) < n_ranked:
         lines.append(f"{len(board)} of {counted(n_ranked, 'trial')} shown")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import IO, Any
 
-from automl_cv.errors import UserError
+from automl_cv.errors import UserError, installing
 from automl_cv.registry import Table
 from automl_cv.report.formats import Format
 from automl_cv.saved.prediction import Prediction
@@ -137,8 +137,7 @@ def write_parquet(
         import pyarrow.parquet as pq
     except ImportError:
         raise UserError(
-            "--format parquet needs pyarrow, which is not installed; run: "
-            "pip install 'automl-cv[parquet]'"
+            f"--format parquet needs pyarrow, which is not installed; {installing('parquet')}"
         ) from None
     names = columns(top, foreign=foreign)
     is_number = [name.startswith(("probability", "distance")) for name in names]

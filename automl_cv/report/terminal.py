@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 from rich.text import Text
 
 from automl_cv.report.document import Document
 from automl_cv.report.layout import lay_out
+
+WIDTH = 100
 
 STYLES = {"plain": "", "heading": "bold", "faint": "dim", "warning": "yellow"}
 
@@ -32,3 +36,13 @@ def as_text(report: Document, width: int | None = None) -> str:
         width: number of characters a line holds; None where that is no concern.
     """
     return "".join(f"{line.text}\n" for line in lay_out(report, width))
+
+
+def off_terminal(report: Document) -> str:
+    """Return a report as text for a file, a pipe or a log: as wide as COLUMNS says, else 100.
+
+    Args:
+        report: what to show.
+    """
+    said = os.environ.get("COLUMNS", "")
+    return as_text(report, int(said) if said.isdecimal() and int(said) else WIDTH)

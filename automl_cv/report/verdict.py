@@ -17,6 +17,7 @@ from automl_cv.results.rows import Row, ties
 from automl_cv.results.winning_stage import choose_stage, repeats_text
 from automl_cv.scoring import wilson
 from automl_cv.study import reference
+from automl_cv.study.library import shipped
 from automl_cv.words import counted
 
 MANY = 0.5  # share of the trials that are tied with the first, from which more won't tell
@@ -159,6 +160,22 @@ def _beside_reference(read: RunTrials) -> str | None:
     return text if differs(max(own, other), min(own, other), first.n_images) else f"{text} {TIE}"
 
 
+def next_command(read: RunTrials) -> str:
+    """Return the command that comes next: a search that goes on, or the fit."""
+    study, run = read.run.study, read.run.name
+    if read.is_whole and (not read.rows or _is_unfinished(read)) and study in shipped():
+        return f"automl-cv search {study}"
+    if not read.rows:
+        return ""
+    trial = "" if read.is_whole else f" --trial {read.rows[0].record.name}"
+    return f"automl-cv fit {run}{trial} --out model"
+
+
+def _is_unfinished(read: RunTrials) -> bool:
+    is_cut = any(one.is_cut or not one.is_begun for one in read.facts.progress.values())
+    return is_cut or any(one.state == "interrupted" for one in read.unranked)
+
+
 def _next(read: RunTrials) -> str:
     """Say what to do: mend the images, end the search, or fit, and what more would help."""
     run = read.run.name
@@ -169,13 +186,17 @@ def _next(read: RunTrials) -> str:
             f"`automl-cv data {read.facts.data_source}` shows what is wrong with the images, which "
             "makes these figures worth less than they seem"
         )
-    is_cut = any(one.is_cut or not one.is_begun for one in read.facts.progress.values())
-    if read.is_whole and (is_cut or any(one.state == "interrupted" for one in read.unranked)):
+    if read.is_whole and _is_unfinished(read):
         steps.append(f"`automl-cv search {read.run.study}` goes on where the search ended")
     if read.is_whole:
         fit = f"`automl-cv fit {run} --out DIR` fits the winner"
         if read.facts.split_sizes.get("test"):
             fit += ", `automl-cv evaluate DIR` looks at the test images"
+    elif read.screened:
+        fit = (
+            f"a stage that narrows from this one goes on with the best; figures are of a sample of "
+            f"{counted(read.facts.n_known, 'image')}, and not beside those of other stages"
+        )
     else:
         first = read.rows[0].record
         fit = f"`automl-cv fit {run} --trial {first.name} --out DIR` fits this trial"

@@ -1,8 +1,8 @@
 """Which searched parameters mattered: two of Optuna's evaluators, and how sure each is.
 
 Optuna's default alone misleads: with 30 trials of a made-up objective it gave 0.95 to a momentum
-without effect. So there are two evaluators of different kinds, a bootstrap over trials, and no
-figure for fewer than `LEAST_TRIALS`.
+without effect. So there are two evaluators of different kinds, and a bootstrap over trials; with
+fewer than `LEAST_TRIALS` bars hold what chance gives, and with fewer than `FEWEST` there are none.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import pandas as pd
 from optuna.storages import RDBStorage
 
 from automl_cv.results.comparison import SOURCE
-from automl_cv.results.evaluators import EVALUATORS, Axis, Importances, evaluate
+from automl_cv.results.evaluators import ENOUGH, EVALUATORS, Axis, Importances, evaluate
 from automl_cv.results.leaderboard import RunTrials, read_run
 from automl_cv.store.records import TrialRecord
 from automl_cv.study.space import Choice, Constant, Space, condition_text
 from automl_cv.words import counted
 
-LEAST_TRIALS = 100
+LEAST_TRIALS = ENOUGH
+FEWEST = 10  # of which PED-ANOVA, which looks at the best tenth, still has one
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,10 @@ def importance(
         was looked at in, where only some have it, else missing; trials: their number; fanova
         and ped_anova, shares that sum to 1 over the parameters of those trials, each with the
         95 % percentile interval _low and _high; same_order: whether both evaluators put them
-        in the same order; resamples; reason: why a row has no figures, which it has not where
-        there are fewer than 100 trials.
+        in the same order; resamples; trials_needed: about how many would tell the first
+        parameter from the second by both, missing for more than 10,000; reason: why a row has no
+        figures, which it has not where there are fewer than 10 trials. With fewer than 100 an
+        interval begins at 0 where chance gives a parameter without effect as much.
 
     Raises:
         UserError: no such database, study or stage.
@@ -108,6 +111,7 @@ def importance_frame(found: Sequence[Importance]) -> pd.DataFrame:
         **dict.fromkeys(figures, "float64"),
         "same_order": "boolean",
         "resamples": "Int64",
+        "trials_needed": "Int64",
         "reason": "str",
     }
     return pd.DataFrame(
@@ -131,15 +135,20 @@ def _row(one: Importance, parameter: str) -> dict[str, Any]:
     for name, shares in one.evaluation.shares.items():
         share = shares[parameter]
         row |= {name: share.share, f"{name}_low": share.low, f"{name}_high": share.high}
-    same, resamples = one.evaluation.is_same_order, one.evaluation.n_resamples
-    return {**row, "same_order": same, "resamples": resamples}
+    needed = list(one.evaluation.needed.values())
+    return {
+        **row,
+        "same_order": one.evaluation.is_same_order,
+        "resamples": one.evaluation.n_resamples,
+        "trials_needed": None if None in needed else max(map(int, filter(None, needed))),
+    }
 
 
 def _of_stage(stage: str, space: Space, records: Sequence[TrialRecord]) -> list[Importance]:
     varying = [name for name, parameter in space.parameters.items() if _varies(parameter)]
     if not varying:
         return []
-    if len(records) < LEAST_TRIALS:
+    if len(records) < FEWEST:
         return [Importance(stage, "", len(records), tuple(varying), reason=_too_few(records))]
     groups: dict[tuple[int, ...], list[str]] = {tuple(range(len(records))): []}
     for name in varying:
@@ -163,7 +172,7 @@ def _evaluated(
     PED-ANOVA weighs its noise by how well its optimizer did; so it is compared with those
     parameters alone that the same trials have.
     """
-    if len(records) < LEAST_TRIALS:
+    if len(records) < FEWEST:
         return replace(group, reason=_too_few(records))
     conditions = _conditions(space, group.parameters)
     axes = {
@@ -204,6 +213,6 @@ def _within(space: Space, names: Iterable[str]) -> str:
 
 def _too_few(records: Sequence[TrialRecord]) -> str:
     return (
-        f"{counted(len(records), 'trial')} with a result; with fewer than {LEAST_TRIALS} a "
-        "parameter without effect may get a large share by chance"
+        f"{counted(len(records), 'trial')} with a result, fewer than {FEWEST}; some {LEAST_TRIALS} "
+        "are needed for shares that say something"
     )

@@ -44,6 +44,9 @@ class RunTrials:
         repeated: trials that were trained again over seeds or folds. Among all stages they are
             not ranked: the luckiest of many repeats would come first, and folds have other
             validation images. Of one stage asked for by name they are.
+        screened: trials with a result that saw a sample of the images; by stage and slot. Among all
+            stages they are not ranked, as others were measured on other images. Of one stage asked
+            for by name they are.
         storage: the database; None where there is none to ask again.
         is_whole: whether these are all stages of the run.
     """
@@ -53,6 +56,7 @@ class RunTrials:
     ranked: tuple[TrialRecord, ...]
     unranked: tuple[TrialRecord, ...]
     repeated: tuple[TrialRecord, ...] = ()
+    screened: tuple[TrialRecord, ...] = ()
     storage: RDBStorage | None = None
     is_whole: bool = True
 
@@ -101,14 +105,11 @@ def read_run(
     ]
     repeated = [record for record in records if record.is_ranked and SOURCE in record.parameters]
     facts = run.joined_facts(positions)
-    ranked = in_order(
-        (
-            record
-            for record in records
-            if record.is_ranked and (stage is not None or SOURCE not in record.parameters)
-        ),
-        facts,
-    )
+    screened = [one for one in records if one.is_ranked and one.stage in facts.samples]
+    if stage is not None and stage in facts.samples:
+        facts = replace(facts, split_sizes=facts.samples[stage], reference=None)
+    apart = {one.name for one in (*repeated, *screened)} if stage is None else set()
+    ranked = in_order((one for one in records if one.is_ranked and one.name not in apart), facts)
     done = Counter(record.stage for record in records if record.is_done)
     progress = {
         name: one
@@ -123,6 +124,7 @@ def read_run(
         ranked=tuple(ranked),
         unranked=tuple(record for record in records if not record.is_ranked),
         repeated=tuple(repeated),
+        screened=tuple(screened),
         storage=storage,
         is_whole=stage is None,
     )
@@ -215,14 +217,19 @@ def epochs(
     Raises:
         UserError: no such database, study or stage.
     """
-    read = read_run(storage, study, stage)
+    return epochs_frame(read_run(storage, study, stage), trial)
+
+
+def epochs_frame(read: RunTrials, trial: int | None = None) -> pd.DataFrame:
+    """Return every epoch of every trial of a run; see `epochs`."""
     order = {name: position for position, name in enumerate(read.run.stages)}
+    every = (*read.ranked, *read.unranked, *read.repeated)
     records = sorted(
-        (
-            record
-            for record in (*read.ranked, *read.unranked)
+        {
+            (record.stage, record.trial): record
+            for record in every
             if trial is None or record.trial == trial
-        ),
+        }.values(),
         key=lambda record: (order[record.stage], record.trial),
     )
     rows = [(record, epoch) for record in records for epoch in record.history.epochs]

@@ -10,7 +10,7 @@ image how sure, where accuracy says right or wrong.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from automl_cv.history import Epoch, History
@@ -35,6 +35,23 @@ def in_order(records: Iterable[TrialRecord], facts: StudyFacts) -> list[TrialRec
     return sorted(close, key=lambda one: best_of(one).val_loss) + ranked[len(close) :]
 
 
+def in_order_on_sample(
+    records: Iterable[TrialRecord], facts: StudyFacts, sample: Mapping[str, int]
+) -> list[TrialRecord]:
+    """Return trials that saw a sample of the images, the best first.
+
+    Out of fold it is the lowest log loss near the highest share, as for all images: of few,
+    accuracy tells two backbones apart by a picture or none.
+
+    Args:
+        records: of one stage, in the order of slots.
+        facts: of the study.
+        sample: how many images of each split they saw.
+    """
+    ranked = (one for one in records if one.is_ranked)
+    return in_order(ranked, replace(facts, split_sizes=sample))
+
+
 def reference_record(facts: StudyFacts, run: str) -> TrialRecord | None:
     """Return the reference as a trial; None where its figures are not of the same images.
 
@@ -57,7 +74,8 @@ def reference_record(facts: StudyFacts, run: str) -> TrialRecord | None:
     if facts.metric.has_own_column:
         score = facts.metric.score(getattr(epoch, facts.metric.of_epoch))
         epoch = replace(epoch, score=score)
-    parameters = {"exact": "logistic", "penalty": float(found["penalty"])}
+    penalty = float(found["penalty"])
+    parameters = {**found.get("parameters", {}), "exact": "logistic", "penalty": penalty}
     history = History((epoch,), "epochs", seconds=epoch.seconds)
     return TrialRecord(run, reference.NAME, 0, "complete", parameters, history)
 

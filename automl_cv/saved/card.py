@@ -1,6 +1,6 @@
 """card.md: a classifier's model card, after Mitchell et al. 2019 (https://arxiv.org/abs/1810.03993).
 
-What nobody can measure (what the classifier is for, who took the pictures) is left to people.
+What nobody can measure (what the classifier is for, who took the images) is left to people.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ def compose(
     winner, fitting = manifest.winner, manifest.fitting
     parts = [
         f"# {winner.run}: {len(classes)} classes",
-        f"{_network(manifest)} Any picture in, a probability for each class out. "
+        f"{_network(manifest)} Any image in, a probability for each class out. "
         f"Written {manifest.created:%Y-%m-%d %H:%M} UTC by automl-cv "
         f"{manifest.versions.get('automl-cv', '')}.",
-        f"```sh\nautoml-cv predict {folder} PICTURES\n```",
+        f"```sh\nautoml-cv predict {folder} IMAGES\n```",
         "## Figures",
         f"Validation {_figures(winner.validation)}: measured in the search{_before(manifest)}. The "
         "winner was chosen by the first figure, which flatters it. The test images played no part.",
@@ -62,14 +62,14 @@ def compose(
         "## Data",
         _data(manifest, classes),
         "## Network",
-        f"{weights:,} numbers. Pictures are resized to {manifest.image_size} × "
+        f"{weights:,} numbers. Images are resized to {manifest.image_size} × "
         f"{manifest.image_size} pixels (bilinear, antialiased, proportions not kept), within the "
         "network.",
         "## Licences",
         _table(
             ("of", "licence"),
             [
-                ("pictures", manifest.data.licence or "not stated; whoever passes this on asks"),
+                ("images", manifest.data.licence or "not stated; whoever passes this on asks"),
                 _weights(manifest),
             ],
         ),
@@ -78,7 +78,7 @@ def compose(
         "## Again",
         f"```sh\n{fitting.command}\n```",
         "## For people to fill in",
-        "What it is for, and what it must not be used for. Where the pictures come from, and "
+        "What it is for, and what it must not be used for. Where the images come from, and "
         "whom or what they leave out.",
     ]
     return "\n\n".join(parts) + "\n"
@@ -110,7 +110,7 @@ def _before(manifest: Manifest) -> str:
 def _weights(manifest: Manifest) -> tuple[str, str]:
     """Return whose weights these are, and their licence."""
     if manifest.backbone is None:
-        return "weights", "trained from scratch on these pictures; nobody else's are in them"
+        return "weights", "trained from scratch on these images; nobody else's are in them"
     return "weights of the backbone", manifest.weights_licence or "not stated"
 
 

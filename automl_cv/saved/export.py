@@ -21,6 +21,9 @@ EXPORT = "export.json"
 PREPROCESS = "preprocess.py"
 
 
+OutputName = Literal["probabilities", "distance"]
+
+
 class Resize(Facts):
     """How an image is resized before it is given to the graph.
 
@@ -116,6 +119,8 @@ class Compared(Facts):
         largest_difference: between two probabilities.
         tolerance: the largest that was allowed, of files that were given; of those that were
             written for the comparison see `engine.export.UNSURE`.
+        distance_difference: the largest between two distances, as a share of them; None where
+            there are none.
         kinds: each kind of file that was compared; empty in an export of before there were any.
     """
 
@@ -123,6 +128,7 @@ class Compared(Facts):
     sizes: int
     largest_difference: float
     tolerance: float
+    distance_difference: float | None = None
     kinds: dict[str, ComparedKind] = {}
 
 
@@ -134,6 +140,9 @@ class Export(Facts):
         file: what a runtime is given, beside this file.
         classes: names of the classes, in the order of the probabilities.
         input: what the graph takes.
+        outputs: what the graph gives, in the order in which the runtime returns it: probabilities,
+            float32 (batch, classes); and distance, float32 (batch, 1), above 1 for an image that
+            is unlike all that was trained on, where the classifier can tell.
         source: hash of the `model.keras` that was exported.
         compared: what the exported graph was seen to give.
         versions: of the packages that wrote and ran it.
@@ -143,6 +152,7 @@ class Export(Facts):
     file: str
     classes: tuple[str, ...]
     input: Input
+    outputs: tuple[OutputName, ...] = ("probabilities",)
     source: str
     compared: Compared
     versions: dict[str, str]

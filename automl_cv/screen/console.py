@@ -8,10 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from rich.box import Box
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from automl_cv.words import harmless, without_endless_words
+
+# Of rich.box.Box: a line each for the top, headings, the rule below them, rows, and so on.
+RULES = Box("    \n    \n ── \n    \n    \n ── \n    \n    \n")
+
+LOADING = "loading TensorFlow …"
 
 
 def output() -> Console:
@@ -45,6 +52,21 @@ def caution(text: str) -> None:
     messages().print(f"[bold yellow]warning:[/] {escape(told(text))}", highlight=False)
 
 
+def ruled(*headings: str, **options: Any) -> Table:
+    """Return an empty table as the reports have them: a rule below the headings, no boxes."""
+    return Table(
+        *headings,
+        box=RULES,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        title_justify="left",
+        title_style="bold",
+        caption_justify="left",
+        **options,
+    )
+
+
 def show(table: Any) -> None:
     """Print a Rich renderable to stdout; off a terminal it takes the width it needs."""
     console = output()
@@ -54,11 +76,18 @@ def show(table: Any) -> None:
 
 
 @contextmanager
-def without_chatter() -> Iterator[None]:
+def without_chatter(*, quiet: bool = False) -> Iterator[None]:
     """Throw away what C++ libraries write to stderr while they load; errors are raised anyway.
 
-    TensorFlow writes lines there before it reads the variable that silences it.
+    TensorFlow writes lines there before it reads the variable that silences it. On a terminal it
+    says meanwhile what takes the seconds.
+
+    Args:
+        quiet: say nothing.
     """
+    is_told = sys.stderr.isatty() and not quiet
+    if is_told:
+        sys.stderr.write(f"{LOADING}\r")
     sys.stderr.flush()
     kept = os.dup(2)
     with open(os.devnull, "wb") as nowhere:
@@ -68,3 +97,5 @@ def without_chatter() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+        if is_told:
+            sys.stderr.write(f"{' ' * len(LOADING)}\r")

@@ -25,7 +25,7 @@ def is_settled(run: StoredRun, begun: Collection[str], stages: Sequence[Stage]) 
         if stage.name not in begun:
             return False
         trials, origin = run.open(stage.name), origin_of(stage)
-        if trials.facts.reference is None:
+        if trials.facts.reference is None and stage.images is None:
             return False
         if not origin.is_current(stage, run, trials.stage_facts):
             return False

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from automl_cv.drawing.origins import StoredRun
 from automl_cv.orders.checkpoint_paths import checkpoint_path
 from automl_cv.orders.crew import Crew
+from automl_cv.orders.images import Images, sampled
 from automl_cv.search import events
 from automl_cv.search.budget import Budget
 from automl_cv.store.database import address_of
 from automl_cv.store.facts import StudyFacts
+from automl_cv.study.stage import Stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +28,7 @@ class SearchContext:
         budget: says when a stage has to end.
         listen: is told everything that happens.
         cache_dir: where features and checkpoints are kept.
+        images: all of them.
     """
 
     run: StoredRun
@@ -33,6 +37,15 @@ class SearchContext:
     budget: Budget
     listen: events.Listener
     cache_dir: Path
+    images: Images
+
+    def sizes(self, stage: Stage) -> Mapping[str, int]:
+        """Return how many images of each split the trials of a stage see."""
+        if stage.images is None:
+            return self.facts.split_sizes
+        study = self.run.study
+        seen = sampled(self.images, stage.images, study.validating_folds, study.seed)
+        return seen.split_sizes
 
     def checkpoint(self, stage: str, trial: int) -> Path:
         """Return the folder of a trial's checkpoint.

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from automl_cv.catalog.metrics import MetricEntry
 from automl_cv.history import Epoch, History
 from automl_cv.orders.messages import Extracting as Extracting
 from automl_cv.orders.messages import SpaceNeeded as SpaceNeeded
@@ -19,10 +21,17 @@ from automl_cv.study.space import Value
 
 @dataclass(frozen=True)
 class Inspecting:
-    """So many of the source's files have been looked at."""
+    """So many of the source's files have been looked at, or of built-in images written.
+
+    Args:
+        done: how many.
+        total: of how many.
+        what: "inspecting images" or "writing built-in images".
+    """
 
     done: int
     total: int
+    what: str
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,34 @@ class DataRead:
     classes: tuple[str, ...]
     skipped: int
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RunChosen:
+    """The run is known that this search begins, or goes on with.
+
+    Args:
+        run: its name: "quickstart", or "quickstart@2".
+        study: the study file as plain data, every default written out.
+    """
+
+    run: str
+    study: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class BackbonesAtHand:
+    """A study leaves the backbone to what is on this machine.
+
+    Args:
+        line: for people.
+        names: of what races.
+        downloads: megabytes of those that Keras would download, by name; none is.
+    """
+
+    line: str
+    names: tuple[str, ...]
+    downloads: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -108,6 +145,11 @@ class BackboneEachEpoch:
 
 
 @dataclass(frozen=True)
+class Surveying:
+    """The reference is fitted, and near copies in two splits are looked for."""
+
+
+@dataclass(frozen=True)
 class StageNarrowed:
     """The space of a stage is derived from the best trials of a stage before it.
 
@@ -150,6 +192,7 @@ class StageStarted:
         finished: those that earlier runs finished.
         best: best of the metric so far, by optimizer or exact head.
         metric: the study's, an entry of the table of metrics.
+        images: about how many of them its trials see; None for all.
     """
 
     stage: str
@@ -157,6 +200,7 @@ class StageStarted:
     finished: int
     best: Mapping[str, float]
     metric: str
+    images: int | None = None
 
 
 @dataclass(frozen=True)
@@ -254,12 +298,15 @@ class StageEnded:
 Event = (
     Inspecting
     | DataRead
+    | RunChosen
+    | BackbonesAtHand
     | OtherImages
     | Extracting
     | SpaceNeeded
     | FeaturesReady
     | ViewsWanted
     | BackboneEachEpoch
+    | Surveying
     | Surveyed
     | StageNarrowed
     | StageStarted
@@ -272,3 +319,17 @@ Event = (
     | StageEnded
 )
 Listener = Callable[[Event], None]
+
+
+def figures_of(epoch: Epoch, metric: MetricEntry) -> dict[str, float]:
+    """Return the figures of an epoch by name, as the columns of the leaderboard are called.
+
+    Args:
+        epoch: of a trial.
+        metric: the study's, an entry of the table of metrics.
+    """
+    names = ("accuracy", "val_accuracy", "loss", "val_loss", "learning_rate", "seconds")
+    found: dict[str, float] = {name: getattr(epoch, name) for name in names}
+    if metric.has_own_column and epoch.score is not None:
+        found[metric.name] = metric.score(epoch.score)
+    return found

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from automl_cv.drawing.stage_memory import StageMemory
-from automl_cv.orders.messages import PrepareFeatures
+from automl_cv.features import recipe, weightfile
+from automl_cv.orders.messages import Prepared, PrepareFeatures
 from automl_cv.search import events
 from automl_cv.search.context import SearchContext
+from automl_cv.store.facts import Extraction, joined_extractions
 from automl_cv.study.parameters import BACKBONE_PARAMETERS, PIXEL_AUGMENTATIONS
 from automl_cv.study.space import Value
 from automl_cv.study.stage import ONLINE, Stage
@@ -15,7 +18,9 @@ from automl_cv.study.studyfile import StudyFile, drawn_backbone
 from automl_cv.study.trial import Inputs
 
 
-def prepare_stage(context: SearchContext, stage: Stage, memory: StageMemory) -> None:
+def prepare_stage(
+    context: SearchContext, stage: Stage, memory: StageMemory
+) -> tuple[Extraction, ...]:
     """Have every set of features made ready that a trial of a stage may learn from.
 
     Args:
@@ -23,21 +28,30 @@ def prepare_stage(context: SearchContext, stage: Stage, memory: StageMemory) -> 
         stage: the stage, with the space that is searched.
         memory: of the stage; knows what its trials can draw.
 
+    Returns:
+        What each backbone and image size cost, where trials may draw several.
+
     Raises:
         UserError: a backbone or its weights can't be had.
         AutomlError: extraction failed.
     """
-    crew, listen, split_sizes = context.crew, context.listen, context.facts.split_sizes
+    crew, listen, split_sizes = context.crew, context.listen, context.sizes(stage)
     orders = crew.needs(tuple(possible_inputs(context.run.study, stage, memory)))
     features = [one for one in orders if isinstance(one, PrepareFeatures)]
+    plain = [one for one in features if one.augmentation is None and not one.n_blocks]
     altered = [one for one in features if one.augmentation is not None and not one.n_blocks]
     if len(altered) > 1:
         images = sum(split_sizes[split] for split in altered[0].splits)
         listen(events.ViewsWanted(stage.name, len(altered), int(stage.views), images))
+    is_race = len({(one.backbone.name, one.backbone.image_size) for one in plain}) > 1
+    cost: list[Extraction] = []
     for order in orders:
-        if crew.has(order):
+        made = crew.made(order)
+        ready = made or crew.prepare(order, listen)
+        if is_race and isinstance(order, PrepareFeatures) and order in plain:
+            cost.append(_extraction(order, ready if made is None else replace(made, extracted=0)))
+        if made is not None:
             continue
-        ready = crew.prepare(order, listen)
         if isinstance(order, PrepareFeatures) and order.views == ONLINE:
             speed = ready.extracted / ready.seconds
             listen(
@@ -49,6 +63,23 @@ def prepare_stage(context: SearchContext, stage: Stage, memory: StageMemory) -> 
             listen(
                 events.FeaturesReady(ready.extracted, ready.dimension, ready.seconds, str(order))
             )
+    return joined_extractions(cost)
+
+
+def _extraction(order: PrepareFeatures, ready: Prepared) -> Extraction:
+    """Return what the features of an order cost."""
+    backbone = order.backbone
+    path = weightfile.path_of(backbone)
+    return Extraction(
+        backbone=backbone.name,
+        image_size=backbone.image_size,
+        pixels=recipe(backbone).image_size,
+        images=ready.extracted,
+        seconds=ready.seconds if ready.extracted else 0.0,
+        milliseconds=ready.milliseconds,
+        megabytes=path.stat().st_size / 1e6 if path.is_file() else None,
+        licence=weightfile.licence_of(backbone),
+    )
 
 
 def possible_inputs(study: StudyFile, stage: Stage, memory: StageMemory) -> list[Inputs]:

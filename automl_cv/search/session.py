@@ -13,9 +13,12 @@ from automl_cv.data.dataset import Dataset
 from automl_cv.drawing.origins import StoredRun
 from automl_cv.drawing.samplers import check_sampler
 from automl_cv.errors import AutomlError
+from automl_cv.features import FeatureCache, recipe
 from automl_cv.orders import messages
 from automl_cv.orders.crew import Crew, raise_failure
-from automl_cv.orders.images import images_of
+from automl_cv.orders.images import Images, images_of
+from automl_cv.orders.messages import PrepareFeatures
+from automl_cv.results.ranking import in_order_on_sample
 from automl_cv.search import events
 from automl_cv.search.budget import Budget
 from automl_cv.search.completeness import is_settled, tell_settled
@@ -34,8 +37,11 @@ from automl_cv.store.database import open_storage
 from automl_cv.store.labels import write_labels
 from automl_cv.store.runs import StudyRun, claim, runs, shown_name
 from automl_cv.store.trials import StageTrials
+from automl_cv.study.at_hand import resolved
+from automl_cv.study.parameters import BACKBONE_PARAMETERS
+from automl_cv.study.space import Value
 from automl_cv.study.stage import Stage
-from automl_cv.study.studyfile import StudyFile
+from automl_cv.study.studyfile import StudyFile, drawn_backbone
 
 
 @dataclass(frozen=True)
@@ -92,15 +98,18 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
         AutomlError: a stage has no trial with a result that the next one could narrow from, or
             another process searches the run.
     """
+    study, found = resolved(study)
+    if found is not None:
+        listen(events.BackbonesAtHand(str(found), found.names, found.downloads))
     stages = [study.stage(options.stage)] if options.stage else list(study.stages)
     budget = Budget(study, stages, options.timeout, options.workers)
     _check(study, stages)
     storage = open_storage(options.storage, create=True)
     shortfalls: Mapping[str, str] = {}
-    # The workers load TensorFlow while this process reads the images.
     held = [] if options.new else runs(storage, with_planned=True)
     expected = expected_run(held, study, stages)
-    with Crew(_first_workers(study, stages, storage, options, expected)) as crew:
+    count = _first_workers(study, stages, storage, options, expected)
+    with Crew(count, is_warm=_will_need_tensorflow(study, stages, options.cache_dir)) as crew:
         images = read_images(
             study,
             cache_dir=options.cache_dir,
@@ -120,7 +129,8 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
                 tell_settled(run, stages, listen)
             else:
                 crew.hire(options.workers)
-                versions = _prepare(crew, study, options, images, listen)
+                given = images_of(images)
+                versions = _prepare(crew, study, options, given, listen)
                 facts = replace(facts, versions={**facts.versions, **versions})
                 context = SearchContext(
                     run=run,
@@ -129,6 +139,7 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
                     budget=budget,
                     listen=listen,
                     cache_dir=options.cache_dir,
+                    images=given,
                 )
                 sequence = _run_stages(context, stages, begun)
                 _survey(context, sequence.opened)
@@ -157,11 +168,25 @@ def _first_workers(
     return 0 if is_settled(run, expected.stages, stages) else options.workers
 
 
+def _will_need_tensorflow(study: StudyFile, stages: Sequence[Stage], cache_dir: Path) -> bool:
+    """Tell whether workers load TensorFlow at once, while this process reads the images.
+
+    Heads that are solved on cached features need none; should they after all, as a few images
+    are new, it is loaded then.
+    """
+    if any(stage.training.in_steps for stage in stages):
+        return True
+    if study.backbone.ids is not None:  # vectors are there already
+        return False
+    return not FeatureCache(cache_dir).has_some(recipe(study.backbone))
+
+
 def _tell_data(
     run: StoredRun, other: StudyRun | None, images: Dataset, listen: events.Listener
 ) -> None:
-    """Tell what the images are, and of an earlier run that has others."""
-    listen(data_read(images))
+    """Tell what the images are, which run it is, and of an earlier one that has others."""
+    listen(data_read(images, run.study.backbone))
+    listen(events.RunChosen(run.name, run.study.as_toml_data()))
     if other is not None:
         listen(events.OtherImages(run.name, other.exact_name))
 
@@ -189,20 +214,25 @@ def _prepare(
     crew: Crew,
     study: StudyFile,
     options: SearchOptions,
-    images: Dataset,
+    images: Images,
     listen: events.Listener,
 ) -> Mapping[str, str]:
-    """Have the study's own features extracted; return the versions of what decides numbers."""
+    """Have the study's own features extracted; return the versions of what decides numbers.
+
+    Where the first stage has yet to find out which are worth it, none are.
+    """
     order = messages.Prepare(
-        images=images_of(images),
+        images=images,
         backbone=study.backbone,
         metric=study.metric,
         folds=study.validating_folds,
         cache_dir=options.cache_dir,
         seed=study.seed,
+        extracts=study.stages[0].images is None,
     )
     prepared = crew.prepare(order, listen)
-    listen(events.FeaturesReady(prepared.extracted, prepared.dimension, prepared.seconds))
+    if order.extracts:
+        listen(events.FeaturesReady(prepared.extracted, prepared.dimension, prepared.seconds))
     return prepared.versions
 
 
@@ -221,22 +251,50 @@ def _run_stages(
 
 
 def _survey(context: SearchContext, opened: Sequence[StageTrials]) -> None:
-    """Train the reference and compare the splits, once a run; store them with each stage."""
+    """Train the reference and compare the splits, once a run; store them with each stage.
+
+    Not where all that ran saw a sample: the features of all images may not be worth it.
+    """
     known = next((trials.facts for trials in opened if trials.facts.reference), None)
-    found = _surveyed(context) if known is None else known
+    if known is None and all(trials.stage_facts.sample for trials in opened):
+        return
+    found = _surveyed(context, _handed_on(opened)) if known is None else known
     for trials in opened:
         if trials.facts.reference is None:
             warnings = tuple(dict.fromkeys([*trials.facts.warnings, *found.warnings]))
             trials.update_facts(reference=found.reference, warnings=warnings)
 
 
-def _surveyed(context: SearchContext) -> messages.Surveyed:
-    """Have a worker train the reference and compare the splits."""
+def _handed_on(opened: Sequence[StageTrials]) -> dict[str, Value]:
+    """Return what the last stage on a sample found the backbone to be; nothing without one."""
+    screened = [trials for trials in opened if trials.stage_facts.sample]
+    for trials in reversed(screened):
+        sample = trials.stage_facts.sample
+        for best in in_order_on_sample(trials.records(), trials.facts, sample)[:1]:
+            own = best.parameters
+            return {name: own[name] for name in BACKBONE_PARAMETERS if name in own}
+    return {}
+
+
+def _surveyed(context: SearchContext, parameters: Mapping[str, Value]) -> messages.Surveyed:
+    """Have a worker train the reference and compare the splits.
+
+    Args:
+        context: of the search.
+        parameters: what of the backbone is other than the study's own.
+    """
+    context.listen(events.Surveying())
+    backbone = drawn_backbone(context.run.study.backbone, parameters)
+    if context.crew.made(PrepareFeatures(backbone)) is None:
+        context.crew.prepare(PrepareFeatures(backbone), context.listen)
     worker = context.crew.workers[0]
-    context.crew.order(worker, messages.Survey())
+    context.crew.order(worker, messages.Survey(backbone if parameters else None))
     answer = worker.receive()
     if isinstance(answer, messages.Failed):
         raise_failure(answer)
     assert isinstance(answer, messages.Surveyed), "the only other answer to a survey"
+    if parameters:
+        own = {**answer.reference, "parameters": dict(parameters)}
+        answer = replace(answer, reference=own)
     context.listen(answer)
     return answer

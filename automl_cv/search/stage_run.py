@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from automl_cv.catalog.metrics import MetricEntry
@@ -49,11 +50,18 @@ class _Running:
     """
 
     drawn: Drawn
-    started: float
+    started: float = field(default_factory=time.monotonic)
     epochs: list[Epoch] = field(default_factory=list)
     written: float | None = None
     trained: Trained | None = None
     broke: bool = False
+
+    def history(self, error: str | None = None) -> History:
+        """Return what it has reached so far."""
+        # What an earlier search trained of it comes from its checkpoint within a moment.
+        trained = sum(epoch.seconds for epoch in self.epochs)
+        seconds = max(time.monotonic() - self.started, trained)
+        return History(tuple(self.epochs), None, error, seconds)
 
 
 class StageRun:
@@ -80,6 +88,7 @@ class StageRun:
         self._waiting: dict[int, _Running] = {}
         self._again: deque[_Running] = deque()
         self._broken = 0
+        self._why = "the search was stopped"  # why trials are given up
 
     def run(self) -> tuple[Progress, int]:
         """Run every trial that is missing; return how far the stage came, and trials finished.
@@ -88,6 +97,7 @@ class StageRun:
             SearchBroken: three trials in a row broke.
         """
         started = time.monotonic()
+        self._trials.describe()  # one of an older automl-cv has not said it
         self._trials.settle()
         records = self._trials.records()
         for record in records:
@@ -112,6 +122,7 @@ class StageRun:
                 self._finished,
                 best_by_method(finished, metric),
                 metric.name,
+                self._stage.images,
             )
         )
         try:
@@ -173,7 +184,7 @@ class StageRun:
     def _begin(self, worker: Worker, number: int) -> None:
         drawn = self._memory.draw(number)
         self._note_redrawn(drawn)
-        self._train(worker, _Running(drawn, time.monotonic()))
+        self._train(worker, _Running(drawn))
         self._listen(events.TrialStarted(self._stage.name, number, drawn.parameters))
 
     def _train(self, worker: Worker, running: _Running) -> None:
@@ -229,8 +240,7 @@ class StageRun:
                     self._again.append(self._running.pop(worker))
                     return
                 self._broken += 1
-                seconds = time.monotonic() - running.started
-                history = History(tuple(running.epochs), "failed", answer.reason, seconds)
+                history = replace(running.history(answer.reason), stop_reason="failed")
                 self._end(worker, Trained(history, {}))
                 if self._broken == BROKEN_IN_A_ROW:
                     error = SearchBroken(
@@ -251,17 +261,20 @@ class StageRun:
         if not standing or now - (running.written or running.started) < SECONDS_BETWEEN_WRITES:
             return
         if running.written is None:
-            self._show(running.drawn)
-        self._trials.write_epochs(running.drawn.trial, History(tuple(standing)))
+            self._show(running)
+        written = replace(running.history(), epochs=tuple(standing))
+        self._trials.write_epochs(running.drawn.trial, written)
         running.written = now
 
-    def _show(self, drawn: Drawn) -> None:
+    def _show(self, running: _Running) -> None:
         """Write a trial as one that runs."""
+        drawn = running.drawn
         self._trials.begin(
             drawn.trial,
             drawn.parameters,
             drawn.distributions,
             system_attributes=drawn.system_attributes,
+            began=datetime.now(UTC) - timedelta(seconds=running.history().seconds),
         )
 
     def _end(self, worker: Worker, trained: Trained) -> None:
@@ -289,7 +302,8 @@ class StageRun:
             history,
             optimizer_config=trained.optimizer_config,
             system_attributes=drawn.system_attributes,
-            probabilities=trained.probabilities,
+            # Of a sample, nobody could say which images they are of.
+            probabilities=None if self._stage.images else trained.probabilities,
         )
         if history.stop_reason != "failed":
             # Only now: a search killed before would have to train all of it again.
@@ -303,6 +317,7 @@ class StageRun:
 
     def _recall(self) -> None:
         """Have the workers give up their trials at the end of the epoch, if it comes soon."""
+        self._why = "the time ended"
         recalled: set[Worker] = set()
         until = time.monotonic() + SECONDS_TO_GIVE_UP
         while self._running and time.monotonic() < until:
@@ -335,8 +350,9 @@ class StageRun:
         """
         if running.epochs:
             if running.written is None:
-                self._show(running.drawn)
-            self._trials.interrupt(running.drawn.trial, History(tuple(running.epochs)))
+                self._show(running)
+            history = running.history(f"{self._why}; the next search runs it again")
+            self._trials.interrupt(running.drawn.trial, history)
 
 
 def best_by_method(records: Mapping[int, TrialRecord], metric: MetricEntry) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from automl_cv.drawing.origins import origin_of
@@ -11,7 +11,7 @@ from automl_cv.search.budget import must_wait
 from automl_cv.search.context import SearchContext
 from automl_cv.search.preparation import prepare_stage
 from automl_cv.search.stage_run import StageRun
-from automl_cv.store.facts import StageFacts
+from automl_cv.store.facts import StageFacts, StudyFacts, joined_extractions
 from automl_cv.store.progress import Progress
 from automl_cv.store.trials import StageTrials
 from automl_cv.study.stage import Stage
@@ -81,7 +81,10 @@ class StageSequence:
         stage, trials = self._begin(declared, held)
         self.opened.append(trials)
         memory = origin_of(stage).memory_of(stage, self.context.run, trials)
-        prepare_stage(self.context, stage, memory)
+        now = prepare_stage(self.context, stage, memory)
+        cost = joined_extractions([*trials.stage_facts.extractions, *now])
+        if cost != trials.stage_facts.extractions:
+            trials.update_facts(extractions=cost)
         return StageRun(self.context, stage, memory, trials).run()
 
     def _begin(self, stage: Stage, begun: StageTrials | None) -> tuple[Stage, StageTrials]:
@@ -92,7 +95,20 @@ class StageSequence:
             self.context.listen(events.StageNarrowed.of(stage.name, narrowed))
             stage = stage.model_copy(update={"space": narrowed.space})
         if begun is None:
-            own = StageFacts(notes=origin.notes(stage), narrowed=narrowed)
+            sizes = {} if stage.images is None else self.context.sizes(stage)
+            notes = (*origin.notes(stage), *_sample_notes(stage, sizes, facts))
+            own = StageFacts(notes=notes, narrowed=narrowed, sample=sizes)
             return stage, StageTrials.create(run.storage, run.name, stage.name, facts, own)
         begun.update_facts(study=facts.study, versions=facts.versions, narrowed=narrowed)
         return stage, begun
+
+
+def _sample_notes(stage: Stage, sizes: Mapping[str, int], facts: StudyFacts) -> tuple[str, ...]:
+    """Return a line on what the trials of a stage saw, if that is not all images."""
+    if not sizes:
+        return ()
+    return (
+        f"stage {stage.name}: its trials saw {sum(sizes.values()):,} of {facts.n_known:,} train "
+        "and validation images, and don't compete with others; `automl-cv report --stage "
+        f"{stage.name}` shows them",
+    )

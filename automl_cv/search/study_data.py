@@ -24,7 +24,7 @@ from automl_cv.store.facts import StudyFacts
 from automl_cv.study.studyfile import Backbone, StudyFile
 from automl_cv.words import listed
 
-# Times as large as what a network sees, from which pictures are taken for photographs.
+# Times as large as what a network sees, from which images are taken for photographs.
 LARGER = 3
 
 
@@ -61,7 +61,7 @@ def read_images(
         cache_dir=cache_dir,
         ledger=ledger if study.data.window is None else None,
         strict=strict,
-        on_progress=lambda done, total: listen(events.Inspecting(done, total)),
+        on_progress=lambda what, done, total: listen(events.Inspecting(done, total, what)),
     )
     _check_metric(study.metric, images)
     found = of_backbone(study.backbone, images.ledger.sizes)
@@ -152,18 +152,28 @@ def study_facts(study: StudyFile, images: Dataset) -> StudyFacts:
         class_names=images.classes,
         split_sizes=_split_sizes(images),
         ledger=images.ledger.to_json(),
-        warnings=images.ledger.warnings,
+        warnings=(*images.ledger.warnings, *_of_vectors(study.backbone)),
     )
 
 
-def data_read(images: Dataset) -> events.DataRead:
-    """Return the event that tells of the images."""
+def _of_vectors(backbone: Backbone | None) -> tuple[str, ...]:
+    """Say early what can't be done with vectors of another tool."""
+    if backbone is None or backbone.ids is None:
+        return ()
+    return (
+        f"{backbone.name} holds vectors, and what made them is not here: heads can be searched and "
+        "compared on them, and none can be fitted, exported, or predict from images",
+    )
+
+
+def data_read(images: Dataset, backbone: Backbone | None = None) -> events.DataRead:
+    """Return the event that tells of the images, and of what a study can't do with them."""
     return events.DataRead(
         source=images.source,
         images=_split_sizes(images),
         classes=images.classes,
         skipped=len(images.ledger.skipped),
-        warnings=images.ledger.warnings,
+        warnings=(*images.ledger.warnings, *_of_vectors(backbone)),
     )
 
 

@@ -1,7 +1,7 @@
 """What heads that are solved exactly say of images that they did not learn from.
 
 Two heads, each solved once a fold: ridge regression on the likeness to ANCHORS of the images
-(near pictures of another class speak up), and discriminant analysis on features of length 1
+(near images of another class speak up), and discriminant analysis on features of length 1
 (classes as a whole do). Sums of products are taken once over all images; those of a fold are
 taken off again, so that ten folds cost little more than two.
 """

@@ -8,7 +8,7 @@ in it what it knows, and none goes on with a stage whose finalists it does not s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -56,6 +56,46 @@ class Narrowed(BaseModel):
             f"the best of {self.stage} are now {trials_text(self.best_now)}; the ranges stay "
             "those that the first trials were drawn from, `search --new` narrows anew",
         )
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What the features of a backbone at an image size cost the stage that drew them.
+
+    Args:
+        backbone: its name, or the file of a saved model.
+        image_size: as a trial has it; None for the backbone's own.
+        pixels: height and width of the images, in any case.
+        images: that passed it for this stage; 0 where all were cached.
+        seconds: what that took.
+        milliseconds: an image takes, once the network has warmed up, all cores together; None
+            where that was not measured.
+        megabytes: of the file of weights; None where that is not known.
+        licence: of the weights; None of a file of the user's.
+    """
+
+    backbone: str
+    image_size: int | None
+    pixels: int
+    images: int
+    seconds: float
+    milliseconds: float | None
+    megabytes: float | None
+    licence: str | None
+
+
+def joined_extractions(each: Iterable[Extraction]) -> tuple[Extraction, ...]:
+    """Add up what was extracted for one backbone and image size, whichever blocks, and later."""
+    found: dict[tuple[str, int | None], Extraction] = {}
+    for one in each:
+        key = (one.backbone, one.image_size)
+        before = found.get(key)
+        if before is not None:
+            images, seconds = before.images + one.images, before.seconds + one.seconds
+            measured = one.milliseconds or before.milliseconds
+            one = replace(one, images=images, seconds=seconds, milliseconds=measured)
+        found[key] = one
+    return tuple(found.values())
 
 
 @dataclass(frozen=True)
@@ -137,6 +177,9 @@ class StageFacts:
             a stage above went on. Empty where it searches, and in databases of before
             automl-cv told them apart, when all finalists counted.
         progress: how far it came; None before a search came to it.
+        sample: how many images of each split its trials saw, where they did not see all of train
+            and validation images; else empty.
+        extractions: what each backbone and image size cost, where its trials may draw several.
         started: when the stage began, UTC. Optuna's own times are naive and local.
     """
 
@@ -145,6 +188,8 @@ class StageFacts:
     finalists: tuple[str, ...] = ()
     contenders: tuple[str, ...] = ()
     progress: Progress | None = None
+    sample: Mapping[str, int] = field(default_factory=dict)
+    extractions: tuple[Extraction, ...] = ()
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
@@ -172,6 +217,8 @@ class RunFacts(StudyFacts):
         finalists: see `StageFacts`, of each stage with `retrain`.
         contenders: see `StageFacts`, of each stage with `retrain`.
         progress: how far each stage came; also those that wait, and that nothing else says.
+        samples: see `StageFacts.sample`, of each stage with `images`.
+        extractions: see `StageFacts`, of each stage whose trials may draw several.
         started: when the first of the stages began, UTC.
     """
 
@@ -180,6 +227,8 @@ class RunFacts(StudyFacts):
     finalists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     contenders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     progress: Mapping[str, Progress] = field(default_factory=dict)
+    samples: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    extractions: Mapping[str, tuple[Extraction, ...]] = field(default_factory=dict)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def space_of(self, stage: str) -> Space | None:
@@ -196,6 +245,9 @@ class RunFacts(StudyFacts):
         narrowed = {name: one.model_dump(mode="json") for name, one in self.narrowed.items()}
         values = {**asdict(self), "narrowed": narrowed, "started": self.started.isoformat()}
         del values["waiting"]
+        for name in ("samples", "extractions"):
+            if not values[name]:  # as before there were any
+                del values[name]
         # Progress was called a course at first, and is so in every database.
         return {"courses" if key == "progress" else key: one for key, one in values.items()}
 
@@ -217,6 +269,8 @@ def joined(of_study: Sequence[StudyFacts], of_stages: Mapping[str, StageFacts]) 
         finalists={name: one.finalists for name, one in of_stages.items() if one.finalists},
         contenders={name: one.contenders for name, one in of_stages.items() if one.contenders},
         progress=_progress(of_study, of_stages),
+        samples={name: one.sample for name, one in of_stages.items() if one.sample},
+        extractions={name: one.extractions for name, one in of_stages.items() if one.extractions},
         started=min(one.started for one in of_stages.values()),
     )
 
@@ -270,6 +324,10 @@ def facts_from_json(stage: str, stored: Mapping[str, Any]) -> tuple[StudyFacts, 
         finalists=tuple(stored.get("finalists", {}).get(stage, ())),
         contenders=tuple(stored.get("contenders", {}).get(stage, ())),
         progress=progress.pop(stage, None),
+        sample=stored.get("samples", {}).get(stage, {}),
+        extractions=tuple(
+            Extraction(**one) for one in stored.get("extractions", {}).get(stage, ())
+        ),
         started=datetime.fromisoformat(stored["started"]),
     )
     return StudyFacts(**of_study, waiting=progress), of_stage

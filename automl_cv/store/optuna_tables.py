@@ -1,9 +1,8 @@
-"""The one place that reads and writes Optuna's tables themselves: its own way is slow, or closed.
+"""The one place that reads Optuna's tables themselves: its own way is slow, or closed.
 
-Measured with 1,000 trials of 50 epochs (tests/benchmarks/report_speed.py): `get_all_trials`
-takes about 20 times as long as `read_trials`, since it makes an object of each intermediate
-value; `add_trial` with a curve of 50 epochs about 4 times as long as the same without it and
-`write_curve`, since it looks each step up before it inserts it.
+`store.optuna_writes` writes them. Measured with 1,000 trials of 50 epochs
+(tests/benchmarks/report_speed.py): `get_all_trials` takes about 20 times as long as `read_trials`,
+since it makes an object of each intermediate value.
 
 The schema is versioned; `RDBStorage` refuses to open one that it does not know.
 """
@@ -17,16 +16,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
+from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
-from sqlalchemy import String, func, insert, select, type_coerce, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import String, func, select, type_coerce
 
-from automl_cv.history import Epoch
 from automl_cv.store.checksums import UNREADABLE, begun_sum, opened, record_sum, sampler_sum
-from automl_cv.store.records import CHECKSUMS, INTERRUPTED, PREDICTIONS, TRIAL
+from automl_cv.store.records import CHECKSUMS, INTERRUPTED, PREDICTIONS, PREFIX, TRIAL
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class TrialRow:
         number: Optuna's number within its study.
         state: Optuna's state.
         parameters: values by name, in the order in which they were drawn.
-        attributes: user attributes by key.
+        attributes: user attributes by key; ours alone.
         system_attributes: what a sampler keeps with its trials; empty where not read.
         is_damaged: whether it is not what was stored: nothing of it can be used then but who it
             may be, and the state only where it could be read.
@@ -72,9 +69,10 @@ def read_trials(
     What each said of the images is left out, `system_attribute` has it.
     """
     trial, parameter = models.TrialModel, models.TrialParamModel
-    kinds = [models.TrialUserAttributeModel]
+    own, kept = models.TrialUserAttributeModel, models.TrialSystemAttributeModel
+    kinds: list[tuple[Any, Any]] = [(own, own.key.startswith(PREFIX))]
     if with_system_attributes:
-        kinds.append(models.TrialSystemAttributeModel)
+        kinds.append((kept, kept.key != PREDICTIONS))
     of_study = trial.study_id == study_id
     with storage.engine.connect() as connection:
         trial_rows = connection.execute(
@@ -98,9 +96,9 @@ def read_trials(
             connection.execute(
                 select(kind.trial_id, kind.key, kind.value_json)
                 .join(trial)
-                .where(of_study, kind.key != PREDICTIONS)
+                .where(of_study, is_read)
             ).all()
-            for kind in kinds
+            for kind, is_read in kinds
         ]
     drawn: dict[int, list[tuple[str, float, str]]] = defaultdict(list)
     for trial_id, name, value, distribution in parameter_rows:
@@ -228,56 +226,6 @@ def trials_with(storage: RDBStorage, study_id: int, key: str) -> set[int]:
         return set(rows.scalars())
 
 
-def write_curve(storage: RDBStorage, trial_id: int, epochs: Sequence[Epoch]) -> None:
-    """Store epochs' merits as intermediate values, in one transaction.
-
-    Args:
-        storage: the database.
-        trial_id: a trial that runs.
-        epochs: epochs that are not yet stored.
-    """
-    value_model = models.TrialIntermediateValueModel
-    rows = []
-    for epoch in epochs:
-        value, kind = value_model.intermediate_value_to_stored_repr(epoch.merit)
-        rows.append(
-            {
-                "trial_id": trial_id,
-                "step": epoch.epoch,
-                "intermediate_value": value,
-                "intermediate_value_type": kind,
-            }
-        )
-    if rows:
-        with storage.engine.begin() as connection:
-            connection.execute(insert(value_model), rows)
-
-
-def widen(
-    storage: RDBStorage, study_id: int, distributions: Mapping[str, BaseDistribution]
-) -> None:
-    """Say of all trials of an Optuna study that they were drawn from wider distributions.
-
-    Optuna takes no trial whose choices are not those of the trials before. It stores a choice
-    as its place in the list and a number as itself, so that further choices at the end and
-    wider ends of a range change no value.
-
-    Args:
-        storage: the database.
-        study_id: Optuna's number of the study.
-        distributions: by parameter.
-    """
-    trial, parameter = models.TrialModel, models.TrialParamModel
-    of_study = select(trial.trial_id).where(trial.study_id == study_id)
-    with storage.engine.begin() as connection:
-        for name, distribution in distributions.items():
-            connection.execute(
-                update(parameter)
-                .where(parameter.param_name == name, parameter.trial_id.in_(of_study))
-                .values(distribution_json=distribution_to_json(distribution))
-            )
-
-
 def last_attributes(storage: RDBStorage, keys: Sequence[str]) -> dict[int, dict[str, str]]:
     """Return attributes, as stored, of the trial that was begun last, by Optuna study's number."""
     trial, attribute = models.TrialModel, models.TrialUserAttributeModel
@@ -298,41 +246,6 @@ def study_attribute(storage: RDBStorage, study_id: int, key: str) -> str | None:
         return connection.execute(
             select(attribute.value_json).where(attribute.study_id == study_id, attribute.key == key)
         ).scalar()
-
-
-def swap_study_attribute(
-    storage: RDBStorage, study_id: int, key: str, before: str | None, after: Any
-) -> bool:
-    """Set a user attribute of an Optuna study, unless another process did so in the meantime.
-
-    Args:
-        storage: the database.
-        study_id: Optuna's number of the study.
-        key: of the attribute.
-        before: the text that `study_attribute` returned.
-        after: what to store.
-
-    Returns:
-        Whether it was set: the database still held `before`.
-    """
-    attribute = models.StudyUserAttributeModel
-    stored = json.dumps(after)
-    change = (
-        insert(attribute).values(study_id=study_id, key=key, value_json=stored)
-        if before is None
-        else update(attribute)
-        .where(
-            attribute.study_id == study_id,
-            attribute.key == key,
-            attribute.value_json == before,
-        )
-        .values(value_json=stored)
-    )
-    try:
-        with storage.engine.begin() as connection:
-            return connection.execute(change).rowcount == 1
-    except IntegrityError:
-        return False
 
 
 def _by_owner(rows: Iterable[Any]) -> dict[int, dict[str, str]]:

@@ -11,6 +11,8 @@ from typing import Any, Literal
 from automl_cv.history import Epoch, History
 
 # Attributes of an Optuna study or trial. The version grows when a value's meaning changes.
+# What does not begin so (`store.outcome.plain`) is for other programs, and never read back.
+PREFIX = "automl-cv:"
 FACTS = "automl-cv:v1:facts"  # of a study: see `store.facts.facts_to_json`
 HOLDER = "automl-cv:v2:holder"  # of a run's first study: see `store.runs.claim`
 LABELS = "automl-cv:v1:labels"  # of a run's first study: see `store.labels`
@@ -117,7 +119,7 @@ class TrialRecord:
             case "failed":
                 return self.history.error or self.history.stop_reason or "no reason was recorded"
             case "interrupted":
-                return "its process ended; the next search runs it again"
+                return self.history.error or "its process ended; the next search runs it again"
             case "running":
                 return "runs now"
         return "" if self.is_ranked else "no epoch with finite losses"

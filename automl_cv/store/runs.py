@@ -33,8 +33,8 @@ from automl_cv.store.optuna_tables import (
     last_attributes,
     read_studies,
     study_attribute,
-    swap_study_attribute,
 )
+from automl_cv.store.optuna_writes import swap_study_attribute
 from automl_cv.store.records import CHECKSUMS, FACTS, HOLDER, LEASE
 
 

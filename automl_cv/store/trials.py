@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
 from automl_cv.errors import AutomlError
-from automl_cv.history import History
+from automl_cv.history import Epoch, History
 from automl_cv.store.checksums import UNREADABLE, begun_sums, finished_sums, opened, sealed
 from automl_cv.store.database import damaged_facts, patiently
+from automl_cv.store.described import describe
 from automl_cv.store.facts import StageFacts, StudyFacts, facts_from_json, facts_to_json
 from automl_cv.store.lease import Lease
 from automl_cv.store.optuna_tables import (
@@ -23,10 +25,9 @@ from automl_cv.store.optuna_tables import (
     read_trials,
     study_attribute,
     trials_with,
-    widen,
-    write_curve,
 )
-from automl_cv.store.outcome import outcome
+from automl_cv.store.optuna_writes import Ending, end_trial, widen, write_curve
+from automl_cv.store.outcome import outcome, plain
 from automl_cv.store.predictions import Predictions, packed
 from automl_cv.store.reading import is_held, read_predictions, read_records
 from automl_cv.store.records import (
@@ -119,6 +120,7 @@ class StageTrials:
         own = StageFacts() if stage_facts is None else stage_facts
         trials = cls(storage, study, run=run, stage=stage, facts=facts, stage_facts=own)
         trials.update_facts()
+        trials.describe()
         return trials
 
     @classmethod
@@ -138,6 +140,10 @@ class StageTrials:
         except UNREADABLE:
             raise AutomlError(damaged_facts(storage, run, stage)) from None
         return cls(storage, study, run=run, stage=stage, facts=facts, stage_facts=own)
+
+    def describe(self) -> None:
+        """Say in Optuna's own tables what this is, for whoever opens them with other programs."""
+        describe(self.storage, self._study_id, self.run, self.stage, self.facts)
 
     def update_facts(self, **changes: Any) -> None:
         """Store the facts with some of their fields changed: warnings, reference, notes, …
@@ -197,7 +203,7 @@ class StageTrials:
         settled: list[int] = []
         for row in self._running():
             if not is_held(row):
-                self._mark_interrupted(row.trial_id)
+                self._mark_interrupted(row.trial_id, last_written(row))
                 settled += row.slots[:1] if row.is_damaged else [row.attributes[TRIAL]]
         return sorted(settled)
 
@@ -209,6 +215,7 @@ class StageTrials:
         *,
         lease: Lease | None = None,
         system_attributes: Mapping[str, Any] | None = None,
+        began: datetime | None = None,
     ) -> None:
         """Show a trial as running. Only worth its cost for trials of more than a second.
 
@@ -218,6 +225,7 @@ class StageTrials:
             distributions: what each was drawn from.
             lease: who runs it; None for this process.
             system_attributes: what a sampler keeps with its trials.
+            began: when its training did; None for now.
         """
         record = TrialRecord(
             run=self.run,
@@ -228,13 +236,16 @@ class StageTrials:
             system_attributes=dict(system_attributes or {}),
         )
         sums = begun_sums(record, distributions)
-        self._create(record, distributions, lease or Lease.of_this_process(), sums)
+        own = lease or Lease.of_this_process()
+        self._create(record, distributions, own, sums, began=began or own.time)
 
     def write_epochs(self, trial: int, history: History) -> None:
         """Store the epochs of a begun trial that are not yet stored, and renew its lease."""
         begun = self._begun[trial]
         begun.lease = begun.lease.renewed()
-        self._write_curve(begun, history)
+        missing = history.epochs[begun.n_epochs :]
+        patiently(lambda: write_curve(self.storage, begun.trial_id, missing))
+        begun.n_epochs = len(history.epochs)
         self._set_attributes(
             begun.trial_id,
             {HISTORY: sealed(history_to_json(history)), LEASE: begun.lease.to_json()},
@@ -290,14 +301,30 @@ class StageTrials:
             for key, stored in record.system_attributes.items():
                 self._set_system_attribute(begun.trial_id, key, stored)
             self._set_attribute(begun.trial_id, CHECKSUMS, sums)
-        self._write_curve(begun, history)
-        self._set_state(begun.trial_id, *outcome(history))
+        state, value = outcome(history)
+        self._end(
+            begun.trial_id,
+            Ending(
+                state=state,
+                value=value,
+                began=lease.time - timedelta(seconds=history.seconds),
+                ended=lease.time,
+                shown=plain(self.stage, history),
+            ),
+            history.epochs[begun.n_epochs :],
+        )
         del self._begun[trial]
 
     def interrupt(self, trial: int, history: History) -> None:
-        """Give up a begun trial: what it reached stays readable, and its slot runs again."""
+        """Give up a begun trial: what it reached stays readable, and its slot runs again.
+
+        Args:
+            trial: the slot.
+            history: what it reached, and how long it took; its error says why it is given up.
+        """
         self.write_epochs(trial, history)
-        self._mark_interrupted(self._begun.pop(trial).trial_id)
+        begun = self._begun.pop(trial)
+        self._mark_interrupted(begun.trial_id, begun.lease.time, plain(self.stage, history))
 
     def _create(
         self,
@@ -305,6 +332,8 @@ class StageTrials:
         distributions: Mapping[str, BaseDistribution],
         lease: Lease,
         sums: Mapping[str, Any],
+        *,
+        began: datetime | None = None,
     ) -> _Begun:
         template = create_trial(
             state=TrialState.RUNNING,
@@ -314,19 +343,20 @@ class StageTrials:
             user_attrs={CHECKSUMS: sums, **_attributes(record), LEASE: lease.to_json()},
             system_attrs=dict(record.system_attributes),
         )
+        template.datetime_start = began or lease.time
         create = self.storage.create_new_trial
         trial_id = patiently(lambda: create(self._study_id, template_trial=template))
         self._begun[record.trial] = _Begun(trial_id, lease)
         return self._begun[record.trial]
 
-    def _mark_interrupted(self, trial_id: int) -> None:
+    def _mark_interrupted(
+        self, trial_id: int, ended: datetime, shown: Mapping[str, Any] | None = None
+    ) -> None:
         self._set_attributes(trial_id, {INTERRUPTED: True})
-        self._set_state(trial_id, TrialState.FAIL, None)
+        self._end(trial_id, Ending(state=TrialState.FAIL, ended=ended, shown=shown or {}))
 
-    def _write_curve(self, begun: _Begun, history: History) -> None:
-        missing = history.epochs[begun.n_epochs :]
-        patiently(lambda: write_curve(self.storage, begun.trial_id, missing))
-        begun.n_epochs = len(history.epochs)
+    def _end(self, trial_id: int, ending: Ending, epochs: Sequence[Epoch] = ()) -> None:
+        patiently(lambda: end_trial(self.storage, trial_id, ending, epochs))
 
     def _set_attributes(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
         for key, value in attributes.items():
@@ -338,10 +368,6 @@ class StageTrials:
     def _set_system_attribute(self, trial_id: int, key: str, value: Any) -> None:
         patiently(lambda: self.storage.set_trial_system_attr(trial_id, key, value))
 
-    def _set_state(self, trial_id: int, state: TrialState, value: float | None) -> None:
-        values = None if value is None else [value]
-        patiently(lambda: self.storage.set_trial_state_values(trial_id, state, values))
-
     def _running(self) -> list[TrialRow]:
         rows = read_trials(self.storage, self._study_id)
         return [
@@ -349,6 +375,14 @@ class StageTrials:
             for row in rows
             if row.state is TrialState.RUNNING and (TRIAL in row.attributes or row.slots)
         ]
+
+
+def last_written(row: TrialRow) -> datetime:
+    """Return when a trial whose process died was last written; now where that is damaged."""
+    try:
+        return Lease.from_json(row.attributes[LEASE]).time
+    except UNREADABLE:
+        return datetime.now(UTC)
 
 
 def _attributes(record: TrialRecord) -> dict[str, Any]:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from automl_cv.errors import suggest
 from automl_cv.study.parameters import (
     AUGMENTATION_STRENGTHS,
+    BACKBONE_PARAMETERS,
     MIXING_AUGMENTATIONS,
+    PIXEL_AUGMENTATIONS,
     check_cached_views,
 )
 from automl_cv.study.sections import Named
@@ -42,12 +44,33 @@ def check(study: StudyFile) -> None:
                 f"stage.{stage.name}.space.backbone: excludes backbone.weights, which belong "
                 "to one backbone; leave one out"
             )
+    if study.backbone.ids is not None:
+        _check_vectors(study)
     without = [one for one in study.stages if not one.training.takes_folds]
     if study.validation == "folds" and without:
         raise ValueError(
             f"validation: 'folds' is for heads on features, and stage {without[0].name!r} "
             f'trains {without[0].training.about}; set "auto" or "split", or leave it out'
         )
+
+
+def _check_vectors(study: StudyFile) -> None:
+    """Refuse what wants the network behind vectors of another tool."""
+    for stage in study.stages:
+        drawn = [name for name in BACKBONE_PARAMETERS if name in stage.space.parameters]
+        alters = stage.alteration.of_level("image", "batch")
+        wants = {
+            f"space.{drawn[0] if drawn else ''}": bool(drawn),
+            "augmentation": bool(alters)
+            or any(name in PIXEL_AUGMENTATIONS for name in _drawn(study, stage)),
+            "fine_tune": stage.fine_tune is not None,
+            "network": stage.network is not None,
+        }
+        for key in (key for key, is_wanted in wants.items() if is_wanted):
+            raise ValueError(
+                f"stage.{stage.name}.{key}: {study.backbone.name} is vectors of images, and what "
+                "made them is not here; leave it out, or name a backbone"
+            )
 
 
 def _check_laid_over(study: StudyFile, stage: Stage) -> None:
@@ -69,6 +92,10 @@ def _check_combine(study: StudyFile, stage: Stage, above: list[str]) -> None:
         other = study.stage(name)
         if other.retrained_stages or other.combined_stages or not other.training.takes_folds:
             raise ValueError(f"{key}: {name!r} is no search of heads on features; name one that is")
+        if other.images is not None:
+            raise ValueError(
+                f"{key}: trials of {name!r} saw {other.images} images; name stages that see all"
+            )
 
 
 def _check_retrain(study: StudyFile, stage: Stage, above: list[str]) -> None:
@@ -103,11 +130,28 @@ def _check_retrain(study: StudyFile, stage: Stage, above: list[str]) -> None:
                 f"{key}.stages: {name!r} has another augmentation than {stage.name!r}; set "
                 "one for all, or name the stages in stages of their own"
             )
+    _check_samples(study, stage)
     if len({bool(study.stage(name).retrained_stages) for name in retrained}) > 1:
         raise ValueError(
             f"{key}.stages: {' and '.join(retrained)} can't be ranked together: "
             "trials of some were trained once, of others again and count by their mean; "
             "name stages of one kind"
+        )
+
+
+def _check_samples(study: StudyFile, stage: Stage) -> None:
+    """Refuse to rank trials together that saw other images, or to begin with a head of a sample."""
+    key = f"stage.{stage.name}.retrain.stages"
+    seen = {study.stage(name).images for name in stage.retrained_stages}
+    if len(seen) > 1:
+        raise ValueError(
+            f"{key}: trials of {' and '.join(stage.retrained_stages)} saw other images and can't "
+            "be ranked together; name stages of as many `images`"
+        )
+    if stage.training.begins_with_head and seen != {None}:
+        raise ValueError(
+            f"{key}: fine-tuning begins with the head of such a trial, which saw a sample of the "
+            "images; name stages without `images`"
         )
 
 

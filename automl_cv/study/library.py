@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -184,4 +185,43 @@ def _merge_stage(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """Lay one stage over another; a rule that narrows takes the place of the space below it."""
     if "narrow_from" in over and "narrow_from" not in base:
         base = {key: value for key, value in base.items() if key != "space"}
-    return _merge(base, over)
+    merged = _merge(base, over)
+    own, inherited = over.get("space"), base.get("space")
+    if isinstance(own, dict) and isinstance(inherited, dict):
+        merged["space"] = _with_conditions_shrunk(merged["space"], own)
+    return merged
+
+
+def _with_conditions_shrunk(space: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a space whose inherited parameters ask only for values that are still there.
+
+    A file that lists fewer optimizers would else have to say again when momentum is drawn. A
+    parameter whose condition can't hold any more is left out, and so are those that rest on it.
+
+    Args:
+        space: parameters of both files, as they are written.
+        own: those of the file that extends the other; they stay as they are.
+    """
+    shrunk: dict[str, Any] = {}
+    for name, parameter in space.items():
+        when = parameter.get("when") if isinstance(parameter, dict) else None
+        if name in own or not isinstance(when, dict):
+            shrunk[name] = parameter
+            continue
+        left = {}
+        for needed, values in when.items():
+            known = _listed(shrunk.get(needed)) if needed in own or needed in space else None
+            asked = values if isinstance(values, list) else [values]
+            left[needed] = asked if known is None else [one for one in asked if one in known]
+        if all(left.values()) and all(needed in shrunk for needed in left):
+            shrunk[name] = {**parameter, "when": left}
+    return shrunk
+
+
+def _listed(parameter: Any) -> list[Any] | None:
+    """Return the values of a parameter as it is written; None where it is a range."""
+    if isinstance(parameter, dict):
+        if "choices" in parameter:
+            return _listed(parameter["choices"])
+        return [parameter["value"]] if "value" in parameter else None
+    return parameter if isinstance(parameter, list) else [parameter]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from automl_cv.catalog.augmentations import AUGMENTATIONS
-from automl_cv.catalog.backbones import BACKBONES
+from automl_cv.catalog.backbones import AUTO, BACKBONES
 from automl_cv.catalog.exact_heads import EXACT_HEADS
 from automl_cv.catalog.heads import HEADS
 from automl_cv.catalog.kinds import KindEntry
@@ -27,9 +27,11 @@ REQUIRED_PARAMETERS = ("optimizer", *TRIAL_SETTINGS)
 # What of the study's [backbone] a space may draw, by parameter. Each set of values has an
 # entry of its own in the feature cache.
 BACKBONE_PARAMETERS = {"backbone": "name", "image_size": "image_size", "features": "features"}
+OWN = "own"
+"""In place of an image size: that which the backbone has by itself."""
 BACKBONE_SETTINGS: Mapping[str, Setting] = {
-    "backbone": Setting("compact", choices=tuple(BACKBONES.names)),
-    "image_size": Setting(224, lowest=8, highest=4096),
+    "backbone": Setting("compact", choices=(*BACKBONES.names, AUTO)),
+    "image_size": Setting(224, lowest=8, highest=4096, words=(OWN,)),
     "features": Setting("last", choices=("last", "all")),
 }
 # What a space may draw of how training images are altered, by operation.
@@ -88,11 +90,28 @@ def checked_space(
             raise ValueError(
                 f"{name}: list the values; each passes all images through a backbone once"
             )
+        if name == "backbone" and isinstance(parameter, Choice) and AUTO in parameter.choices:
+            raise ValueError(f"backbone: {AUTO!r} is all that are at hand; write it alone")
         if name in settings:
             found[name] = _checked(name, parameter, settings[name])
         elif name not in required[:1] and trained and schedule:
             raise ValueError(f"unknown parameter {name!r}: {suggest(name, known)}")
     return Space(parameters=found)
+
+
+def check_drawn_names(space: Mapping[str, Any]) -> None:
+    """Raise a ValueError where a space, as it is written, lists what no table has.
+
+    Args:
+        space: parameters by name; those that are neither a name nor a list of names are left out.
+    """
+    tables: dict[str, Table[Any]] = {"optimizer": OPTIMIZERS, "exact": EXACT_HEADS}
+    for key, table in tables.items():
+        written = space.get(key)
+        names = written if isinstance(written, list | tuple) else [written]
+        for name in names:
+            if isinstance(name, str) and name not in table:
+                raise ValueError(f"unknown {table.kind} {name!r}: {suggest(name, table.names)}")
 
 
 def check_cached_views(parameters: Mapping[str, Parameter]) -> None:

@@ -29,6 +29,7 @@ from automl_cv.registry import Table
 from automl_cv.study.parameters import (
     NOT_CACHED,
     check_cached_views,
+    check_drawn_names,
     checked_space,
     known_parameters,
 )
@@ -71,6 +72,9 @@ class Stage(Section):
         name: unique within the file.
         about: one line for people.
         trials: finished trials the stage wants.
+        images: about how many train and validation images its trials see, drawn by content and
+            stratified; None for all. What they come to says which trials are worth a stage on all
+            images, and competes with none of these.
         epochs: passes over the training images a trial may take at most.
         sampler: an entry of the table of samplers.
         pruner: an entry of the table of pruners; the only thing that stops a trial early.
@@ -101,6 +105,7 @@ class Stage(Section):
     name: str = Field(pattern=NAME_PATTERN)
     about: str = ""
     trials: int = Field(ge=1, le=1_000_000)
+    images: int | None = Field(None, ge=2)
     epochs: int = Field(ge=1, le=1_000_000)
     sampler: Named = Named(name="random")
     pruner: Named = Named(name="none")
@@ -177,6 +182,13 @@ class Stage(Section):
         return kind
 
     @model_validator(mode="after")
+    def _check_images(self) -> Stage:
+        """Refuse a sample where trials of others are taken as they are."""
+        if self.images is not None and (self.retrain or self.combine):
+            raise ValueError("images: a stage that retrains or combines sees all; leave it out")
+        return self
+
+    @model_validator(mode="after")
     def _check_solved(self) -> Stage:
         """Refuse what only a training in steps has."""
         if not in_steps(self.kind.name):
@@ -194,7 +206,7 @@ class Stage(Section):
         written: dict[str, Any] = handler(self)
         if self.kind.name == kind_by_keys(dict(self)):
             written.pop("kind", None)
-        for key in ("exact", "combine"):
+        for key in ("exact", "combine", "images"):
             if written.get(key) is None:
                 written.pop(key, None)
         return written
@@ -309,6 +321,14 @@ class Stage(Section):
             parameters: of the trial, which win over what the stage sets.
         """
         return drawn_augmentation(self.augmentation, parameters)
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _tell_misspelt(cls, raw: Any) -> Any:
+        """Tell of a misspelt optimizer before the conditions that it breaks."""
+        if isinstance(raw, Mapping):
+            check_drawn_names(raw)
+        return raw
 
     @field_validator("space")
     @classmethod

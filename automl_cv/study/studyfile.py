@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from automl_cv.catalog.backbones import BACKBONES
+from automl_cv.catalog.backbones import AUTO, BACKBONES
 from automl_cv.catalog.metrics import ACCURACY, METRICS
 from automl_cv.catalog.presets import PRESETS
 from automl_cv.errors import UserError, suggest
@@ -27,6 +27,7 @@ from automl_cv.study.inheritance import inherit
 from automl_cv.study.mistakes import explain
 from automl_cv.study.parameters import (
     BACKBONE_PARAMETERS,
+    OWN,
 )
 from automl_cv.study.sections import (
     NAME_PATTERN,
@@ -40,6 +41,8 @@ from automl_cv.study.sections import (
 from automl_cv.study.space import Choice, Constant, FloatRange, IntRange
 from automl_cv.study.stage import Stage
 from automl_cv.words import without_long_words
+
+VECTORS = ".npy"
 
 # Train and validation images up to which "auto" takes folds.
 MOST_FOLDED = 5000
@@ -79,23 +82,64 @@ class Backbone(Section):
     """The frozen network whose features the heads learn from.
 
     Args:
-        name: an entry of the table of backbones, or the path of a saved `.keras` model.
+        name: an entry of the table of backbones, the path of a saved `.keras` model, or "auto":
+            those at hand race, see `at_hand`.
         image_size: height and width in pixels that images are resized to; None takes
             the backbone's own.
         features: "last" gives a head the pooled output of the last block, "all" that
             of every block (as Head2Toe does, https://arxiv.org/abs/2201.03529).
         weights: "imagenet", or the path of a weights file; None takes the backbone's own.
+        ids: of vectors that another tool made, the file that says which image each is of. They
+            are in `name`, where a study file writes them as `features`: `{ features =
+            "features.npy", ids = "ids.csv" }`.
     """
 
     name: str = "compact"
     image_size: int | None = Field(None, ge=8, le=4096)
     features: Literal["last", "all"] = "last"
     weights: str | None = None
+    ids: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_vectors(cls, raw: Any) -> Any:
+        features = raw.get("features") if isinstance(raw, Mapping) else None
+        if not isinstance(features, str) or not features.endswith(VECTORS):
+            return raw
+        # A name may come from the study that this one extends.
+        return {**raw, "name": features, "features": "all"}
 
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        return name if name.endswith(".keras") else known_name(BACKBONES, name)
+        if name.endswith((".keras", VECTORS)) or name == AUTO:
+            return name
+        return known_name(BACKBONES, name)
+
+    @model_validator(mode="after")
+    def _check_vectors(self) -> Backbone:
+        if self.name.endswith(VECTORS) != (self.ids is not None):
+            raise ValueError(
+                f'vectors of another tool are {{ features = "FILE{VECTORS}", ids = "FILE.csv" }}, '
+                "both or neither"
+            )
+        if self.ids is not None and (self.weights is not None or self.image_size is not None):
+            raise ValueError(f"{self.name} is vectors: leave weights and image_size out")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _leave_out_ids(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what studies had not at first: stored ones and their digests stay."""
+        written: dict[str, Any] = handler(self)
+        if self.ids is None:
+            written.pop("ids", None)
+        return written
+
+    @model_validator(mode="after")
+    def _check_auto(self) -> Backbone:
+        if self.name == AUTO and self.weights is not None:
+            raise ValueError(f"weights: belong to one backbone, and {AUTO!r} is several")
+        return self
 
 
 def drawn_backbone(backbone: Backbone, parameters: Mapping[str, Any]) -> Backbone:
@@ -108,6 +152,8 @@ def drawn_backbone(backbone: Backbone, parameters: Mapping[str, Any]) -> Backbon
     drawn = {
         key: parameters[name] for name, key in BACKBONE_PARAMETERS.items() if name in parameters
     }
+    if drawn.get("image_size") == OWN:
+        drawn["image_size"] = None
     return Backbone.model_validate({**backbone.model_dump(), **drawn}) if drawn else backbone
 
 

@@ -17,17 +17,13 @@ import numpy as np
 from scipy.special import softmax
 
 from automl_cv.data.folds import OutOfFold
-from automl_cv.engine import saved_network
-from automl_cv.engine.added_heads import added, weighed
-from automl_cv.engine.refitting import logits_of
-from automl_cv.engine.scores import scored
-from automl_cv.engine.training import OnEpoch, TrainingResult
 from automl_cv.features import recipe
 from automl_cv.history import Epoch, History
 from automl_cv.measures import LEAST_PROBABILITY, accuracy_and_loss
 from automl_cv.orders.messages import Fit, Need
 from automl_cv.solving.temperature import combined
 from automl_cv.study.trial import Inputs, Trial
+from automl_cv.trained import OnEpoch, TrainingResult, scored
 from automl_cv.worker.kind import Made
 from automl_cv.worker.materials import Materials
 
@@ -120,6 +116,10 @@ class Combined:
 
         Members of no weight are left out.
         """
+        from automl_cv.engine import saved_network
+        from automl_cv.engine.added_heads import added, weighed
+        from automl_cv.engine.refitting import logits_of
+
         trial = order.trials[0]
         said = self.prepare(trial)
         weights = combined(said.labels, said.members)
@@ -139,7 +139,9 @@ class Combined:
         plain = self._materials.features.plain(backbone)
         model = added(heads, plain.shape[1])
         logits = logits_of(model, np.asarray(plain[rows]))
-        known = self._worth(model, trial, plain)
+        every, _ = self._materials.division(trial)
+        shares = softmax(logits_of(model, np.asarray(plain[every])).astype(np.float64), axis=1)
+        known = accuracy_and_loss(self._materials.images.labels[every], shares)
         epoch = Epoch(1, known[0], known[0], known[1], known[1], 0.0, 0.0)
         on_epoch(epoch)
         return Made(
@@ -147,14 +149,6 @@ class Combined:
             [logits],
             lambda: saved_network.on_backbone(backbone, recipe(backbone).image_size, [model]),
             [model],
-        )
-
-    def _worth(self, model: object, trial: Trial, plain: np.ndarray) -> tuple[float, float]:
-        """Return accuracy and cross-entropy on all images that the members were trained on."""
-        rows, _ = self._materials.division(trial)
-        logits = logits_of(model, np.asarray(plain[rows]))
-        return accuracy_and_loss(
-            self._materials.images.labels[rows], softmax(logits.astype(np.float64), axis=1)
         )
 
 

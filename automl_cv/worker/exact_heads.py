@@ -15,10 +15,6 @@ from scipy.special import softmax
 
 from automl_cv.catalog.exact_heads import EXACT_HEADS, FORM, SCALING, ExactHeadEntry
 from automl_cv.data.folds import OutOfFold
-from automl_cv.engine import saved_network
-from automl_cv.engine.added_heads import added
-from automl_cv.engine.scores import scored
-from automl_cv.engine.training import OnEpoch, TrainingResult
 from automl_cv.features import recipe
 from automl_cv.history import Epoch, History
 from automl_cv.measures import accuracy_and_loss
@@ -29,6 +25,7 @@ from automl_cv.solving.scaling import Scaling, formed, measured
 from automl_cv.solving.temperature import fitted_to_scores
 from automl_cv.solving.threads import one_thread
 from automl_cv.study.trial import Inputs, Trial
+from automl_cv.trained import OnEpoch, TrainingResult, scored
 from automl_cv.worker.kind import Made
 from automl_cv.worker.materials import Materials
 
@@ -188,6 +185,9 @@ class ExactHeads:
 
     def fit(self, order: Fit, rows: np.ndarray, on_epoch: Callable[[Epoch], None]) -> Made:
         """Solve the head on all images; its temperature is that of the search's divisions."""
+        from automl_cv.engine import saved_network
+        from automl_cv.engine.added_heads import added
+
         trial = order.trials[0]  # other seeds come out the same
         head, history = self.whole(trial, on_epoch)
         backbone = trial.backbone

@@ -7,17 +7,19 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from automl_cv.engine import runtime
-from automl_cv.engine.backbone_parts import Cut, cut
-from automl_cv.engine.extract import Network, OnProgress, extract, load
-from automl_cv.engine.views import measured
 from automl_cv.errors import UserError
-from automl_cv.features import FeatureCache, Recipe, recipe, view_names
-from automl_cv.orders.messages import Prepare, Prepared, PrepareFeatures, SpaceNeeded
+from automl_cv.features import FeatureCache, Recipe, recipe, vectors, view_names, weightfile
+from automl_cv.orders.messages import OnProgress, Prepare, Prepared, PrepareFeatures, SpaceNeeded
 from automl_cv.study.studyfile import Backbone
+from automl_cv.worker.versions import versions
+
+if TYPE_CHECKING:
+    from automl_cv.engine.backbone_parts import Cut
+    from automl_cv.engine.extract import Network
 
 MUCH_SPACE = 10**9  # bytes of the disk that are worth a word
 
@@ -81,7 +83,29 @@ class HeldFeatures:
         names = view_names(hashes, order.views) if altering else hashes
         if order.n_blocks:
             self._check_space(order, len(self._cache.missing(wanted, names)))
-        extracted = extract(
+        extracted = 0
+        if weightfile.is_vectors(order.backbone):
+            extracted = vectors.fill(order.backbone, paths, hashes, self._cache, wanted)
+        elif self._cache.missing(wanted, names, order.backbone.features):
+            extracted = self._extracted(order, paths, hashes, wanted)
+        features = self._cache.open(wanted, names, order.backbone.features).array
+        self._arrays[order] = features
+        return Prepared(
+            extracted=extracted,
+            dimension=int(features.shape[1]),
+            seconds=time.perf_counter() - started,
+            versions=versions(),
+            milliseconds=self._cache.speed(wanted),
+        )
+
+    def _extracted(
+        self, order: PrepareFeatures, paths: list[Path], hashes: list[str], wanted: Recipe
+    ) -> int:
+        """Run images through a backbone; return how many were not cached."""
+        from automl_cv.engine.extract import extract
+
+        assert order.views != "online", "that caches nothing"
+        return extract(
             order.backbone,
             paths,
             hashes,
@@ -91,18 +115,12 @@ class HeldFeatures:
             views=order.views,
             window=self._given.images.window,
         )
-        features = self._cache.open(wanted, names, order.backbone.features).array
-        self._arrays[order] = features
-        return Prepared(
-            extracted=extracted,
-            dimension=int(features.shape[1]),
-            seconds=time.perf_counter() - started,
-            versions=runtime.versions(),
-        )
 
     def parts(self, order: PrepareFeatures) -> Cut:
         """Return a backbone cut before the blocks that an order's maps stand before."""
         size = self.recipe(order).image_size
+        from automl_cv.engine.backbone_parts import cut
+
         key = (order.backbone, order.n_blocks)
         if key not in self._parts:
             self._parts[key] = cut(order.backbone, size, order.n_blocks)
@@ -130,13 +148,16 @@ class HeldFeatures:
 
     def _prepare_online(self, backbone: Backbone) -> Prepared:
         """Load a backbone that runs in each epoch, and measure it."""
+        from automl_cv.engine.extract import load
+        from automl_cv.engine.views import measured
+
         self._networks[backbone] = load(backbone, recipe(backbone))
         train = np.flatnonzero(self._given.images.splits == "train")
         count, seconds = measured(
             backbone, self._networks[backbone], *self.files(train), window=self._given.images.window
         )
         dimension = self.plain(backbone).shape[1]
-        return Prepared(count, int(dimension), seconds, runtime.versions())
+        return Prepared(count, int(dimension), seconds, versions())
 
     def _check_space(self, order: PrepareFeatures, n_missing: int) -> None:
         """Tell how much of the disk maps will take, where it is much; refuse what has no room.

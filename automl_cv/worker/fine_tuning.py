@@ -19,13 +19,13 @@ from automl_cv.engine.backbone_parts import cut
 from automl_cv.engine.fine_tuning import FineTuner, Maps
 from automl_cv.engine.refitting import by_batches, finished
 from automl_cv.engine.runtime import keras
-from automl_cv.engine.training import OnEpoch, TrainingData, TrainingResult
 from automl_cv.errors import AutomlError
 from automl_cv.features import recipe
 from automl_cv.history import Epoch, StopReason
 from automl_cv.orders.messages import Fit, Need, PrepareFeatures
 from automl_cv.study.stage import Stage
 from automl_cv.study.trial import Inputs, TrainingTask, Trial
+from automl_cv.trained import OnEpoch, TrainingData, TrainingResult
 from automl_cv.worker.heads import Heads
 from automl_cv.worker.kind import Made
 from automl_cv.worker.materials import Materials

@@ -11,13 +11,13 @@ import numpy as np
 from automl_cv.data.images import Window
 from automl_cv.engine import runtime, saved_network
 from automl_cv.engine.calibration import calibrate
-from automl_cv.engine.extract import OnProgress
 from automl_cv.engine.prediction import Predictor
 from automl_cv.engine.refitting import probabilities
 from automl_cv.errors import AutomlError, naming
 from automl_cv.history import Epoch, StopReason
 from automl_cv.measures import LEAST_PROBABILITY
 from automl_cv.orders import messages
+from automl_cv.orders.messages import OnProgress
 from automl_cv.saved.facts import Foreign
 from automl_cv.solving.distance import Distance, Threshold, fitted, threshold
 from automl_cv.study.trial import Trial

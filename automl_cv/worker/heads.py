@@ -12,13 +12,14 @@ from automl_cv.catalog.metrics import ACCURACY
 from automl_cv.engine import saved_network
 from automl_cv.engine.fold_training import FoldTrainer
 from automl_cv.engine.refitting import fit_head, logits_of
-from automl_cv.engine.training import HeadTrainer, OnEpoch, TrainingResult
+from automl_cv.engine.training import HeadTrainer
 from automl_cv.engine.views import CachedViews, OnlineViews, Views
 from automl_cv.features import recipe
 from automl_cv.history import Epoch
 from automl_cv.orders.messages import Fit, Need, PrepareFeatures
 from automl_cv.study.studyfile import Backbone
 from automl_cv.study.trial import Inputs, Trial
+from automl_cv.trained import OnEpoch, TrainingResult
 from automl_cv.worker.kind import Made
 from automl_cv.worker.materials import Materials
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from automl_cv.engine.runtime import keras
-from automl_cv.engine.training import OnEpoch, TrainingResult
 from automl_cv.history import Epoch, History
 from automl_cv.orders.messages import Fit, Need
 from automl_cv.solving.kernel import KernelHead
 from automl_cv.solving.linear import Linear
 from automl_cv.study.trial import Inputs, Trial
+from automl_cv.trained import OnEpoch, TrainingResult
+
+if TYPE_CHECKING:
+    from automl_cv.engine.runtime import keras
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,19 @@ from typing import Any
 import numpy as np
 
 from automl_cv.catalog.kinds import KINDS
-from automl_cv.engine.extract import OnProgress
-from automl_cv.engine.training import TrainingData
 from automl_cv.orders import messages
-from automl_cv.orders.messages import Need, Prepare, Prepared, PrepareFeatures, PreparePixels
+from automl_cv.orders.images import sampled
+from automl_cv.orders.messages import (
+    Need,
+    OnProgress,
+    Prepare,
+    Prepared,
+    PrepareFeatures,
+    PreparePixels,
+)
 from automl_cv.study.stage import Stage
 from automl_cv.study.trial import Inputs, Trial
+from automl_cv.trained import TrainingData
 from automl_cv.worker.features import HeldFeatures
 from automl_cv.worker.folds import division, fold_numbers
 from automl_cv.worker.kind import Kind
@@ -51,10 +58,20 @@ class Materials:
         self._told = report, tell
         self._kinds: dict[str, Kind] = {}
         self._of_fold: dict[int, np.ndarray] = {}
+        self._samples: dict[int, Materials] = {}
+
+    def among(self, images: int | None) -> Materials:
+        """Return the same of a sample of the images, as if there were no others; None for all."""
+        if images is None:
+            return self
+        if images not in self._samples:
+            some = sampled(self.images, images, self.given.folds, self.given.seed)
+            self._samples[images] = Materials(replace(self.given, images=some), *self._told)
+        return self._samples[images]
 
     def kind(self, stage: Stage) -> Kind:
-        """Return what trains the trials of a stage."""
-        kind: Kind = self.kind_named(stage.kind.name)
+        """Return what trains the trials of a stage, on the images that they see."""
+        kind: Kind = self.among(stage.images).kind_named(stage.kind.name)
         return kind
 
     def kind_named(self, name: str) -> Any:
@@ -69,7 +86,11 @@ class Materials:
 
     def needs(self, inputs: Iterable[Inputs]) -> list[Need]:
         """Return the orders that make ready what trials learn from, each once."""
-        wanted = (need for one in inputs for need in self.kind(one.stage).needs(one))
+        wanted = (
+            replace(need, images=one.stage.images)
+            for one in inputs
+            for need in self.kind(one.stage).needs(one)
+        )
         return list(dict.fromkeys(wanted))
 
     def prepare(self, order: Need) -> Prepared:
@@ -79,6 +100,8 @@ class Materials:
             UserError: the backbone or its weights can't be had.
             AutomlError: a file can't be read any more.
         """
+        if order.images is not None:
+            return self.among(order.images).prepare(replace(order, images=None))
         match order:
             case PreparePixels():
                 return self.pixels.prepare()

@@ -17,10 +17,10 @@ from automl_cv.engine.network import NetworkData, NetworkTrainer
 from automl_cv.engine.pixels import Pictures
 from automl_cv.engine.refitting import by_batches, finished, logits_of
 from automl_cv.engine.runtime import keras
-from automl_cv.engine.training import OnEpoch, TrainingResult
 from automl_cv.history import Epoch
 from automl_cv.orders.messages import Fit, Need, PreparePixels
 from automl_cv.study.trial import Inputs, TrainingTask, Trial
+from automl_cv.trained import OnEpoch, TrainingResult
 from automl_cv.worker.kind import Made
 from automl_cv.worker.materials import Materials
 

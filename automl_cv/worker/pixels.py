@@ -6,11 +6,10 @@ import time
 from functools import cached_property
 from pathlib import Path
 
-from automl_cv.engine import pixels, runtime
-from automl_cv.engine.extract import OnProgress
 from automl_cv.features import recipe
 from automl_cv.features.pixels import PixelCache
-from automl_cv.orders.messages import Prepare, Prepared
+from automl_cv.orders.messages import OnProgress, Prepare, Prepared
+from automl_cv.worker.versions import versions
 
 
 class HeldPixels:
@@ -36,6 +35,8 @@ class HeldPixels:
         Raises:
             AutomlError: a file can't be read any more.
         """
+        from automl_cv.engine import pixels
+
         started, decoded = time.perf_counter(), 0
 
         def report(done: int, total: int, images_per_second: float) -> None:
@@ -52,5 +53,5 @@ class HeldPixels:
             extracted=decoded,
             dimension=size * size * 3,
             seconds=time.perf_counter() - started,
-            versions=runtime.versions(),
+            versions=versions(),
         )

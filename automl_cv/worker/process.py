@@ -1,8 +1,11 @@
 """A worker process: carries out the orders of the search, one after the other.
 
-Started as `python -m automl_cv.worker.process DESCRIPTOR`. Only here does TensorFlow
-load; what it prints goes to a log file, and when it runs out of memory or crashes
-it takes one trial with it and not the search.
+Started as `python -m automl_cv.worker.process DESCRIPTOR [MODULE]`. Only here does TensorFlow
+load, once something needs it: images that have no features yet, heads in steps, a model to
+write. What is solved on cached features needs none. With the name of a module that one is loaded
+first, while the search still reads the images (a thread that loads it beside other work deadlocks
+in Python's locks of modules). What TensorFlow prints goes to a log file, and when it runs out of
+memory or crashes it takes one trial with it and not the search.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import signal
 import sys
 import tempfile
 import traceback
+from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -20,9 +24,9 @@ from automl_cv.errors import AutomlError, trouble
 from automl_cv.history import Epoch, History, StopReason
 from automl_cv.orders import messages
 from automl_cv.orders.crew import TEMPORARY
-from automl_cv.worker.fit import fit
 from automl_cv.worker.materials import Materials
 from automl_cv.worker.reference import survey
+from automl_cv.worker.versions import versions
 
 
 class _Worker:
@@ -52,16 +56,20 @@ class _Worker:
         match order:
             case messages.Prepare():
                 self._materials = Materials(order, self._report, self._connection.send)
+                if not order.extracts:
+                    return messages.Prepared(0, 0, 0.0, versions())
                 return self._materials.prepare(messages.PrepareFeatures(order.backbone))
             case messages.PrepareFeatures() | messages.PreparePixels():
                 return self._materials.prepare(order)
             case messages.Ask():
                 return messages.Needed(tuple(self._materials.needs(order.inputs)))
             case messages.Survey():
-                return survey(self._materials)
+                return survey(self._materials, order.backbone)
             case messages.Train():
                 return self._train(order)
             case messages.Fit():
+                from automl_cv.worker.fit import fit
+
                 return fit(order, self._report, self._connection.send)
 
     def _report(self, done: int, total: int, images_per_second: float) -> None:
@@ -105,6 +113,8 @@ def main() -> None:
     temporary = Path(tempfile.gettempdir())
     if temporary.name.startswith(TEMPORARY):  # where the search was killed, nobody else removes it
         atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    for module in sys.argv[2:]:
+        import_module(module)
     connection = Connection(int(sys.argv[1]))
     try:
         _Worker(connection).serve()

@@ -13,6 +13,7 @@ from automl_cv.data import overlap
 from automl_cv.measures import cross_entropies
 from automl_cv.orders.messages import Surveyed
 from automl_cv.study.reference import STAGE
+from automl_cv.study.studyfile import Backbone
 from automl_cv.study.trial import Inputs, Trial, task_of
 from automl_cv.worker.folds import division
 from automl_cv.worker.materials import Materials
@@ -21,37 +22,40 @@ LABEL = "logistic regression on the same features"
 MAX_ITERATIONS = 1000
 
 
-def survey(materials: Materials) -> Surveyed:
-    """Train the reference on the study's own backbone, and compare the splits on it.
+def survey(materials: Materials, backbone: Backbone | None = None) -> Surveyed:
+    """Train the reference on a backbone's features, and compare the splits on it.
 
     Args:
         materials: features of the images.
+        backbone: the backbone, whose features are ready; None for the study's own.
     """
     given, images = materials.given, materials.images
+    backbone = backbone or given.backbone
     if given.folds is None:
         train, validation = division(images, None, None)
-        features = materials.features.plain(given.backbone)
+        features = materials.features.plain(backbone)
         reference = logistic_reference(
             features[train], images.labels[train], features[validation], images.labels[validation]
         )
     else:
-        reference = tuned_reference(materials)
-    last = materials.features.of_last_block(given.backbone)
+        reference = tuned_reference(materials, backbone)
+    last = materials.features.of_last_block(backbone)
     near = overlap.near_duplicates(last, images.splits)
     return Surveyed(reference, tuple(near.warnings(images.paths)))
 
 
-def tuned_reference(materials: Materials) -> dict[str, Any]:
+def tuned_reference(materials: Materials, backbone: Backbone) -> dict[str, Any]:
     """Solve logistic regression over the folds, with the penalty of lowest log loss there.
 
     Args:
         materials: features of the images.
+        backbone: what makes them.
 
     Returns:
         As `logistic_reference`, of images that no fold's training had a part in; and penalty.
     """
-    given, folds = materials.given, materials.given.folds
-    inputs = Inputs(STAGE, given.backbone, Augmentation(), folds)
+    folds = materials.given.folds
+    inputs = Inputs(STAGE, backbone, Augmentation(), folds)
     trial = Trial(0, {}, inputs, task_of(STAGE, {}, seed=0), {}, folds=folds)
     found = materials.kind(STAGE).train(trial, lambda epoch: None, None)
     (epoch,) = found.history.epochs

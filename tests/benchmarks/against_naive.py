@@ -33,11 +33,12 @@ from automl_cv.engine import images as engine_images
 from automl_cv.engine import runtime
 from automl_cv.engine.extract import extract
 from automl_cv.engine.head import describe, linear
-from automl_cv.engine.training import HeadTrainer, TrainingData, epoch_order
+from automl_cv.engine.training import HeadTrainer, epoch_order
 from automl_cv.features import FeatureCache, recipe
 from automl_cv.study import library
 from automl_cv.study.studyfile import Backbone
 from automl_cv.study.trial import TrainingTask
+from automl_cv.trained import TrainingData
 
 keras = runtime.keras
 

@@ -54,7 +54,7 @@ def main() -> None:
             run = entry.load()(path)
             cells = []
             for picture, own in zip(pictures, expected, strict=True):
-                difference = np.abs(run(picture) - own).max()
+                difference = np.abs(run(picture)[0] - own).max()
                 seconds = min(timed(run, picture) for _ in range(ROUNDS))
                 cells.append(f"{1000 * seconds:.1f} ({difference:.1e})")
         print(f"{title:16s}", *cells, sep="  ", flush=True)

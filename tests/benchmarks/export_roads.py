@@ -2,7 +2,7 @@
 
     python tests/benchmarks/export_roads.py MODEL FOLDER [--count 100] [--export FORM=DIR …]
 
-FOLDER holds pictures that MODEL was not fitted on. Each is written as a file of every kind
+FOLDER holds images that MODEL was not fitted on. Each is written as a file of every kind
 (`automl_cv.data.file_kinds`), opened by the preprocess.py of each exported folder, and run in its
 runtime. "naive" is what programs do that know nothing of all this: Pillow's `convert("RGB")`,
 then the classifier's own resizing and network. Prints classes that differ, and the largest
@@ -49,7 +49,7 @@ def main() -> None:
     }
     files = sorted(path for path in given.folder.rglob("*") if path.is_file())
     chosen = files[:: max(1, len(files) // given.count)][: given.count]
-    print(f"{len(chosen)} pictures; kind of file, naive, {', '.join(roads)}")
+    print(f"{len(chosen)} images; kind of file, naive, {', '.join(roads)}")
     with tempfile.TemporaryDirectory() as written:
         kinds: dict[str, list[Path]] = {}
         for number, path in enumerate(chosen):
@@ -62,7 +62,7 @@ def main() -> None:
             naive = predicted([opened_naively(path) for path in paths])
             cells = [told(expected, naive)]
             for form, run in runs.items():
-                found = np.concatenate([run(opens[form](path)) for path in paths])
+                found = np.concatenate([run(opens[form](path))[0] for path in paths])
                 cells.append(told(expected, found))
             print(f"{kind:26s} " + "  ".join(cells), flush=True)
 

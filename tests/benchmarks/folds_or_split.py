@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 import worth_heads
 import worth_sets
-import worth_tables
 from worth import Setting, features, figures
 
 from automl_cv.study import library
@@ -49,7 +48,9 @@ def main() -> None:
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     lines = asked.out / "folds.jsonl"
-    rows = worth_tables.read(lines)
+    rows = []
+    if lines.is_file():
+        rows = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
     backbone = library.load("quickstart").backbone
     for name, pools in POOLS.items():
         pool = pool_of(pools, asked.out, asked.root)
@@ -57,15 +58,15 @@ def main() -> None:
         everything = features(known_of)
         classes = sorted(set(pool.labels))
         numbers = np.searchsorted(classes, pool.labels)
-        for split in range(asked.splits):
-            order = np.random.default_rng(split).permutation(len(numbers))
+        for draw in range(asked.splits):
+            order = np.random.default_rng(draw).permutation(len(numbers))
             for known in asked.known:
                 if any(
-                    (row["set"], row["split"], row["known"]) == (name, split, known) for row in rows
+                    (row["set"], row["draw"], row["known"]) == (name, draw, known) for row in rows
                 ):
                     continue
                 used = np.concatenate([order[:known], order[-TEST:]])
-                row = {"set": name, "split": split, "known": known}
+                row = {"set": name, "draw": draw, "known": known}
                 for way, validation in (("split", known // 4), ("folds", 0)):
                     found = worth_heads.measure(
                         everything[used], numbers[used], known, "quickstart", validation=validation

@@ -26,7 +26,7 @@ SETTLED = 3  # seconds after which a file no longer counts as just changed
 
 
 def grow(folder: Path, files: int, suffix: str) -> list[str]:
-    """Write grey 28x28 pictures of noise, a thousand a folder."""
+    """Write grey 28x28 images of noise, a thousand a folder."""
     noise = np.random.default_rng(0)
     paths = []
     for number in range(files):

@@ -20,10 +20,11 @@ from PIL import Image
 
 from automl_cv.data import dataset
 from automl_cv.engine.extract import extract
-from automl_cv.engine.training import HeadTrainer, TrainingData
+from automl_cv.engine.training import HeadTrainer
 from automl_cv.features import FeatureCache, recipe
 from automl_cv.study.studyfile import Backbone, Data
 from automl_cv.study.trial import TrainingTask
+from automl_cv.trained import TrainingData
 
 FEATURES = 360  # of the embedded backbone's four blocks
 HEADS = (50, 400)

@@ -1,11 +1,11 @@
-"""How many planted copies are found by looks, how many pictures are falsely called so, how fast.
+"""How many planted copies are found by looks, how many images are falsely called so, how fast.
 
     python tests/benchmarks/near_copies.py [--root DIR] [--sets digits clothes …] [--libraries]
     python tests/benchmarks/near_copies.py --search 100000
 
-Sets are those of `worth_sets`. A tenth of a set's pictures at a time is altered and laid beside the
+Sets are those of `worth_sets`. A tenth of a set's images at a time is altered and laid beside the
 whole set, until each has had its turn; found is one that makes a pair with its own original. A
-false alarm is a picture whose nearest neighbour in the set as it is is called its copy; pairs that
+false alarm is an image whose nearest neighbour in the set as it is is called its copy; pairs that
 are copies by the sets' own word (`_mirror` in a name, letters and signs that are mirrored ones of
 one another, textures stored under two names) don't count, and all others are printed.
 
@@ -87,8 +87,8 @@ def measure(name: str, folder: Path, root: Path) -> None:
     ]
     false = {file for one, other, _ in alarms for file in (one, other)}
     print(
-        f"{name}: {count} pictures, {len(own.pairs)} pairs as they are, {len(alarms)} of them no "
-        f"copies, threshold {own.threshold:.3f}; pictures with a false neighbour "
+        f"{name}: {count} images, {len(own.pairs)} pairs as they are, {len(alarms)} of them no "
+        f"copies, threshold {own.threshold:.3f}; images with a false neighbour "
         f"{1000 * len(false) / count:.2f} in 1,000, pairs {1000 * len(alarms) / count:.2f}"
     )
     for one, other, distance in alarms:
@@ -177,7 +177,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=["digits", "clothes", "cut-outs", "surfaces"])
     parser.add_argument("--libraries", action="store_true")
     parser.add_argument("--search", type=int)
-    parser.add_argument("--folder", type=Path, help="Where pictures are written and kept.")
+    parser.add_argument("--folder", type=Path, help="Where images are written and kept.")
     chosen = parser.parse_args()
     if chosen.search:
         measure_search(chosen.search)

@@ -4,12 +4,13 @@
     for package in *.deb; do dpkg -x $package debian; done
     python tests/benchmarks/photographs.py --root debian --out photographs
 
-The two sets of photographs of `worth_sets.py`, random stratified splits with 20 % of each set for
-test. The product: `search` of the study, `fit`, and the probabilities of the saved classifier on
-the test images, which nothing else looks at. Beside it for each network of the study and both its
-forms of features, logistic regression on standardised features, its penalty chosen among 22 by
-5-fold cross-validation, fitted on the same images; the best of them on the test images is the
-best single network, chosen with hindsight.
+Sets of photographs of `worth_sets.py`, stratified splits with 20 % of each set for test, at random,
+or in five parts where several images are of one photograph. The product: `search` of the study,
+`fit`, and the probabilities of the saved classifier on the test images, which nothing else looks
+at. Beside it for each network of the study's first stage and both its forms of features, logistic
+regression on standardised features, its penalty chosen among 22 by 5-fold cross-validation, fitted
+on the same images; the best of them on the test images is the best single network, chosen with
+hindsight.
 
 Each measurement is a line of OUT/rows.jsonl, and what is there is not measured again. Extraction
 is in the seconds of the first search of a set alone, since the cache is shared.
@@ -31,7 +32,7 @@ from worth import Setting
 from automl_cv.study import library
 from automl_cv.study.studyfile import Backbone, drawn_backbone
 
-SETS = ["cut-outs", "surfaces"]
+SETS = ["cut-outs", "surface-crops", "surfaces"]
 TEST = 0.2  # of all images
 VALIDATION = 0.2
 
@@ -50,7 +51,8 @@ def main() -> None:
     )
     parser.add_argument("--sets", nargs="*", default=SETS, choices=SETS)
     parser.add_argument("--studies", nargs="*", default=["photos"], metavar="[LABEL=]STUDY")
-    parser.add_argument("--splits", type=int, default=5)
+    parser.add_argument("--splits", nargs="*", type=int, default=range(5), help="their numbers")
+    parser.add_argument("--alone", action="store_true", help="no logistic regression beside it")
     parser.add_argument("--out", type=Path, default=Path("photographs"))
     parser.add_argument("--root", type=Path, default=Path("/"), help="unpacked packages")
     asked = parser.parse_args()
@@ -60,12 +62,11 @@ def main() -> None:
     known = {(row["set"], row["split"], row["method"]) for row in worth_tables.read(rows_file)}
     for name in asked.sets:
         pool = worth_sets.build(name, asked.out / "cache", asked.root)
-        n_test, n_validation = (round(share * len(pool.paths)) for share in (TEST, VALIDATION))
-        sizes = (len(pool.paths) - n_test - n_validation, n_validation, n_test)
-        for number in range(asked.splits):
-            parts = worth_sets.split(pool, sizes, number)
+        for number in asked.splits:
+            parts = divided(pool, number)
+            sizes = [int((parts == one).sum()) for one in ("train", "validation", "test")]
             methods: dict[str, str | Backbone] = dict(studies)
-            for one in backbones(next(iter(studies.values()))):
+            for one in [] if asked.alone else backbones(next(iter(studies.values()))):
                 methods[f"{one.name}, {one.features}"] = one
             for method, what in methods.items():
                 if (name, number, method) in known:
@@ -73,7 +74,7 @@ def main() -> None:
                 given = None if isinstance(what, str) else what
                 setting = Setting(name, number, pool, parts, given, asked.out)
                 if isinstance(what, str):
-                    found = worth.measure_product(setting, method, what)
+                    found = worth.measure_product(setting, method, what, trained=False)
                 else:
                     found = worth.measure_reference(setting)
                 row = {"set": name, "split": number, "method": method, **found, "sizes": sizes}
@@ -82,10 +83,19 @@ def main() -> None:
                 print(f"{name} {number} {method}: {found['accuracy']:.4f}", file=sys.stderr)
     rows = worth_tables.read(rows_file)
     print(worth_tables.by_set(rows), worth_tables.promises(rows), sep="\n\n")
-    for label in studies:
+    for label in [] if asked.alone else studies:
         print(f"\n{label} less the best single network of each split, chosen with hindsight:")
         for name in asked.sets:
             print(f"{name}: {np.mean(behind(rows, name, label)):+.4f}")
+
+
+def divided(pool: worth_sets.Pool, number: int) -> np.ndarray:
+    """Return the part of each image of a pool in one of its splits."""
+    if pool.is_grouped:
+        return worth_sets.grouped_split(pool, number)
+    n_test, n_validation = (round(share * len(pool.paths)) for share in (TEST, VALIDATION))
+    sizes = (len(pool.paths) - n_test - n_validation, n_validation, n_test)
+    return worth_sets.split(pool, sizes, number)
 
 
 def behind(rows: list[worth_tables.Row], name: str, label: str) -> list[float]:

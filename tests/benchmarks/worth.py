@@ -162,10 +162,12 @@ def write_manifest(setting: Setting, path: Path) -> None:
     """Write the images of a split as the product takes them."""
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
-        table.writerow(["path", "label", "split"])
+        table.writerow(["path", "label", "split", *(["group"] if setting.pool.is_grouped else [])])
         for place in setting.rows("train", "validation", "test"):
             image = setting.pool.paths[place].absolute()
-            table.writerow([image, setting.pool.labels[place], setting.parts[place]])
+            row = [image, setting.pool.labels[place], setting.parts[place]]
+            group = [setting.pool.groups[place]] if setting.pool.is_grouped else []
+            table.writerow([*row, *group])
 
 
 def write_study(setting: Setting, study: str, path: Path, seed: int | None) -> None:

@@ -73,10 +73,11 @@ class FeatureMaterials:
         """Return the rows that train and those that validate."""
         if self.whole:
             return self.known, self.known
-        folds = trial.folds or 0
-        if folds not in self._folds:
-            self._folds[folds] = fold_numbers(self.images, self.known, folds, 0)
-        return division(self.images, self._folds[folds], trial.fold)
+        if trial.folds is None:
+            return division(self.images, None, None)
+        if trial.folds not in self._folds:
+            self._folds[trial.folds] = fold_numbers(self.images, self.known, trial.folds, 0)
+        return division(self.images, self._folds[trial.folds], trial.fold)
 
 
 def measure(

@@ -2,15 +2,18 @@
 
 Digits and clothes come with automl-cv and Debian's `dataset-fashion-mnist` (the 10,000 test
 images: the embedded backbone learned from the others). Two sets of photographs are taken from
-Debian packages and written as RGB pictures:
+Debian packages and written as RGB images:
 
 cut-outs
     `tuxpaint-stamps-default`: the eight largest folders of stamps, drawings and letters among
-    them, on white. 713 pictures.
+    them, on white. 713 images.
 surfaces
-    `ufoai-textures`: opaque pictures whose file names begin with one of eleven kinds of
+    `ufoai-textures`: opaque images whose file names begin with one of eleven kinds of
     surface ("bricks_r_1", "wood017", "roof004"), one of each number, so that variants of a
-    picture are left out. 526 pictures.
+    image are left out. 526 images.
+surface-crops
+    the eight of these kinds that have the most photographs; one whose sides have 512 pixels or
+    more is cut into four, which are one group: no split parts them.
 
 Sets of UNSEEN were made when all was chosen, and no choice saw an image of them: other clothes
 (the other 5,000 test images), letters (A to J in the fonts of Debian's `fonts-aenigma`, white on
@@ -24,6 +27,7 @@ import io
 import os
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -31,7 +35,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from automl_cv.catalog import datasets
 
@@ -55,11 +59,13 @@ SURFACES = {
     "window": "window",
     "wood": "wood|s_wood|wizwood|woodceiling|woodb",
 }
+CROPPED_KINDS = 8
+_CUT_FROM = 512  # pixels of the shorter side
 _OTHER_MAPS = re.compile(r"_(nm|sm|gm|rm|pls|glow)$")  # normals, shine, glow: no photographs
 _LONG_SIDE = 256  # of a texture's shorter side at most; the backbone sees 224 pixels
 _TRANSPARENT = 0.05  # a texture with more of that is an overlay
 
-# Kind, file name and picture.
+# Kind, file name and image.
 Picture = tuple[str, str, Image.Image]
 
 
@@ -101,10 +107,20 @@ UNSEEN = {
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Images of a set: files, and their class names."""
+    """Images of a set: files, their class names, and what each is a part of."""
 
     paths: tuple[Path, ...]
     labels: np.ndarray
+
+    @property
+    def groups(self) -> np.ndarray:
+        """The photograph of each image: "bricks_1" of "bricks_1@2.png"."""
+        return np.array([path.stem.partition("@")[0] for path in self.paths])
+
+    @property
+    def is_grouped(self) -> bool:
+        """Whether several images are of one photograph."""
+        return len(set(self.groups)) < len(self.paths)
 
 
 def build(name: str, folder: Path, root: Path) -> Pool:
@@ -112,7 +128,7 @@ def build(name: str, folder: Path, root: Path) -> Pool:
 
     Args:
         name: a key of POOLS.
-        folder: where pictures are written.
+        folder: where images are written.
         root: where Debian packages were unpacked, "/" if they are installed.
 
     Raises:
@@ -148,6 +164,25 @@ def split(pool: Pool, sizes: tuple[int, int, int], number: int) -> np.ndarray:
     parts = np.full(len(pool.paths), "", dtype="<U10")
     for part, rows in (("train", trained), ("validation", validated), ("test", tested)):
         parts[rows] = part
+    return parts
+
+
+def grouped_split(pool: Pool, number: int) -> np.ndarray:
+    """Divide a pool into five parts, one of which is for test; no photograph stands in two.
+
+    Args:
+        pool: the images.
+        number: of the split, from 0 to 4.
+
+    Returns:
+        "train", "validation" or "test" for each image of the pool.
+    """
+    parts = np.full(len(pool.paths), "train", dtype="<U10")
+    fifths = StratifiedGroupKFold(5, shuffle=True, random_state=0)
+    (known, tested) = list(fifths.split(pool.labels, pool.labels, pool.groups))[number]
+    quarters = StratifiedGroupKFold(4, shuffle=True, random_state=0)
+    (_, validated) = next(quarters.split(known, pool.labels[known], pool.groups[known]))
+    parts[tested], parts[known[validated]] = "test", "validation"
     return parts
 
 
@@ -215,12 +250,43 @@ def _stamps(stamps: Path, kinds: list[str]) -> Iterator[Picture]:
 
 
 def _surfaces(folder: Path, root: Path) -> list[Path]:
-    if not (root / TEXTURES).is_file():
-        raise Absent(f"{root / TEXTURES}: not there; install Debian's ufoai-textures")
-    return _written(folder / "sets" / "surfaces", lambda: _textures(root / TEXTURES))
+    return _written(folder / "sets" / "surfaces", lambda: _shrunk(_textures(root / TEXTURES)))
+
+
+def _surface_crops(folder: Path, root: Path) -> list[Path]:
+    return _written(folder / "sets" / "surface-crops", lambda: _cropped(root / TEXTURES))
+
+
+def _shrunk(pictures: Iterator[Picture]) -> Iterator[Picture]:
+    for kind, name, picture in pictures:
+        picture.thumbnail(_thumbnail(picture.size), Image.Resampling.LANCZOS)
+        yield kind, name, picture
+
+
+def _cropped(archive: Path) -> Iterator[Picture]:
+    """Give photographs of the kinds that have most of them, large ones as four."""
+    counts = Counter(kind for kind, _, _ in _textures(archive))
+    kinds = {kind for kind, _ in counts.most_common(CROPPED_KINDS)}
+
+    def crops() -> Iterator[Picture]:
+        for kind, name, picture in _textures(archive):
+            if kind not in kinds:
+                continue
+            width, height = picture.size
+            if min(width, height) < _CUT_FROM:
+                yield kind, name, picture
+                continue
+            for number in range(4):
+                left, top = number % 2 * (width // 2), number // 2 * (height // 2)
+                crop = picture.crop((left, top, left + width // 2, top + height // 2))
+                yield kind, name.replace(".png", f"@{number}.png"), crop
+
+    return _shrunk(crops())
 
 
 def _textures(archive: Path) -> Iterator[Picture]:
+    if not archive.is_file():
+        raise Absent(f"{archive}: not there; install Debian's ufoai-textures")
     seen: set[object] = set()
     with zipfile.ZipFile(archive) as opened:
         for path in sorted(Path(name) for name in opened.namelist()):
@@ -234,7 +300,6 @@ def _textures(archive: Path) -> Iterator[Picture]:
             if overlay or content in seen or min(picture.size) < 64:
                 continue
             seen |= {(path.parent.name, found[1]), content}
-            picture.thumbnail(_thumbnail(picture.size), Image.Resampling.LANCZOS)
             yield found[0], f"{path.stem}.png", picture
 
 
@@ -256,7 +321,7 @@ def _thumbnail(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _written(folder: Path, pictures: Callable[[], Iterator[Picture]]) -> list[Path]:
-    """Write pictures as folder/KIND/NAME, all or none; return their sorted paths."""
+    """Write images as folder/KIND/NAME, all or none; return their sorted paths."""
     if not folder.is_dir():
         unfinished = folder.with_name(f".{folder.name}-{os.getpid()}")
         for kind, name, picture in pictures():
@@ -272,6 +337,7 @@ POOLS: dict[str, Callable[[Path, Path], list[Path]]] = {
     "clothes": _clothes,
     "cut-outs": partial(_cut_outs, "cut-outs", CUT_OUTS),
     "surfaces": _surfaces,
+    "surface-crops": _surface_crops,
     "other-clothes": _other_clothes,
     "letters": _letters,
     "small-cut-outs": partial(_cut_outs, "small-cut-outs", SMALL_CUT_OUTS),

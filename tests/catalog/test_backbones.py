@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from automl_cv.catalog.backbones import BACKBONES, keras_models_folder
+from automl_cv.catalog.backbones import BACKBONES
+from automl_cv.catalog.weights import keras_models_folder
 
 PYPROJECT = Path(__file__).parent.parent.parent / "pyproject.toml"
 

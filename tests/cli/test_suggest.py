@@ -47,7 +47,7 @@ def filled(path, labels):
 def test_a_manifest_grows_until_a_search_reads_it(photos, call, tmp_path):
     folder, labels = photos
     told = call("suggest", folder, "--n", 20, "--out", "one.csv").stderr
-    assert "pool: 80 pictures" in told
+    assert "pool: 80 images" in told
     assert "labelled: none; features: compact" in told
     first = filled(tmp_path / "one.csv", labels)
     assert len(first) == 20

@@ -33,7 +33,7 @@ WRONG = range(3, 100, 17)
 
 @dataclass(frozen=True)
 class Planted:
-    """A table of pictures of which some stand under a wrong label, and a cache of their features.
+    """A table of images of which some stand under a wrong label, and a cache of their features.
 
     Args:
         table: the file.

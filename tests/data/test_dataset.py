@@ -120,7 +120,7 @@ def test_copies_stay_together_and_are_noted(photos, cache):
     assert copies.line == "6 images are copies of another"
     assert (labels.about, labels.harm) == ("labels", "stop")
     assert labels.line == (
-        "1 picture under more than one label, in 7 files (19.4% of the images), first cat/00.png "
+        "1 image under more than one label, in 7 files (19.4% of the images), first cat/00.png "
         "and owl/also.bmp"
     )
     assert set(labels.files) == {
@@ -259,7 +259,7 @@ def test_a_second_load_decodes_nothing(photos, cache, monkeypatch):
     steps = []
     load(photos, cache)
     images = load(photos, cache, on_progress=lambda *step: steps.append(step))
-    assert steps == [(30, 30)]
+    assert steps == [("inspecting images", 30, 30)]
     assert images.ledger.n_read == 30
 
 

@@ -32,7 +32,7 @@ def test_every_picture_under_two_labels_is_the_worst_there_is():
     )
     assert found.harm == "stop"
     assert found.files == ("0.png", "1.png", "2.png", "3.png")
-    assert found.line.startswith("2 pictures under more than one label, in 4 files (100.0%")
+    assert found.line.startswith("2 images under more than one label, in 4 files (100.0%")
 
 
 def test_a_few_contradictions_are_a_warning():
@@ -64,7 +64,7 @@ def test_near_copies_are_told_by_what_they_do():
     near = NearCopies(pairs, np.array([0.03, 0.02, 0.01], np.float32))
     labels, test, validation, within = findings.of_near_copies(table(*rows), near, "photos")
     assert (labels.harm, labels.files) == ("warning", ("0.png", "1.png"))
-    assert labels.line.startswith("1 pair of pictures under two labels nearly identical")
+    assert labels.line.startswith("1 pair of images under two labels nearly identical")
     assert (test.about, test.harm, test.files) == ("overlap", "warning", ("0.png", "2.png"))
     assert test.line == (
         "1 test image of 1 is nearly identical in looks to one in train, so scores on test come "

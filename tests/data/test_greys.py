@@ -92,7 +92,7 @@ def load(source, cache, **options):
 
 @pytest.fixture
 def slices(tmp_path):
-    """Write pictures of 16 bits that all come out alike unless their range is seen."""
+    """Write images of 16 bits that all come out alike unless their range is seen."""
     for place, label in enumerate("ab"):
         for number in range(5):
             values = [1000, 1001 + 10 * number + place, 1200]

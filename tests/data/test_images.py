@@ -111,7 +111,7 @@ def test_exif_orientation_is_applied(orientation):
 
 
 def the_long_way(content):
-    """Decode with each step of Pillow's, whether the picture needs it or not."""
+    """Decode with each step of Pillow's, whether the image needs it or not."""
     with Image.open(BytesIO(content)) as stored:
         upright = ImageOps.exif_transpose(stored)
     clear = upright.convert("RGBA")
@@ -185,7 +185,7 @@ def test_wherever_a_file_is_cut_no_pixel_is_made_up(image_format):
     n_damaged = 0
     for length in range(len(content)):
         try:
-            # The marks that end a file may be missing without harm to the picture.
+            # The marks that end a file may be missing without harm to the image.
             assert np.array_equal(images.decode(content[:length]), whole)
         except images.DamagedImage as error:
             assert str(error) and "\n" not in str(error)
@@ -237,7 +237,7 @@ def test_content_hash_follows_the_pixels_and_not_the_file():
     changed = COLOUR.copy()
     changed[0, 0, 0] += 1
     assert images.content_hash(changed) != images.content_hash(COLOUR)
-    # The same bytes in another shape are another picture.
+    # The same bytes in another shape are another image.
     assert images.content_hash(COLOUR.reshape(WIDTH, HEIGHT, 3)) != images.content_hash(COLOUR)
 
 

@@ -12,7 +12,7 @@ WIDTH, HEIGHT = 61, 48
 
 
 def photo(number):
-    """Return a picture of soft shapes with some grain."""
+    """Return an image of soft shapes with some grain."""
     draw = np.random.default_rng(number)
     shapes = Image.fromarray(draw.integers(0, 256, (6, 8, 3), np.uint8))
     soft = np.asarray(shapes.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC), np.int16)
@@ -63,7 +63,7 @@ def test_identical_pictures_and_flat_ones_are_no_near_copies(photos):
 
 
 def test_where_pictures_are_dense_only_nearer_ones_count():
-    # Small changes of one picture, far enough from one another to be no copies.
+    # Small changes of one image, far enough from one another to be no copies.
     draw = np.random.default_rng(0)
     middle, sizes = draw.normal(0, 60, (6, 6)), np.full((400, 2), 28)
     dense = (middle + draw.normal(0, 5, (400, 6, 6))).astype(np.float32)

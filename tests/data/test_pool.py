@@ -17,14 +17,14 @@ def test_pictures_count_once_wherever_they_lie(tmp_path):
     save(tmp_path / "pool" / "dogs" / "copy.bmp", 1)
     save(tmp_path / "pool" / ".hidden" / "c.png", 3)
     (tmp_path / "pool" / "broken.jpg").write_bytes(b"none")
-    (tmp_path / "pool" / "notes.txt").write_text("no picture")
+    (tmp_path / "pool" / "notes.txt").write_text("no image")
     found = pool.read(str(tmp_path / "pool"), cache_dir=tmp_path / "cache")
     assert found.paths == (
         str(tmp_path / "pool" / "a.png"),
         str(tmp_path / "pool" / "cats" / "deep" / "b.png"),
     )
     assert [one.path for one in found.skipped] == ["broken.jpg"]
-    assert pool.summary(found) == "2 pictures, 1 copy and 1 file that is no picture left out"
+    assert pool.summary(found) == "2 images, 1 copy and 1 file that is no image left out"
 
 
 def test_deep_greys_have_the_range_that_they_use(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from automl_cv.data.splitting import assign
+from automl_cv.data.splitting import assign, sample
 from automl_cv.errors import UserError
 
 SHARES = {"train": 0.6, "validation": 0.2, "test": 0.2}
@@ -123,7 +123,7 @@ def test_too_few_images():
 def test_too_few_groups():
     labels = ["cat"] * 30 + ["dog"] * 9
     groups = [None] * 30 + ["rex"] * 5 + ["lassie"] * 4
-    with pytest.raises(UserError, match=r"'dog' has 9 images in 2 groups \(copies of a picture"):
+    with pytest.raises(UserError, match=r"'dog' has 9 images in 2 groups \(copies of an image"):
         assign(labels, unique(labels), groups, SHARES, 0)
 
 
@@ -133,3 +133,39 @@ def test_groups_that_leave_a_class_out():
     groups = ["a", "a", "b", "b", "c", "c"]
     with pytest.raises(UserError, match="can't be in every split: its groups hold other classes"):
         assign(labels, unique(labels), groups, {"train": 0.5, "validation": 0.5}, 0)
+
+
+@pytest.mark.slow
+@given(images=images, seed=st.integers(0, 100), data=st.data())
+def test_a_sample_is_stratified_by_content_and_parts_no_group(images, seed, data):
+    def chosen(rows, share, least=3):
+        labels = [label for label, _, _ in rows]
+        contents = [f"hash {content}" for _, content, _ in rows]
+        groups = [None if group is None else f"group {group}" for _, _, group in rows]
+        return sample(labels, contents, groups, share, seed, least=least)
+
+    places = chosen(images, 0.3)
+    kept = [images[place] for place in places]
+    shuffled = data.draw(st.permutations(images))
+    assert sorted(map(str, kept)) == sorted(
+        str(shuffled[place]) for place in chosen(shuffled, 0.3)
+    ), "the order of rows has no say"
+    left = [one for place, one in enumerate(images) if place not in places]
+    for field in (1, 2):  # copies, groups
+        together = {one[field] for one in kept} & {one[field] for one in left}
+        assert together <= {None}
+    sizes, counts = (Counter(one[0] for one in rows) for rows in (images, kept))
+    assert all(counts[label] >= round(0.3 * size) for label, size in sizes.items())
+
+
+@given(sizes=st.lists(st.integers(4, 60), min_size=2, max_size=5), seed=st.integers(0, 99))
+def test_a_larger_sample_holds_the_smaller_one(sizes, seed):
+    labels = [f"class {number}" for number, size in enumerate(sizes) for _ in range(size)]
+    alone = [None] * len(labels)
+    small, large = (
+        sample(labels, unique(labels), alone, share, seed, least=2) for share in (0.2, 0.5)
+    )
+    assert set(small) <= set(large)
+    for number, size in enumerate(sizes):
+        own = sum(labels[place] == f"class {number}" for place in small)
+        assert own == max(round(0.2 * size), 2)

@@ -165,7 +165,15 @@ def test_all_images_trained_or_validated(fitted):
 @pytest.mark.slow
 def test_fitting_sets_what_ends_in_an_underscore(fitted):
     public = {name for name in vars(fitted) if not name.startswith("_")}
-    assert public == {*fitted.get_params(), "classes_", "run_folder_"}
+    set_ = {"classes_", "run_folder_", "leaderboard_", "best_params_", "cv_results_"}
+    assert public == {*fitted.get_params(), *set_}
+    board, found = fitted.leaderboard_, fitted.cv_results_
+    assert {len(value) for value in found.values()} == {len(board)}
+    assert list(found["mean_test_score"]) == list(board["val_accuracy"])
+    assert fitted.best_params_ == found["params"][0]
+    assert fitted.best_params_["stage"] == board["stage"][0]
+    stepped = next(one for one in found["params"] if "learning_rate" in one)
+    assert stepped["learning_rate"] > 0 and None not in stepped.values()
 
 
 @pytest.mark.slow
@@ -276,6 +284,11 @@ def test_before_fit_there_is_nothing(digits):
 def test_wrong_use_is_one_line(options, images, labels, error, message):
     with pytest.raises(error, match=message):
         AutoClassifier(**options).fit(images, labels)
+
+
+def test_weights_of_images_are_refused():
+    with pytest.raises(TypeError, match="no sample_weight: images can't be weighed"):
+        AutoClassifier().fit(np.zeros((2, 8, 8)), [0, 1], sample_weight=[1, 2])
 
 
 @pytest.mark.slow

@@ -152,8 +152,8 @@ def check_from_scratch(tmp_path, study, order, tested, labels) -> None:
     manifest = saved.manifest
     assert (manifest.kind, manifest.backbone, manifest.weights_licence) == ("network", None, None)
     card = (tmp_path / "scratch" / "card.md").read_text()
-    assert "ResNet10, trained from its first weights on these pictures alone" in card
-    assert "| weights | trained from scratch on these pictures" in card
+    assert "ResNet10, trained from its first weights on these images alone" in card
+    assert "| weights | trained from scratch on these images" in card
 
     _, winner = choose(f"sqlite:///{tmp_path}/automl-cv.db", "kinds", "scratch/0")
     stage, parameters = study.stage("scratch"), winner.facts.parameters

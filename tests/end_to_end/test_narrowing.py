@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +100,10 @@ def test_studies_show_says_the_rule(study, call):
     shown = call("studies", "show", study).stdout
     assert "narrowed from the best 2 trials of coarse" in shown
     table = shown.split("narrowed: 2 trials")[1]
-    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in table.splitlines()]
-    assert [row for row in rows if row] == [
-        ["optimizer", "within SGD | RMSprop | Adagrad | Adadelta | Adam | Adamax | Nadam", ""],
-        ["batch_size", "32", ""],
-        ["learning_rate", "within 0.0001 – 0.3", ""],
+    rows = [re.split(r"\s{2,}", line.strip()) for line in table.split("─\n")[1].splitlines()]
+    assert [row for row in rows if len(row) > 1] == [
+        ["optimizer", "within SGD | RMSprop | Adagrad | Adadelta | Adam | Adamax | Nadam"],
+        ["batch_size", "32"],
+        ["learning_rate", "within 0.0001 – 0.3"],
         ["momentum", "within 0 – 0.9", "optimizer is SGD or RMSprop"],
     ]

@@ -181,7 +181,7 @@ def test_missing_imagenet_weights_are_one_line_that_helps(photos, run, tmp_path,
 
 
 def deep(path, low, high, reach=200):
-    """Write a picture of 16 bits that uses 1000 to 1000 + `reach`, but for noise."""
+    """Write an image of 16 bits that uses 1000 to 1000 + `reach`, but for noise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draw = np.random.default_rng(crc32(f"{path.parent.name}/{path.name}".encode()))
     values = np.full((16, 16), 1000) + reach * draw.uniform(low, high, (16, 16))

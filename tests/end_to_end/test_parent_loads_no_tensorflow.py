@@ -47,7 +47,7 @@ print("\\n" + json.dumps([code, sorted({name.split(".")[0] for name in sys.modul
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Write 16 pictures of two colours, and a study of them; return the folder of both."""
+    """Write 16 images of two colours, and a study of them; return the folder of both."""
     draw = np.random.default_rng(0)
     for label, colour in (("blue", (60, 90, 210)), ("red", (200, 80, 60))):
         folder = tmp_path / "photos" / label
@@ -77,9 +77,10 @@ def loaded_by(folder: Path, cache_dir: Path, *words: str) -> set[str]:
 
 def test_neither_a_search_nor_a_fit_loads_tensorflow(photos, tmp_path_factory):
     cache_dir = tmp_path_factory.mktemp("cache")  # an empty one: features are extracted too
-    searched = loaded_by(photos, cache_dir, "search", "./few.toml")
+    searched = loaded_by(photos, cache_dir, "search", "./few.toml", "--tensorboard", "logs")
     fitted = loaded_by(photos, cache_dir, "fit", "few", "--out", "model")
     for loaded in (searched, fitted):
         assert "optuna" in loaded
         assert not loaded & {"tensorflow", "keras"}
+    assert len(list((photos / "logs").glob("few/*/0/events.out.tfevents.*"))) == 2
     assert list((photos / "model").glob("*.keras"))

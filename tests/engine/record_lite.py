@@ -25,7 +25,7 @@ CHANNELS = 6
 
 
 def picture(size: int) -> np.ndarray:
-    """Return the picture that goes through: float32 whole numbers, shape (1, size, size, 3)."""
+    """Return the image that goes through: float32 whole numbers, shape (1, size, size, 3)."""
     y, x, channel = np.indices((size, size, 3)) + 1
     return ((x * x // 7 + y * 2 * (channel + 3) + x * y // (channel + 11)) % 256)[None].astype("f4")
 

@@ -18,8 +18,8 @@ import numpy as np
 
 from automl_cv.engine import runtime
 from automl_cv.engine.network import NetworkData, NetworkTrainer
-from automl_cv.engine.training import TrainingResult
 from automl_cv.study.trial import TrainingTask
+from automl_cv.trained import TrainingResult
 
 keras = runtime.keras
 
@@ -39,7 +39,7 @@ TASK = TrainingTask(
 
 
 def pictures(n_images: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return pictures whose colour gives their class, and much noise."""
+    """Return images whose colour gives their class, and much noise."""
     draw = np.random.default_rng(seed)
     labels = draw.integers(0, CLASSES, n_images).astype(np.int32)
     pixels = draw.integers(0, 200, (n_images, SIZE, SIZE, 3)).astype(np.uint8)

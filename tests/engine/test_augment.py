@@ -46,7 +46,7 @@ def either_way(name: str, view: str) -> float:
 
 
 def one_by(operation, name: str, amount: float, pixels: np.ndarray) -> np.ndarray:
-    """Alter a picture by exactly `amount`: the range is such that the draw comes out there."""
+    """Alter an image by exactly `amount`: the range is such that the draw comes out there."""
     view = next(known for known in names(100) if either_way(name, known) * np.sign(amount) > 0.2)
     change = operation(0, [view], abs(amount / either_way(name, view)))
     return augment.alter(pixels[None], change.transforms(len(pixels)), change.colours()).numpy()[0]

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from automl_cv.catalog.backbones import BACKBONES, Weights
+from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.catalog.preprocessing import PREPROCESSINGS
+from automl_cv.catalog.weights import Weights
 from automl_cv.errors import UserError
 from automl_cv.features import recipe
 from automl_cv.study.studyfile import Backbone

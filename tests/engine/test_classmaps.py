@@ -22,7 +22,7 @@ WEIGHTS = np.array([[0.02, -0.01], [-0.02, 0.03]], np.float32)  # (channels, cla
 
 
 def picture(row: int, column: int) -> images.Pixels:
-    """Return a dark picture with a bright square."""
+    """Return a dark image with a bright square."""
     pixels = np.full((SIDE, SIDE, 3), 10, np.uint8)
     pixels[row : row + SQUARE, column : column + SQUARE] = 250
     return pixels

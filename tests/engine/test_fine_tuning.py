@@ -24,8 +24,9 @@ with later():
     from automl_cv.engine.backbone_parts import Cut, cut
     from automl_cv.engine.fine_tuning import FineTuner, Maps
     from automl_cv.engine.head import describe
-    from automl_cv.engine.training import HeadTrainer, TrainingData, TrainingResult
+    from automl_cv.engine.training import HeadTrainer
     from automl_cv.engine.views import epoch_views
+    from automl_cv.trained import TrainingData, TrainingResult
     from tests.engine.small_network import figures
 
 SIZE, TRAIN, VALIDATION, VIEWS = 32, 96, 48, 3

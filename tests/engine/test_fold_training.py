@@ -12,7 +12,8 @@ from tests.later import later
 
 with later():
     from automl_cv.engine.fold_training import FoldTrainer
-    from automl_cv.engine.training import HeadTrainer, TrainingData
+    from automl_cv.engine.training import HeadTrainer
+    from automl_cv.trained import TrainingData
 
 FOLDS = 3
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from automl_cv.data.images import Window, content_hash, decode
+from automl_cv.data.images import Window, content_hash, decode, held
 from automl_cv.errors import AutomlError
 from tests.later import later
 
@@ -107,9 +107,9 @@ def test_views_of_one_file_decode_it_once(files, monkeypatch):
 
     def count(path: Path, window: Window | None) -> np.ndarray:
         decoded.append(path)
-        return decode(path, window)
+        return held(path, window)
 
-    monkeypatch.setattr(images, "decode", count)
+    monkeypatch.setattr(images, "held", count)
     repeated = [path for path in files[:4] for _ in range(3)]
     seen = []
 
@@ -132,7 +132,7 @@ def test_views_of_one_file_decode_it_once(files, monkeypatch):
         (Path.unlink, "now is not"),
         (lambda path: Image.new("RGB", (9, 7)).save(path), "has changed since"),
     ],
-    ids=["truncated", "removed", "another picture"],
+    ids=["truncated", "removed", "another image"],
 )
 def test_a_file_that_changed_is_named(files, tmp_path, change, message):
     paths = [tmp_path / path.name for path in files]

@@ -17,7 +17,8 @@ with later():
     from automl_cv.engine.head import describe, linear
     from automl_cv.engine.losses import balanced_weights, cross_entropies, focal, weighted
     from automl_cv.engine.network import NetworkTrainer
-    from automl_cv.engine.training import HeadTrainer, TrainingData, epoch_order
+    from automl_cv.engine.training import HeadTrainer, epoch_order
+    from automl_cv.trained import TrainingData
 
 
 CHANGES = [

@@ -65,7 +65,7 @@ def test_pixels_are_the_decoders_rounded_and_come_once(files, hashes, tmp_path, 
     assert found.dtype == np.uint8 and np.abs(found - exact).max() <= 0.5
     np.testing.assert_array_equal(found[1::3], exact[1::3], "those of the right size are exact")
     assert told == [(16, COUNT), (COUNT, COUNT)]
-    monkeypatch.setattr(images, "decode", lambda path: pytest.fail("decoded again"))
+    monkeypatch.setattr(images, "held", lambda *given: pytest.fail("decoded again"))
     again = pixels.load(cache, files, hashes, SIZE)
     np.testing.assert_array_equal(again, found)
 

@@ -14,7 +14,8 @@ from tests.later import later
 
 with later():
     from automl_cv.engine.refitting import fit_head, logits_of, probabilities
-    from automl_cv.engine.training import HeadTrainer, TrainingData
+    from automl_cv.engine.training import HeadTrainer
+    from automl_cv.trained import TrainingData
 
 
 def whole(data: TrainingData) -> TrainingData:

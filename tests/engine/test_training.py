@@ -20,7 +20,8 @@ with later():
     from automl_cv.engine import runtime
     from automl_cv.engine.head import describe, linear
     from automl_cv.engine.schedules import Plan
-    from automl_cv.engine.training import HeadTrainer, TrainingData, epoch_order
+    from automl_cv.engine.training import HeadTrainer, epoch_order
+    from automl_cv.trained import TrainingData
     from tests.engine.keras_schedules import FIXED, plateau_callback
 
 

@@ -22,8 +22,9 @@ with later():
     from automl_cv.engine import mixing
     from automl_cv.engine.extract import extract, load
     from automl_cv.engine.head import describe, linear
-    from automl_cv.engine.training import HeadTrainer, TrainingData, epoch_order
+    from automl_cv.engine.training import HeadTrainer, epoch_order
     from automl_cv.engine.views import CachedViews, OnlineViews, Shown, epoch_views, measured
+    from automl_cv.trained import TrainingData
     from tests.engine import tiny
 # Keras saves weights by `np.array(variable)`, whose `__array__` NumPy 2 warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -37,7 +38,7 @@ EPOCHS = 3
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Hold pictures, and the entry "tiny" in the table of backbones."""
+    """Hold images, and the entry "tiny" in the table of backbones."""
     folder = tmp_path_factory.mktemp("pictures")
     generator = np.random.default_rng(0)
     for number in range(N_IMAGES):
@@ -50,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @dataclasses.dataclass(frozen=True)
 class Pictures:
-    """Extracted pictures; all but the last eleven train."""
+    """Extracted images; all but the last eleven train."""
 
     paths: list[Path]
     hashes: list[str]

@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from automl_cv.catalog.backbones import BACKBONES, BackboneEntry, Weights
+from automl_cv.catalog.backbones import BACKBONES, BackboneEntry
+from automl_cv.catalog.weights import Weights
 
 _counting = threading.Lock()
 n_passed = 0

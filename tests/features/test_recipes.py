@@ -135,6 +135,6 @@ def test_a_package_that_is_not_installed_is_named_with_its_extra():
     with BACKBONES.temporary(absent), pytest.raises(UserError) as caught:
         recipe(Backbone(name="absent"))
     assert str(caught.value) == (
-        "the backbone 'absent' needs the package not-a-package, which is not installed; run: "
-        "pip install 'automl-cv[photos]'"
+        "the backbone 'absent' needs the package not-a-package, which is not installed; "
+        "run in automl-cv's folder: pip install -c .ci/constraints.txt '.[photos]'"
     )

@@ -42,12 +42,12 @@ def test_all_workers_are_prepared_and_one_tells_of_it():
 def test_features_are_had_once_they_were_ordered():
     with ScriptedCrew(1, obedient) as crew:
         own = PrepareFeatures(Backbone())
-        assert not crew.has(own)
+        assert crew.made(own) is None
         crew.make_ready()
-        assert crew.has(own), "the study's own backbone needs no order of its own"
-        assert not crew.has(SMALL) and not crew.has(PIXELS)
+        assert crew.made(own) is not None, "the study's own backbone needs no order of its own"
+        assert crew.made(SMALL) is None and crew.made(PIXELS) is None
         crew.prepare(SMALL, print)
-        assert crew.has(SMALL)
+        assert crew.made(SMALL) is not None
 
 
 def test_a_replaced_worker_is_prepared_again_with_all_earlier_orders():
@@ -107,7 +107,7 @@ def test_what_can_not_be_prepared_is_an_error(exit_code, error):
             crew.prepare(SMALL, print)
         assert raised.value.exit_code == exit_code
         assert raised.value.__notes__ == ["Traceback: …"]
-        assert not crew.has(SMALL)
+        assert crew.made(SMALL) is None
 
 
 def test_who_has_nothing_to_say_is_waited_for_no_longer_than_asked():

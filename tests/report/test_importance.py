@@ -1,5 +1,7 @@
 import io
 import json
+import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -65,11 +67,27 @@ def test_every_form_takes_it(report, form):
 
 @pytest.mark.slow
 def test_too_few_trials_are_a_line_and_no_figure(tmp_path):
-    report = compose_importance(read_run(drawn(tmp_path, 30)))
+    report = compose_importance(read_run(drawn(tmp_path, 9)))
     assert report.table.rows == ()
     (line,) = report.footnotes
-    assert line.startswith("stage coarse: no figures: 30 trials with a result; with fewer than 100")
+    assert line.startswith("stage coarse: no figures: 9 trials with a result, fewer than 10; some")
     assert report.board["fanova"].isna().all()
+
+
+@pytest.mark.slow
+def test_few_trials_say_so_and_how_many_would_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluators, "RESAMPLES", 5)
+    read = read_run(drawn(tmp_path, 20))
+    told = compose_importance(read)
+    lines = "\n".join(told.footnotes)
+    assert (
+        "stage coarse: 20 trials are few: an interval that begins at 0 holds what chance" in lines
+    )
+    assert "trials that would tell the first from the second, fANOVA: " in lines
+    assert told.command == "", "the study does not ship"
+    as_shipped = replace(read, run=replace(read.run, name="importance"))
+    command = compose_importance(as_shipped).command
+    assert re.fullmatch(r"automl-cv search importance --stage coarse --trials \d{3,4}", command)
 
 
 def test_a_stage_that_searches_nothing_is_a_line(tmp_path):

@@ -111,7 +111,7 @@ def test_one_stage_has_a_first_and_no_winner(url):
 
 def test_harm_to_the_images_comes_first_and_no_trial_means_no_verdict(tmp_path):
     read = read_run(build(tmp_path)[0])
-    finding = {"about": "labels", "harm": "warning", "line": "2 pictures …", "files": ()}
+    finding = {"about": "labels", "harm": "warning", "line": "2 images …", "files": ()}
     ledger = {**read.facts.ledger, "findings": [finding]}
     harmed = replace(read, facts=replace(read.facts, ledger=ledger))
     assert verdict_lines(harmed, None)[-1].startswith("next: `automl-cv data photos` shows what")

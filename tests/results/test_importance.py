@@ -5,14 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import automl_cv
 from automl_cv.history import Epoch, History
 from automl_cv.results import evaluators
-from automl_cv.results.evaluators import Axis
-from automl_cv.results.importance import LEAST_TRIALS, importances
+from automl_cv.results.evaluators import EVALUATORS, Axis
+from automl_cv.results.importance import FEWEST, LEAST_TRIALS, importances
 from automl_cv.results.leaderboard import read_run
 from automl_cv.store.records import TrialRecord
 from automl_cv.study.space import Choice, FloatRange, IntRange
@@ -101,13 +102,41 @@ def test_the_order_says_what_can_be_told_apart(url, monkeypatch):
 
 
 @pytest.mark.slow
-def test_below_a_hundred_trials_nothing_is_claimed(tmp_path):
-    table = automl_cv.importance(drawn(tmp_path, LEAST_TRIALS - 1))
+def test_below_ten_trials_nothing_is_claimed(tmp_path):
+    table = automl_cv.importance(drawn(tmp_path, FEWEST - 1))
     assert table[FIGURES].isna().all(axis=None)
     assert set(table["reason"]) == {
-        "99 trials with a result; with fewer than 100 a parameter without effect may get a "
-        "large share by chance"
+        "9 trials with a result, fewer than 10; some 100 are needed for shares that say something"
     }
+
+
+@pytest.mark.slow
+def test_of_thirty_trials_bars_hold_what_chance_gives(tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluators, "RESAMPLES", 20)
+    table = automl_cv.importance(drawn(tmp_path, 30))
+    for parameter in ("momentum", "batch_size"):
+        for evaluator in EVALUATORS:
+            assert of(table, parameter)[f"{evaluator}_low"] == 0, (parameter, evaluator)
+    assert of(table, "learning_rate")["fanova_low"] > 0
+    needed = table["trials_needed"].dropna()
+    assert (needed >= LEAST_TRIALS).all()
+    for name in EVALUATORS:
+        assert (table[f"{name}_low"] <= table[name]).all()
+        assert (table[name] <= table[f"{name}_high"]).all()
+
+
+@pytest.mark.parametrize(
+    ("n_trials", "difference", "low", "needed"),
+    [(200, 0.4, 0.1, 200), (25, 0.4, 0.1, 100), (150, 0.1, -0.1, 600), (150, 0.07, -0.1, 890)],
+)
+def test_an_interval_narrows_with_the_root_of_the_trials(n_trials, difference, low, needed):
+    resampled = np.full(1000, low)
+    assert evaluators._needed(n_trials, difference, resampled) == needed
+
+
+def test_more_trials_than_anyone_runs_are_no_advice():
+    assert evaluators._needed(30, 0.001, np.full(9, -0.2)) is None
+    assert evaluators._needed(30, 0.0, np.full(9, -0.2)) is None
 
 
 @pytest.mark.slow
@@ -115,9 +144,9 @@ def test_too_few_trials_with_the_conditional_parameter(tmp_path, monkeypatch):
     monkeypatch.setattr(evaluators, "RESAMPLES", 2)
     table = automl_cv.importance(drawn(tmp_path, LEAST_TRIALS))
     momentum = of(table, "momentum")
-    assert momentum[FIGURES].isna().all()
     assert momentum["trials"] < LEAST_TRIALS
-    assert table[table["parameter"] != "momentum"][FIGURES].notna().all(axis=None)
+    assert momentum["fanova_low"] == momentum["ped_anova_low"] == 0
+    assert table[FIGURES].notna().all(axis=None)
 
 
 @pytest.mark.slow

@@ -38,7 +38,7 @@ def trial(number: int, *scores: float | None) -> list[events.Event]:
         (
             *("macro_f1", {}, (0.6, 0.5)),
             *("val macro F1 0.6000 at epoch 1 of 2 (epochs, 1.00 s)", "0.6000"),
-            *("2/9 0.5000 0.6000", "SGD 0.6000"),
+            *("2/9 0.5000 0.6000 █▁", "SGD 0.6000"),
         ),
         (
             *("auroc", {"Adam": 0.9}, (0.6,), "val AUROC 0.6000 (1.00 s)", "0.9000"),
@@ -47,7 +47,7 @@ def trial(number: int, *scores: float | None) -> list[events.Event]:
         (
             *("log_loss", {"Adam": 0.8}, (-0.7, -0.9)),
             *("val log loss 0.7000 at epoch 1 of 2 (epochs, 1.00 s)", "0.7000"),
-            *("2/9 0.9000 0.7000", "SGD 0.7000 Adam 0.8000"),
+            *("2/9 0.9000 0.7000 █▁", "SGD 0.7000 Adam 0.8000"),
         ),
         (
             *("log_loss", {"SGD": 0.2}, (-0.9,), "val log loss 0.9000 (1.00 s)", "0.2000"),

@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 from automl_cv.drawing.origins import StoredRun
+from automl_cv.orders.images import Images
 from automl_cv.search import events
 from automl_cv.search.budget import Budget
 from automl_cv.search.context import SearchContext
@@ -45,6 +48,17 @@ STUDY = studyfile.parse(
         network = { name = "ResNet10", stem = "small", width = 0.125 }
     """),
     "s.toml",
+)
+
+
+SPLITS = ["train"] * 6 + ["validation"] * 2 + ["test"] * 2
+IMAGES = Images(
+    paths=tuple(f"{row}.png" for row in range(10)),
+    content_hashes=tuple(f"hash {row}" for row in range(10)),
+    labels=np.arange(10, dtype=np.int32) % 2,
+    splits=np.array(SPLITS),
+    groups=(None,) * 10,
+    classes=("a", "b"),
 )
 
 
@@ -91,6 +105,7 @@ def conducted(
                 budget=Budget(STUDY, stages, seconds, workers),
                 listen=told.append,
                 cache_dir=folder / "cache",
+                images=IMAGES,
             ),
             told,
         )

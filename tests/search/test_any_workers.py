@@ -32,7 +32,7 @@ from automl_cv.store.records import TrialRecord
 from automl_cv.study import studyfile
 from automl_cv.study.stage import Stage
 from tests.orders.scripted import DEATH, ScriptedCrew, ScriptedWorker, obedient
-from tests.search.conducted import STUDY
+from tests.search.conducted import IMAGES, STUDY
 
 TRIALS, EPOCHS = 20, 12
 
@@ -173,6 +173,9 @@ class Kept:
         self.said: dict[int, list] = {}
         self.begun: dict[int, tuple[Epoch, ...]] = {}
 
+    def describe(self) -> None:
+        pass
+
     def settle(self) -> None:
         """There is nothing to settle: what had not ended is lost."""
 
@@ -232,6 +235,7 @@ def searched(stage: Stage, workers: int, seed: int = 0, *, kills: bool = False) 
                 budget=Budget(STUDY, [stage], None, workers),
                 listen=lambda event: None,
                 cache_dir=Path(),
+                images=IMAGES,
             )
             kept.begun.clear()
             memory = StageMemory("s/coarse", stage, STUDY.seed)

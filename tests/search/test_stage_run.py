@@ -156,6 +156,8 @@ def test_the_deadline_recalls_trials_at_the_end_of_their_epoch(tmp_path):
     assert (progress, finished) == (Progress(4, is_cut=True), 0)
     assert [(one.trial, one.state) for one in records] == [(0, "interrupted"), (1, "interrupted")]
     assert all(1 <= len(one.history.epochs) <= 3 for one in records)
+    assert {one.reason for one in records} == {"the time ended; the next search runs it again"}
+    assert all(one.history.seconds > 0 for one in records)
     assert told.of(events.StageEnded)[0].shortfall == "0 of 4 trials (the time ended)"
     assert not told.of(events.TrialEnded)
 

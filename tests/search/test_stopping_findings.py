@@ -28,7 +28,7 @@ def test_every_picture_under_two_labels_stops_a_search_and_is_told_by_it(tmp_pat
     images = load(tmp_path / "torn", tmp_path)
     with pytest.raises(UserError) as caught:
         study_data.check_findings(images)
-    line = "5 pictures under more than one label, in 10 files (100.0% of the images), first "
+    line = "5 images under more than one label, in 10 files (100.0% of the images), first "
     assert str(caught.value).startswith(f"{tmp_path}/torn: {line}")
     assert str(caught.value).endswith("or search all the same with --despite-findings")
     # Told otherwise, the search, its leaderboard and `report` say it first.

@@ -9,7 +9,8 @@ import pytest
 
 from automl_cv.errors import AutomlError, UserError
 from automl_cv.store.database import open_storage
-from automl_cv.store.optuna_tables import study_attribute, swap_study_attribute
+from automl_cv.store.optuna_tables import study_attribute
+from automl_cv.store.optuna_writes import swap_study_attribute
 from automl_cv.store.records import HOLDER
 from automl_cv.store.runs import claim, find_run, next_run, release, runs, shown_name
 from automl_cv.store.trials import StageTrials

@@ -5,12 +5,14 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import optuna
 import pytest
 
 from automl_cv.errors import AutomlError
 from automl_cv.history import Epoch, History
 from automl_cv.store.database import open_storage
+from automl_cv.store.described import note_of, value_name
 from automl_cv.store.facts import facts_from_json, facts_to_json
 from automl_cv.store.lease import Lease
 from automl_cv.store.trials import StageTrials
@@ -112,6 +114,76 @@ def test_a_diverged_trial_is_stored_without_nan(trials):
     with trials.storage.engine.connect() as connection:
         texts = connection.exec_driver_sql("select value_json from trial_user_attributes").all()
     assert not any("NaN" in text or "Infinity" in text for (text,) in texts)
+
+
+def test_times_are_those_of_the_training_and_not_of_the_writing(trials):
+    minute = replace(HISTORY, seconds=60.0)
+    trials.finish(0, PARAMETERS, DISTRIBUTIONS, minute)
+    trials.begin(1, PARAMETERS, DISTRIBUTIONS)
+    trials.finish(1, PARAMETERS, DISTRIBUTIONS, minute)
+    began = datetime.now(UTC) - timedelta(seconds=60)
+    trials.begin(2, PARAMETERS, DISTRIBUTIONS, began=began)
+    trials.interrupt(2, History(HISTORY.epochs[:3], None, "the time ended", 60.0))
+    for seen in trials.study.get_trials():
+        assert seen.duration.total_seconds() == pytest.approx(60, abs=0.5)
+        assert abs(seen.datetime_complete - datetime.now()) < timedelta(minutes=5), "local time"
+    cut = trials.records()[2]
+    assert (cut.reason, cut.history.seconds) == ("the time ended", 60.0)
+
+
+def test_a_trial_whose_process_died_ends_when_it_was_last_written(trials):
+    died = datetime.now(UTC) - timedelta(days=1)
+    lease = replace(Lease.of_this_process(), process=2**22 + 1, time=died)
+    trials.begin(0, PARAMETERS, DISTRIBUTIONS, lease=lease, began=died - timedelta(seconds=9))
+    assert trials.settle() == [0]
+    assert optuna_trial(trials).duration == timedelta(seconds=9)
+
+
+def test_other_programs_find_plain_attributes_and_our_records_need_none(trials):
+    trials.finish(0, PARAMETERS, DISTRIBUTIONS, HISTORY)
+    fail(trials, 1, SGD, "out of memory")
+    best = HISTORY.best
+    shown = {"stage": "coarse", "seconds": 0.18, "best_epoch": best.epoch, "val_loss": 0.208}
+    for number, seconds in ((0, 0.18), (1, 0.5)):
+        attributes = optuna_trial(trials, number).user_attrs
+        plain = {key: one for key, one in attributes.items() if not key.startswith("automl-cv:")}
+        assert plain == {**shown, "seconds": seconds, "best_epoch": 2 if number else best.epoch}
+    # What another program writes, or damages there, is not ours.
+    with trials.storage.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "update trial_user_attributes set value_json='{' where key not like 'automl-cv:%'"
+        )
+    assert [record.state for record in trials.records()] == ["complete", "failed"]
+
+
+def test_other_programs_see_no_noise_of_float32_and_we_all_digits(trials):
+    noisy = float(np.float32(0.975))
+    history = History((Epoch(1, noisy, noisy, noisy, noisy, 0.1, 0.01),), "epochs", seconds=1.0)
+    trials.finish(0, PARAMETERS, DISTRIBUTIONS, history)
+    seen = optuna_trial(trials)
+    assert (seen.value, seen.intermediate_values) == (0.975, {1: 0.975})
+    assert seen.user_attrs["val_loss"] == 0.975
+    assert trials.records()[0].value == noisy != 0.975
+
+
+def test_a_study_says_what_it_is_and_keeps_what_someone_wrote(trials):
+    kept = trials.storage.get_study_system_attrs(trials.study._study_id)
+    assert kept["study:metric_names"] == ["val_accuracy"]
+    assert kept["dashboard:note_ver"] == 1
+    assert kept["dashboard:note_str:0"].startswith(
+        "Stage **coarse** of the run **quickstart** of automl-cv.\n\n- images: photos (1,881 train"
+    )
+    storage, study_id = trials.storage, trials.study._study_id
+    storage.set_study_system_attr(study_id, "dashboard:note_ver", 2)
+    storage.set_study_system_attr(study_id, "dashboard:note_str:0", "mine")
+    trials.describe()
+    assert storage.get_study_system_attrs(study_id)["dashboard:note_str:0"] == "mine"
+
+
+def test_a_value_of_which_less_is_better_says_that_it_is_negated():
+    facts = replace(FACTS, study={**FACTS.study, "metric": "log_loss"})
+    assert value_name(facts) == "-val_log_loss"
+    assert "validation log loss at a trial's best epoch, negated;" in note_of("a", "b", facts)
 
 
 def test_epochs_are_written_while_a_trial_runs(trials):

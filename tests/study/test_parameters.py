@@ -59,7 +59,7 @@ def test_parameters_of_head_and_schedule_are_taken():
         ("learning_rate", {"low": 0, "high": 1}, "learning_rate: expected numbers above 0, got 0"),
         ("optimizer", {"low": 0, "high": 1}, "optimizer: expected a name or a list of names, got"),
         ("image_size", {"low": 24, "high": 64}, "image_size: list the values; each passes all"),
-        ("image_size", [4, 32], "image_size: expected whole numbers from 8 to 4096, got 4"),
+        ("image_size", [4, 32], "image_size: expected whole numbers from 8 to 4096 or 'own', got"),
         ("backbone", ["compact", "ResNet5"], "backbone: expected one of 'compact', "),
     ],
 )

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from automl_cv.cli.options import CacheDir, Debug, cache_folder
 from automl_cv.errors import AutomlError
-from automl_cv.screen.console import say, show
+from automl_cv.screen.console import ruled, say, show
 
 # Folders in the cache folder, beside features.
 DATASETS, INSPECTIONS, CHECKPOINTS = "datasets", "inspections", "checkpoints"
@@ -145,7 +145,7 @@ def _row(kind: str, content: str, path: Path, cache_dir: Path) -> Row:
 
 
 def _as_table(folder: Path, rows: list[Row]) -> Table:
-    table = Table(title=escape(str(folder)), title_justify="left", show_footer=True)
+    table = ruled(title=escape(str(folder)), show_footer=True)
     table.add_column("kind", footer="all")
     table.add_column("content", overflow="fold")
     table.add_column("items", justify="right")

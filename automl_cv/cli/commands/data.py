@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from automl_cv.cli.options import (
@@ -25,7 +22,8 @@ from automl_cv.cli.options import (
     reading,
 )
 from automl_cv.cli.suspects import SuspectsOptions, check_options, show_suspects
-from automl_cv.screen.console import messages, output, say, show
+from automl_cv.screen.console import output, ruled, say, show
+from automl_cv.screen.progress import progress
 
 if TYPE_CHECKING:
     from automl_cv.data.dataset import Dataset
@@ -83,7 +81,7 @@ def data(
             "--backbone",
             metavar="NAME",
             help="With --suspects: the network whose features judge.",
-            show_default="quickstart's, of large pictures that of photos",
+            show_default="quickstart's, of large images that of photos",
         ),
     ] = None,
     output_format: Annotated[
@@ -97,7 +95,7 @@ def data(
     Every file is decoded as training would decode it. A source without splits is divided as a
     study file that says nothing else would divide it: 60, 20 and 20 %, seed 0.
 
-    Example: automl-cv data pictures --suspects --out corrected.csv
+    Example: automl-cv data images --suspects --out corrected.csv
     """
     asked = SuspectsOptions(
         out=out,
@@ -113,7 +111,7 @@ def data(
     if out is not None and not suspects:
         grouped.check_target(out, path)
     said = reading(path_column, label_column, root, class_level)
-    with _progress() as report:
+    with progress(quiet=False) as report:
         images = dataset.load(
             path,
             split=Data().split,
@@ -137,30 +135,10 @@ def data(
         say(f"wrote {out}: {written.summary()}")
 
 
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """Give a function that shows how far inspection is: a bar on a terminal, else a last line."""
-    console = messages()
-    columns = (TextColumn("inspecting"), BarColumn(), MofNCompleteColumn())
-    last = (0, 0)
-    with Progress(
-        *columns, console=console, transient=True, disable=not sys.stderr.isatty()
-    ) as progress:
-        task = progress.add_task("inspecting", total=None)
-
-        def report(done: int, total: int) -> None:
-            nonlocal last
-            last = (done, total)
-            progress.update(task, completed=done, total=total)
-
-        yield report
-    say(f"{last[0]:,} files inspected")
-
-
 def _as_table(images: Dataset) -> Table:
     """Return class counts, a column for each split."""
     counts = images.counts()
-    table = Table(title=escape(images.source), title_justify="left", show_footer=True)
+    table = ruled(title=escape(images.source), show_footer=True)
     table.add_column("class", footer="all")
     for split in counts.columns:
         table.add_column(str(split), justify="right", footer=f"{counts[split].sum():,}")

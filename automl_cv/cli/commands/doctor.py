@@ -8,10 +8,9 @@ from typing import Annotated, Literal
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from automl_cv.cli.options import CacheDir, Debug, cache_folder
-from automl_cv.screen.console import say, show
+from automl_cv.screen.console import ruled, say, show
 
 STYLES = {"ok": "green", "absent": "yellow", "broken": "bold red"}
 
@@ -30,7 +29,7 @@ def doctor(
     if output_format == "json":
         typer.echo(json.dumps([asdict(found) for found in findings], indent=2))
     else:
-        table = Table("topic", "name", "state", "detail")
+        table = ruled("topic", "name", "state", "detail")
         topic = ""
         for found in findings:
             state = f"[{STYLES[found.state]}]{found.state}[/]"

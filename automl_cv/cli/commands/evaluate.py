@@ -32,7 +32,7 @@ def evaluate(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="DIR", help="Folder for pictures, JSON and CSV as well; it is made."
+            "--out", metavar="DIR", help="Folder for plots, JSON and CSV as well; it is made."
         ),
     ] = None,
     form: Annotated[
@@ -70,7 +70,7 @@ def evaluate(
             reading=options.reading(path_column, label_column, root, class_level),
             listen=listen,
         )
-    with without_chatter():
+    with without_chatter(quiet=quiet):
         predictor = evaluation.load_predictor(saved)
     with progress(quiet=quiet) as listen:
         found = evaluation.evaluate(

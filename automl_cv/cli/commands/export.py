@@ -48,8 +48,8 @@ def export(
         bool,
         typer.Option(
             "--fixed-size",
-            help="Leave resizing to preprocess.py: the graph takes float32 pictures of the "
-            "network's size, as batches of unlike pictures and some devices want them.",
+            help="Leave resizing to preprocess.py: the graph takes float32 images of the "
+            "network's size, as batches of unlike images and some devices want them.",
         ),
     ] = False,
     quiet: options.Quiet = False,
@@ -78,7 +78,7 @@ def export(
     paths = images or _own(saved, options.cache_folder(cache_dir))
     files = list(_sample(paths, saved.manifest.data.window))
 
-    with without_chatter():
+    with without_chatter(quiet=quiet):
         from automl_cv.engine import export as engine
 
         made = engine.export(saved, entry, files, out, fixed_size=fixed_size)
@@ -89,17 +89,23 @@ def export(
         f"compared with model.keras on {compared.images} files of {compared.sizes} sizes: the "
         f"same class on {same}, largest difference {given.largest_difference:.2g} (tolerance "
         f"{compared.tolerance:g}) on {given.files} of yours, {compared.largest_difference:.2g} "
-        f"with {compared.images - given.files} turned, deep, clear or otherwise stored ones",
+        f"with {compared.images - given.files} turned, deep, clear or otherwise stored ones"
+        + _distances(compared.distance_difference),
         quiet=quiet,
     )
-    taken = "uint8 pictures of any size"
+    taken = "uint8 images of any size"
     if made.input.resize is not None:
-        taken = f"float32 pictures of {made.input.resize.height} × {made.input.resize.width} pixels"
+        taken = f"float32 images of {made.input.resize.height} × {made.input.resize.width} pixels"
     say(
         f"wrote {out / made.file}; it takes {taken}, and {exported.PREPROCESS} beside it makes "
         "them of files",
         quiet=quiet,
     )
+
+
+def _distances(difference: float | None) -> str:
+    """Say how far distances are off; nothing of a classifier that has none."""
+    return "" if difference is None else f"; distances off by {difference:.2g} of them"
 
 
 def _own(saved: SavedClassifier, cache_dir: Path) -> list[str]:
@@ -121,7 +127,7 @@ def _own(saved: SavedClassifier, cache_dir: Path) -> list[str]:
 
 
 def _sample(paths: list[str], window: Window | None) -> Iterator[Path]:
-    """Yield some of the files, from all over them; those that are no pictures are passed over."""
+    """Yield some of the files, from all over them; those that are no images are passed over."""
     from automl_cv.data.images import DamagedImage, decode
     from automl_cv.data.paths import expand
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from automl_cv.cli import options
+from automl_cv.cli import completion, options
 
 if TYPE_CHECKING:
     from automl_cv.saved.facts import Manifest
@@ -19,6 +19,7 @@ def fit(
         str,
         typer.Argument(
             metavar="STUDY",
+            autocompletion=completion.runs,
             help="Name of a searched study: its latest run; NAME@1 is its first. Or the path of "
             "its file.",
         ),
@@ -127,7 +128,7 @@ def fit(
             + (f" ({found.note})" if found.note else ""),
             quiet=quiet,
         )
-    say(f"wrote {out}; try: automl-cv predict {shlex.quote(str(out))} PICTURES", quiet=quiet)
+    say(f"wrote {out}; try: automl-cv predict {shlex.quote(str(out))} IMAGES", quiet=quiet)
 
 
 def _name(study: str) -> str:

@@ -1,4 +1,4 @@
-"""automl-cv maps: what a network sees in a picture, as pictures."""
+"""automl-cv maps: what a network sees in an image, drawn."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def maps(
             help="A backbone of the table, a folder that `fit` wrote, or a .keras file.",
         ),
     ],
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture.")],
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An image.")],
     out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Folder of the pictures; it is made.")
+        Path, typer.Option("--out", metavar="DIR", help="Folder of what is drawn; it is made.")
     ],
     layers: Annotated[
         str | None,
@@ -60,7 +60,7 @@ def maps(
         typer.Option(
             "--score-channels",
             min=1,
-            help="Channels that Score-CAM tries; each is a picture through the network.",
+            help="Channels that Score-CAM tries; each is an image through the network.",
         ),
     ] = 256,
     image_size: Annotated[
@@ -70,7 +70,7 @@ def maps(
             min=8,
             max=4096,
             metavar="PIXELS",
-            help="Height and width that the picture is resized to.",
+            help="Height and width that the image is resized to.",
             show_default="the network's own",
         ),
     ] = None,
@@ -83,7 +83,7 @@ def maps(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Draw what a network sees in a picture: feature maps, and places that speak for a class.
+    """Draw what a network sees in an image: feature maps, and places that speak for a class.
 
     Places that speak for a class, by Grad-CAM and Score-CAM, need a trained model.
 
@@ -127,7 +127,7 @@ def _read(image: Path, window: Window | None) -> Picture:
     try:
         return images.read(image, window)
     except images.DamagedImage as error:
-        raise UserError(f"{image}: {error}; expected a picture, such as PNG or JPEG") from None
+        raise UserError(f"{image}: {error}; expected an image, such as PNG or JPEG") from None
 
 
 def _window(found: Found) -> Window | None:

@@ -52,9 +52,9 @@ def predict(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Say what is on pictures; in the order in which they are named.
+    """Predict the class of images; in the order in which they are named.
 
-    A file that is no whole picture is a row with the reason. Exit code 1 only if all are. One
+    A file that is no whole image is a row with the reason. Exit code 1 only if all are. One
     that is unlike all that the model was trained on is called foreign, whatever its class.
 
     Example: automl-cv predict model photos/ --top 3 --out photos.csv
@@ -67,7 +67,7 @@ def predict(
     from automl_cv.data.paths import expand
     from automl_cv.report.files import writing
 
-    with without_chatter():
+    with without_chatter(quiet=quiet):
         classifier = Classifier.load(model)
     top = min(top, len(classifier.classes))
     predictions = _Counted(classifier.rank(expand(paths, sys.stdin), top))

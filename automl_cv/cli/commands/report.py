@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from automl_cv.cli import completion
 from automl_cv.cli.options import (
     DEFAULT_STORAGE,
     CacheDir,
@@ -33,11 +34,18 @@ def report(
         typer.Argument(
             metavar="STUDY",
             help="Name of a study: its latest run; NAME@1 is its first.",
+            autocompletion=completion.runs,
             show_default="the run that changed last",
         ),
     ] = None,
     stage: Annotated[
-        str | None, typer.Option("--stage", metavar="NAME", help="Only this stage.")
+        str | None,
+        typer.Option(
+            "--stage",
+            metavar="NAME",
+            help="Only this stage.",
+            autocompletion=completion.stages_of_run,
+        ),
     ] = None,
     top: Annotated[
         int | None,
@@ -48,6 +56,7 @@ def report(
         typer.Option(
             "--sort",
             metavar="COLUMN",
+            autocompletion=completion.columns,
             help=(
                 "Sort by this column of the CSV: val_accuracy, val_loss, seconds, learning_rate, … "
                 "Accuracies and scores descend, all others ascend; accuracy and loss are of the "
@@ -65,6 +74,16 @@ def report(
     importance: Annotated[
         bool,
         typer.Option("--importance", help="Instead: which parameters mattered, by two evaluators."),
+    ] = False,
+    epochs: Annotated[
+        bool,
+        typer.Option(
+            "--epochs", help="Instead: every epoch of every trial, the curves as numbers."
+        ),
+    ] = False,
+    backbones: Annotated[
+        bool,
+        typer.Option("--backbones", help="Instead: backbones and image sizes, and what they cost."),
     ] = False,
     suspects: Annotated[
         bool,
@@ -95,7 +114,13 @@ def report(
     """
     chosen = chosen_format(FORMATS, form, out)
     _check_view(
-        {"--compare": compare, "--importance": importance, "--suspects": suspects},
+        {
+            "--compare": compare,
+            "--importance": importance,
+            "--epochs": epochs,
+            "--backbones": backbones,
+            "--suspects": suspects,
+        },
         top=top,
         sort=sort,
         stage=stage,
@@ -105,6 +130,10 @@ def report(
         composed = _comparison(storage, study, stage)
     elif importance:
         composed = _importance(storage, study, stage)
+    elif epochs:
+        composed = _epochs(storage, study, stage, top)
+    elif backbones:
+        composed = _backbones(storage, study, stage)
     elif suspects:
         composed = _suspects(storage, study, top, cache_dir=cache_folder(cache_dir))
     else:
@@ -134,7 +163,8 @@ def _check_view(
     if len(asked) > 1:
         raise UserError(f"{asked[0]} and {asked[1]} are two views; ask for one of them")
     view = asked[0] if asked else ""
-    given = {"--sort": sort} if view == "--suspects" else {"--top": top, "--sort": sort}
+    takes_top = view in ("--epochs", "--suspects")
+    given = {"--sort": sort} if takes_top else {"--top": top, "--sort": sort}
     for option, value in given.items():
         if view and value is not None:
             raise UserError(f"{option} is of the leaderboard, not of {view}; leave one of them out")
@@ -170,6 +200,20 @@ def _importance(storage: str, study: str | None, stage: str | None) -> Report:
     from automl_cv.results.leaderboard import read_run
 
     return compose_importance(read_run(storage, study, stage), stage=stage)
+
+
+def _epochs(storage: str, study: str | None, stage: str | None, top: int | None) -> Report:
+    from automl_cv.report.epochs import compose_epochs
+    from automl_cv.results.leaderboard import read_run
+
+    return compose_epochs(read_run(storage, study, stage), stage=stage, top=top)
+
+
+def _backbones(storage: str, study: str | None, stage: str | None) -> Report:
+    from automl_cv.report.backbones import compose_backbones
+    from automl_cv.results.leaderboard import read_run
+
+    return compose_backbones(read_run(storage, study, stage), stage=stage)
 
 
 def _write_plots(composed: Report, folder: Path, ending: str) -> None:

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from automl_cv.cli import options
+from automl_cv.catalog.listeners import LISTENERS
+from automl_cv.cli import completion, options
 from automl_cv.words import counted
 
 
@@ -33,7 +34,9 @@ def search(
     study: Annotated[
         str,
         typer.Argument(
-            metavar="STUDY", help="Name of a study (see `automl-cv studies`), or path of its file."
+            metavar="STUDY",
+            help="Name of a study (see `automl-cv studies`), or path of its file.",
+            autocompletion=completion.studies,
         ),
     ],
     data: Annotated[
@@ -44,7 +47,14 @@ def search(
             show_default="the study's own",
         ),
     ] = None,
-    stage: Annotated[str | None, typer.Option(help="Run this stage alone.", metavar="NAME")] = None,
+    stage: Annotated[
+        str | None,
+        typer.Option(
+            help="Run this stage alone.",
+            metavar="NAME",
+            autocompletion=completion.stages_of_study,
+        ),
+    ] = None,
     trials: Annotated[
         int | None, typer.Option(min=1, help="Trials a stage, in place of the study's own.")
     ] = None,
@@ -54,6 +64,7 @@ def search(
             help="Trials of the stages that search: quick (a third, at least 3), balanced (the "
             "study's own), thorough (four times). A later search may use another one.",
             metavar="NAME",
+            autocompletion=completion.presets,
         ),
     ] = None,
     timeout: Annotated[
@@ -87,6 +98,22 @@ def search(
     label_column: options.LabelColumn = None,
     root: options.Root = None,
     class_level: options.ClassLevel = None,
+    tensorboard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Also write curves and parameters for TensorBoard, a folder a trial.",
+        ),
+    ] = None,
+    listener: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=WHERE]",
+            autocompletion=completion.listeners,
+            help=f"Also tell another program: {', '.join(LISTENERS.names)}, or a function of your "
+            "own as module:function. May be given again.",
+        ),
+    ] = None,
     json_lines: Annotated[
         bool, typer.Option("--json-lines", help="Write each event as a line of JSON to stdout.")
     ] = False,
@@ -99,6 +126,7 @@ def search(
 
     Example: automl-cv search quickstart
     """
+    from automl_cv.listeners.relay import listening
     from automl_cv.screen.console import say
     from automl_cv.screen.search_views import watching
     from automl_cv.search import events, session
@@ -125,7 +153,11 @@ def search(
     )
     finished: list[int] = []
     try:
-        with watching(quiet=quiet, json_lines=json_lines) as listen:
+        told = [*(listener or ()), *([f"tensorboard={tensorboard}"] if tensorboard else ())]
+        with (
+            listening(told) as hand_on,
+            watching(quiet=quiet, json_lines=json_lines) as listen,
+        ):
 
             def tell(event: events.Event) -> None:
                 if isinstance(event, events.TrialEnded):
@@ -134,6 +166,7 @@ def search(
                     # The leaderboard, which follows at once, has them above it.
                     event = replace(event, warnings=())
                 listen(event)
+                hand_on(event)
 
             outcome = session.search(chosen, todo, tell)
     except KeyboardInterrupt:

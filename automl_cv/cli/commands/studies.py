@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from automl_cv.cli import options
+from automl_cv.cli import completion, options
 
 if TYPE_CHECKING:
     from automl_cv.study.stage import Stage
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 app = typer.Typer(invoke_without_command=True, help="List studies; show or copy one.")
 
 StudyArgument = Annotated[
-    str, typer.Argument(metavar="STUDY", help="Name of a study, or path of its file.")
+    str,
+    typer.Argument(
+        metavar="STUDY",
+        help="Name of a study, or path of its file.",
+        autocompletion=completion.studies,
+    ),
 ]
 
 
@@ -28,12 +33,12 @@ def studies(context: typer.Context, debug: options.Debug = False) -> None:
     if context.invoked_subcommand is not None:
         return
     from rich.markup import escape
-    from rich.table import Table
 
+    from automl_cv.screen.console import ruled
     from automl_cv.screen.console import show as show_table
     from automl_cv.study import library
 
-    table = Table("study", title="Studies", title_justify="left")
+    table = ruled("study")
     # Their number: the names of ten stages would fill a screen. `show` gives them.
     for heading in ("stages", "trials"):
         table.add_column(heading, justify="right")
@@ -57,7 +62,7 @@ def show(study: StudyArgument, debug: options.Debug = False) -> None:
     from rich.text import Text
 
     from automl_cv.catalog.metrics import METRICS
-    from automl_cv.screen.console import output
+    from automl_cv.screen.console import output, ruled
     from automl_cv.screen.console import show as show_table
     from automl_cv.study import library
     from automl_cv.words import counted
@@ -82,8 +87,9 @@ def show(study: StudyArgument, debug: options.Debug = False) -> None:
     show_table(facts)
     for stage in chosen.stages:
         output().print()
-        table = Table("parameter", "values", "only when")
-        rule = "".join(f"; {one}" for one in stage.rules)
+        table = ruled("parameter", "values", "only when")
+        rule = "" if stage.images is None else f"; a sample of {stage.images:,} images"
+        rule += "".join(f"; {one}" for one in stage.rules)
         if stage.alteration:
             on_pixels = stage.alteration.of_level("image", "batch")
             is_cached = stage.training.learns_from == "features"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from automl_cv.cli import options
+from automl_cv.cli import completion, options
 from automl_cv.errors import UserError
 from automl_cv.words import counted
 
@@ -25,7 +25,7 @@ def suggest(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="POOL", help="A folder of pictures; what its folders are called says nothing."
+            metavar="POOL", help="A folder of images; what its folders are called says nothing."
         ),
     ],
     count: Annotated[int, typer.Option("--n", "-n", min=1, help="How many to choose.")] = 50,
@@ -42,6 +42,7 @@ def suggest(
         str | None,
         typer.Option(
             metavar="STUDY",
+            autocompletion=completion.studies,
             help="Study whose backbone makes the features; photos for photographs.",
             show_default=f"{DEFAULT_STUDY}, or the backbone of --model",
         ),
@@ -68,7 +69,7 @@ def suggest(
     cache_dir: options.CacheDir = None,
     debug: options.Debug = False,
 ) -> None:
-    """Choose the pictures of a folder whose labels are worth most.
+    """Choose the images of a folder whose labels are worth most.
 
     Typical ones as long as there are few labels; then those that a head on the labelled ones is
     unsure of, spread over what is there. The best stand first. With --out the answer is a table
@@ -161,8 +162,8 @@ def _say_what(found: Suggestions, *, quiet: bool) -> None:
     say(f"labelled: {labels}; features: {found.backbone.name}", quiet=quiet)
     if of_backbone(found.backbone, found.pool.sizes):
         caution(
-            f"most pictures are far larger than what backbone {found.backbone.name} has learned "
+            f"most images are far larger than what backbone {found.backbone.name} has learned "
             "to see; for photographs take --study photos"
         )
     if not found.chosen:
-        say("every picture of the pool has a label: there is nothing to suggest", quiet=quiet)
+        say("every image of the pool has a label: there is nothing to suggest", quiet=quiet)

@@ -10,14 +10,14 @@ from automl_cv.report.document import Grid, Report
 from automl_cv.report.page.sections import Content
 
 DRAWN = 100  # rows that a browser has at once; drawing ten thousand takes it seconds
-MOST = 1_200_000  # bytes of all rows' data: plots and pictures need the rest of 2 MB
+MOST = 1_200_000  # bytes of all rows' data: plots and thumbnails need the rest of 2 MB
 # Accuracy and its interval stand right after the rank: the first columns are all a phone shows.
 FIRST = ("rank", "tie", "val_accuracy", "interval")
 
 
 def board(report: Report) -> Content:
     """Return the table of a report: of the leaderboard, or of another view."""
-    grid = _reordered(report.table)
+    grid = _reordered(_without_curves(report.table))
     if not grid.rows:
         return Content(lines=report.footnotes)
     rows, faint = _fitting(grid)
@@ -40,6 +40,12 @@ def board(report: Report) -> Content:
             "total": len(rows),
         },
     )
+
+
+def _without_curves(grid: Grid) -> Grid:
+    """Leave out curves of a few signs: the page draws them, and they would weigh much."""
+    drawn = next((column for column in grid.columns if column.name == "curve"), None)
+    return grid if drawn is None else grid.without(drawn)
 
 
 def _reordered(grid: Grid) -> Grid:

@@ -221,7 +221,7 @@ def _worst(
         thumbnails.append(
             Thumbnail(png, printable(f"{lines[0]}: {lines[2]}"), tuple(map(printable, lines)))
         )
-    notes = (f"pictures: the {len(thumbnails)} most confidently wrong, with the confidence",)
+    notes = (f"thumbnails: the {len(thumbnails)} most confidently wrong, with the confidence",)
     return tuple(thumbnails), notes
 
 

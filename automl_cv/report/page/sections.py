@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A small picture.
+    """A small image.
 
     Args:
         png: content of a PNG file.
@@ -40,7 +40,7 @@ class Content:
         lines: sentences, first.
         plots: drawings.
         grids: tables with their headings.
-        thumbnails: small pictures.
+        thumbnails: small images.
         notes: small lines, last.
         more: what a template of the section's own wants beside it.
     """
@@ -82,6 +82,7 @@ PAGE_SECTIONS: Table[PageSection] = Table(
         PageSection(
             name="curves", about="Learning curves", target=f"{HERE}.progress:learning_curves"
         ),
+        PageSection(name="backbones", about="Backbones", target=f"{HERE}.backbones:backbones"),
         PageSection(name="stages", about="Stages", target=f"{HERE}.stages:stages"),
         PageSection(
             name="comparisons",

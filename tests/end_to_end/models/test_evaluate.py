@@ -107,7 +107,7 @@ def test_two_looks_at_the_held_out_images(model, run, call):
 
 
 def test_other_images_damaged_files_and_absent_classes(model, digits, call):
-    (digits / "5" / "bad.png").write_bytes(b"no picture")
+    (digits / "5" / "bad.png").write_bytes(b"no image")
     done = call("evaluate", "model", "--data", "new", "--format", "json", "--quiet")
     facts = shown(done)
     assert done.stderr == ""

@@ -31,11 +31,12 @@ pytestmark = pytest.mark.slow
 PROGRAM = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-from preprocess import preprocess
+from preprocess import exported, preprocess
 
 RUNTIME
 for path in sys.argv[2:]:
-    print(json.dumps(run(preprocess(path))[0].tolist()))
+    found = dict(zip(exported()["outputs"], run(preprocess(path))))
+    print(json.dumps([found[name][0].tolist() for name in ("probabilities", "distance")]))
 assert "automl_cv" not in sys.modules
 """
 
@@ -44,36 +45,44 @@ RUNTIMES = {
 import tensorflow as tf
 out = sys.argv[1]
 loaded = tf.saved_model.load(f"{out}/saved_model")
-run = lambda batch: loaded.serve(batch).numpy()
+run = lambda batch: [output.numpy() for output in loaded.serve(batch)]
 """,
     "onnx": """
 import onnxruntime
 out = sys.argv[1]
 session = onnxruntime.InferenceSession(f"{out}/model.onnx", providers=["CPUExecutionProvider"])
-run = lambda batch: session.run(None, {"pixels": batch})[0]
+run = lambda batch: session.run(None, {"pixels": batch})
 """,
     "litert": """
 from ai_edge_litert.interpreter import Interpreter
 out = sys.argv[1]
-signature = Interpreter(model_path=f"{out}/model.tflite").get_signature_runner()
-run = lambda batch: next(iter(signature(pixels=batch).values()))
+graph = Interpreter(model_path=f"{out}/model.tflite")
+(given,), results = graph.get_input_details(), graph.get_output_details()
+
+
+def run(batch):
+    graph.resize_tensor_input(given["index"], batch.shape)
+    graph.allocate_tensors()
+    graph.set_tensor(given["index"], batch)
+    graph.invoke()
+    return [graph.get_tensor(result["index"]) for result in results]
 """,
     "openvino": """
 import openvino
 out = sys.argv[1]
 exact = {"INFERENCE_PRECISION_HINT": "f32"}
 compiled = openvino.Core().compile_model(f"{out}/model.xml", "CPU", exact)
-run = lambda batch: compiled({"pixels": batch})[0]
+run = lambda batch: list(compiled({"pixels": batch}).values())
 """,
 }
 
 SIZES = [(8, 8), (24, 17), (61, 90)]
-WRITTEN = "written"  # a folder of one picture as files of every kind
+WRITTEN = "written"  # a folder of one image as files of every kind
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, calibrated, cache_dir) -> Path:
-    """Return a folder with a classifier in `model/` and unseen pictures in `photos/`."""
+    """Return a folder with a classifier in `model/` and unseen images in `photos/`."""
     made = tmp_path_factory.mktemp("exports")
     shutil.copytree(calibrated, made / "model")
     manifest = folder.read(calibrated).manifest
@@ -93,7 +102,7 @@ def made(tmp_path_factory, calibrated, cache_dir) -> Path:
 
 @pytest.fixture(scope="module")
 def predicted(made, cache_dir) -> pd.DataFrame:
-    """Return what `predict` says of the unseen pictures, in Keras."""
+    """Return what `predict` says of the unseen images, in Keras."""
     run_here(made, cache_dir, "predict", "model", "photos", WRITTEN, "--out", "photos.csv")
     table = pd.read_csv(made / "photos.csv", dtype={"label": str})
     assert len(table) > 52 and table["label"].nunique() == 10
@@ -137,12 +146,13 @@ def test_the_same_images_give_the_same_classes_in_every_runtime(form, made, pred
 
     program = PROGRAM.replace("RUNTIME", RUNTIMES[form])
     lines = programmed(program, made, out, *predicted["path"]).splitlines()
-    shares = np.array([json.loads(line) for line in lines])
+    shares, distances = (np.array(one) for one in zip(*map(json.loads, lines), strict=True))
     assert [facts["classes"][place] for place in shares.argmax(axis=1)] == list(predicted["label"])
-    # Where it is unsure, of small and clear pictures, rounding moves it.
+    # Where it is unsure, of small and clear images, rounding moves it.
     is_plain = predicted["path"].str.startswith("photos")
     differences = abs(shares.max(axis=1) - predicted["probability"])
     assert differences[is_plain].max() <= 1e-4 and differences.max() <= 0.01
+    np.testing.assert_allclose(distances[:, 0], predicted["distance"], rtol=0.01)
 
 
 @pytest.mark.parametrize("form", [needs("onnx")])
@@ -160,7 +170,7 @@ def test_the_program_in_the_documents_runs(form, made, predicted, exported):
 def test_given_images_are_compared_on_and_none_is_a_mistake(call, made, tmp_path):
     words = ["export", "model", "--format", "savedmodel", "--out", tmp_path / "out"]
     (tmp_path / "bad").mkdir()
-    (tmp_path / "bad" / "1.png").write_bytes(b"no picture")
+    (tmp_path / "bad" / "1.png").write_bytes(b"no image")
     done = call(*words, "--images", tmp_path / "bad", check=False, folder=made)
     assert done.returncode == 2
     assert "none of 1 files is an image" in done.stderr

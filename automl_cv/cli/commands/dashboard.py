@@ -1,0 +1,63 @@
+"""`automl-cv dashboard`: optuna-dashboard on a database of trials."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+from typing import Annotated
+
+import typer
+
+from automl_cv.cli import options
+
+LOOPBACK = "127.0.0.1"
+
+
+def dashboard(
+    storage: Annotated[
+        str,
+        typer.Argument(
+            metavar="STORAGE",
+            envvar="AUTOML_CV_STORAGE",
+            help="Database of the trials: a file, or an SQLAlchemy address.",
+        ),
+    ] = options.DEFAULT_STORAGE,
+    port: Annotated[
+        int, typer.Option(metavar="N", min=1, max=65535, help="Port to listen at.")
+    ] = 8080,
+    host: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Address to listen at. Any other than the default lets whoever reaches it read "
+            "and change the database.",
+        ),
+    ] = LOOPBACK,
+    debug: options.Debug = False,
+) -> None:
+    """Open optuna-dashboard on a database: curves, states, durations, plots, live.
+
+    It listens on this machine alone, and runs until Ctrl-C. Needs the extra `dashboard`.
+
+    Example: automl-cv dashboard
+    """
+    from automl_cv.errors import UserError, installing
+    from automl_cv.screen.console import caution, say
+    from automl_cv.store.database import open_storage, place_of
+
+    if importlib.util.find_spec("optuna_dashboard") is None:
+        raise UserError(
+            f"dashboard: needs optuna-dashboard, which is not installed; {installing('dashboard')}"
+        )
+    opened = open_storage(storage if "://" in storage else f"sqlite:///{storage}", create=False)
+    from optuna_dashboard import run_server
+
+    if host not in (LOOPBACK, "localhost", "::1"):
+        caution(f"--host {host}: whoever reaches this address can read and change the database")
+    say(f"{place_of(opened)} is shown at http://{host}:{port}/; Ctrl-C ends it")
+    try:
+        run_server(opened, host=host, port=port)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise UserError(f"--port {port}: is taken by another program; name another port") from None

@@ -1,0 +1,121 @@
+"""The public `run`: a search as a function, for notebooks and programs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+
+from automl_cv.study import library, studyfile
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from automl_cv.search import events
+
+STORAGE = "sqlite:///automl-cv.db"
+CACHE_VARIABLE = "AUTOML_CV_CACHE_DIR"
+
+
+def run(
+    study: str | Path = "quickstart",
+    data: str | Path | None = None,
+    *,
+    storage: str = STORAGE,
+    stage: str | None = None,
+    trials: int | None = None,
+    preset: str | None = None,
+    timeout: float | None = None,
+    workers: int = 1,
+    seed: int | None = None,
+    new: bool = False,
+    strict: bool = False,
+    despite_findings: bool = False,
+    cache_dir: str | Path | None = None,
+    quiet: bool = False,
+    listen: Callable[[events.Event], None] | None = None,
+) -> pd.DataFrame:
+    """Search a study, as `automl-cv search` does, and return its leaderboard.
+
+    The same call again goes on where the search stopped; once all is done it returns at once. In
+    a notebook a line with a bar shows how far it is.
+
+    Example:
+        >>> import automl_cv
+        >>> board = automl_cv.run("photos", "photos/")
+        >>> board.attrs["run"]
+        'photos'
+
+    Args:
+        study: name of a study, or path of its file.
+        data: images; None for the study's own.
+        storage: address of the database.
+        stage: this one alone; None for all.
+        trials: a stage, in place of the study's own number; None for that.
+        preset: in place of `trials`: "quick", "balanced", "thorough".
+        timeout: seconds after which the search ends with what it has; None for never.
+        workers: processes that train side by side.
+        seed: in place of the study's own.
+        new: begin a new run; the earlier one stays.
+        strict: refuse damaged images.
+        despite_findings: search images too whose findings make results worthless.
+        cache_dir: folder of features; None for the user's own.
+        quiet: show no progress.
+        listen: is told every event (`automl_cv.search.events`) as it happens.
+
+    Returns:
+        The leaderboard, best first; `attrs` hold the `run`, for `automl-cv report` and `fit`,
+        its `storage`, and `shortfalls`: what is missing, by stage.
+
+    Raises:
+        UserError: the study, the images, the storage or an option is wrong; one line.
+        AutomlError: trials fail one after the other, or another process searches the run.
+    """
+    # Optuna and pandas take a second.
+    from automl_cv.results.leaderboard import leaderboard
+    from automl_cv.screen.search_views import watching
+    from automl_cv.search import session
+
+    chosen = studyfile.overridden(
+        library.load(str(study)),
+        data=None if data is None else str(data),
+        seed=seed,
+        trials=trials,
+        preset=preset,
+    )
+    todo = session.SearchOptions(
+        storage=storage,
+        cache_dir=cache_folder(cache_dir),
+        stage=stage,
+        timeout=timeout,
+        workers=workers,
+        new=new,
+        strict=strict,
+        despite_findings=despite_findings,
+    )
+    with watching(quiet=quiet, json_lines=False) as show:
+
+        def tell(event: events.Event) -> None:
+            show(event)
+            if listen is not None:
+                listen(event)
+
+        outcome = session.search(chosen, todo, tell)
+    found = leaderboard(storage, outcome.run)
+    found.attrs |= {
+        "run": outcome.run,
+        "storage": storage,
+        "shortfalls": dict(outcome.shortfalls),
+    }
+    return found
+
+
+def cache_folder(chosen: str | Path | None) -> Path:
+    """Return the folder that was chosen, by argument or by variable, or the user's own."""
+    chosen = chosen or os.environ.get(CACHE_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser()
+    return Path(platformdirs.user_cache_dir("automl-cv", appauthor=False))
