@@ -97,8 +97,9 @@ def test_wrong_use_is_one_line_and_exit_2(run, folder, arguments, message):
 
 
 @pytest.mark.slow
-def test_retrained_trials_are_compared_instead_of_ranked(run, tmp_path):
+def test_retrained_trials_are_compared_instead_of_ranked(run, tmp_path, monkeypatch):
     retrained(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
     shown = run("slides", "--compare", folder=tmp_path)
     assert "augmented against finalists" in shown.out
     assert shown.err == ""
@@ -127,11 +128,11 @@ def test_nothing_to_compare_is_one_line_and_no_failure(run, folder):
 
 @pytest.mark.slow
 def test_importance_of_too_few_trials_is_a_line(run, tmp_path):
-    drawn(tmp_path, 30)
+    drawn(tmp_path, 9)
     shown = run("--importance", folder=tmp_path)
-    assert "stage coarse: no figures: 30 trials with a result" in shown.out
+    assert "stage coarse: no figures: 9 trials with a result" in shown.out
     table = run("--importance", "--stage", "coarse", "--format", "csv", folder=tmp_path).out
-    assert table.splitlines()[1].startswith("coarse,optimizer,,30,,,,,,,")
+    assert table.splitlines()[1].startswith("coarse,optimizer,,9,,,,,,,")
 
 
 def test_top_must_be_positive(run, folder):
