@@ -127,6 +127,8 @@ def of_parameter(name: str) -> Column:
     if name == "source":
         about = "the trial that was trained again"
         return Column(name=name, about=about, heading="of trial", align="left", drop=1)
+    if name == "exact":  # of heads in steps the optimizer says what they are, which always stays
+        return Column(name=name, about="solved head", heading=name, align="left", drop=1)
     return Column(name=name, about="searched parameter", heading=name.replace("_", " "), drop=2)
 
 
