@@ -22,10 +22,10 @@ SECONDS = 120.0
 """A case that takes longer hangs; most take milliseconds, on a busy machine too."""
 
 
-def numbers(few: int) -> pytest.MarkDecorator:
-    """Return what runs a test of generated cases with few of them, or with all."""
-    many = pytest.param(MANY, id="many", marks=[pytest.mark.slow, pytest.mark.exhaustive])
-    return pytest.mark.parametrize("cases", [pytest.param(few, id="few"), many])
+def numbers(few: int, many: int = MANY) -> pytest.MarkDecorator:
+    """Return what runs a test of generated cases with few of them, or with many."""
+    whole = pytest.param(many, id="many", marks=[pytest.mark.slow, pytest.mark.exhaustive])
+    return pytest.mark.parametrize("cases", [pytest.param(few, id="few"), whole])
 
 
 # What stands in no sensible place: ends of ranges, signs of other languages, formulas, escapes.
