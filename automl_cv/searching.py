@@ -7,17 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
-
+from automl_cv.places import CACHE_VARIABLE, STORAGE, cache_folder
 from automl_cv.study import library, studyfile
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from automl_cv.search import events
-
-STORAGE = "sqlite:///automl-cv.db"
-CACHE_VARIABLE = "AUTOML_CV_CACHE_DIR"
 
 
 def run(
@@ -88,7 +84,7 @@ def run(
     )
     todo = session.SearchOptions(
         storage=storage,
-        cache_dir=cache_folder(cache_dir),
+        cache_dir=cache_folder(cache_dir or os.environ.get(CACHE_VARIABLE)),
         stage=stage,
         timeout=timeout,
         workers=workers,
@@ -111,11 +107,3 @@ def run(
         "shortfalls": dict(outcome.shortfalls),
     }
     return found
-
-
-def cache_folder(chosen: str | Path | None) -> Path:
-    """Return the folder that was chosen, by argument or by variable, or the user's own."""
-    chosen = chosen or os.environ.get(CACHE_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser()
-    return Path(platformdirs.user_cache_dir("automl-cv", appauthor=False))

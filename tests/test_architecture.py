@@ -18,6 +18,7 @@ PACKAGE = Path(automl_cv.__file__).parent
 ROOMS = [
     "errors",
     "words",
+    "places",
     "registry",
     "history",
     "catalog",

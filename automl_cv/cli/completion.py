@@ -77,11 +77,11 @@ def _named(context: Context) -> str | None:
 
 
 def _held(context: Context) -> dict[str, list[str]]:
-    from automl_cv.cli.options import DEFAULT_STORAGE
+    from automl_cv.places import STORAGE
     from automl_cv.store.names import stages_by_run
 
     said = context.params.get("storage") or os.environ.get("AUTOML_CV_STORAGE")
-    return stages_by_run(str(said or DEFAULT_STORAGE))
+    return stages_by_run(str(said or STORAGE))
 
 
 def _beginning(names: Iterable[str], incomplete: str) -> list[str]:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from automl_cv.places import CACHE_VARIABLE
+from automl_cv.places import cache_folder as cache_folder
 from automl_cv.registry import Table
 
 if TYPE_CHECKING:
     from automl_cv.study.sections import Reading
-
-DEFAULT_STORAGE = "sqlite:///automl-cv.db"
 
 Storage = Annotated[
     str,
@@ -28,7 +28,7 @@ CacheDir = Annotated[
     typer.Option(
         "--cache-dir",
         metavar="DIR",
-        envvar="AUTOML_CV_CACHE_DIR",
+        envvar=CACHE_VARIABLE,
         help="Folder of cached features and built-in data.",
         show_default="the user's cache folder",
     ),
@@ -95,12 +95,3 @@ def reading(
     return Reading(
         path_column=path_column, label_column=label_column, root=root, class_level=class_level
     )
-
-
-def cache_folder(chosen: Path | None) -> Path:
-    """Return the folder that `--cache-dir` chose, or the user's own cache folder."""
-    if chosen is not None:
-        return chosen.expanduser()
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("automl-cv", appauthor=False))

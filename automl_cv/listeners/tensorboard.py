@@ -5,8 +5,8 @@ TensorBoard's own writer asks for TensorFlow, which the process that conducts a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,13 @@ from automl_cv.catalog.metrics import ACCURACY, METRICS, MetricEntry
 from automl_cv.search import events
 
 
-@contextmanager
-def tensorboard(where: str | None) -> Iterator[events.Listener]:
-    """Give a listener that writes a folder a trial: WHERE/RUN/STAGE/TRIAL.
+def tensorboard(where: str | None) -> AbstractContextManager[events.Listener]:
+    """Return a listener that writes a folder a trial: WHERE/RUN/STAGE/TRIAL.
 
     Args:
         where: the folder of all of them; None for "tensorboard" here.
     """
-    writing = _Writing(Path(where or "tensorboard"))
-    try:
-        yield writing
-    finally:
-        writing.close()
+    return closing(_Writing(Path(where or "tensorboard")))
 
 
 class _Writing:

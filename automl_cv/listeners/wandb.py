@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +10,13 @@ from automl_cv.catalog.metrics import ACCURACY, METRICS
 from automl_cv.search import events
 
 
-@contextmanager
-def wandb(where: str | None) -> Iterator[events.Listener]:
-    """Give a listener that writes runs which `wandb sync` sends, if one wants them sent.
+def wandb(where: str | None) -> AbstractContextManager[events.Listener]:
+    """Return a listener that writes runs which `wandb sync` sends, if one wants them sent.
 
     Args:
         where: the folder that holds the folder "wandb"; None for here.
     """
-    writing = _Writing(Path(where or "."))
-    try:
-        yield writing
-    finally:
-        writing.close()
+    return closing(_Writing(Path(where or ".")))
 
 
 class _Writing:

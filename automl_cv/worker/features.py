@@ -118,9 +118,9 @@ class HeldFeatures:
 
     def parts(self, order: PrepareFeatures) -> Cut:
         """Return a backbone cut before the blocks that an order's maps stand before."""
-        size = self.recipe(order).image_size
         from automl_cv.engine.backbone_parts import cut
 
+        size = self.recipe(order).image_size
         key = (order.backbone, order.n_blocks)
         if key not in self._parts:
             self._parts[key] = cut(order.backbone, size, order.n_blocks)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from automl_cv.cli import options
+from automl_cv.places import STORAGE
 
 LOOPBACK = "127.0.0.1"
 
@@ -21,7 +22,7 @@ def dashboard(
             envvar="AUTOML_CV_STORAGE",
             help="Database of the trials: a file, or an SQLAlchemy address.",
         ),
-    ] = options.DEFAULT_STORAGE,
+    ] = STORAGE,
     port: Annotated[
         int, typer.Option(metavar="N", min=1, max=65535, help="Port to listen at.")
     ] = 8080,

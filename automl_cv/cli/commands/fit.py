@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from automl_cv.cli import completion, options
+from automl_cv.places import STORAGE
 
 if TYPE_CHECKING:
     from automl_cv.saved.facts import Manifest
@@ -54,7 +55,7 @@ def fit(
         ),
     ] = None,
     quiet: options.Quiet = False,
-    storage: options.Storage = options.DEFAULT_STORAGE,
+    storage: options.Storage = STORAGE,
     cache_dir: options.CacheDir = None,
     debug: options.Debug = False,
 ) -> None:
@@ -77,7 +78,7 @@ def fit(
         words += ["--calibrate"] if calibrate else []
         words += ["--data", data] if data is not None else []
         # An address may hold a password, and the command stands in files that are passed on.
-        if storage != options.DEFAULT_STORAGE:
+        if storage != STORAGE:
             words += ["--storage", storage if "@" not in storage else "URL"]
         return shlex.join(words)
 

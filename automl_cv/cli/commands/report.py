@@ -11,7 +11,6 @@ import typer
 
 from automl_cv.cli import completion
 from automl_cv.cli.options import (
-    DEFAULT_STORAGE,
     CacheDir,
     Debug,
     OutFile,
@@ -20,6 +19,7 @@ from automl_cv.cli.options import (
     form_option,
 )
 from automl_cv.errors import UserError
+from automl_cv.places import STORAGE
 from automl_cv.report.formats import FORMATS, ReportFormat, chosen_format
 from automl_cv.screen.console import output, say, show
 from automl_cv.words import counted
@@ -103,7 +103,7 @@ def report(
         Path | None,
         typer.Option("--svg", metavar="DIR", help="Also write the page's plots as SVG files."),
     ] = None,
-    storage: Storage = DEFAULT_STORAGE,
+    storage: Storage = STORAGE,
     cache_dir: CacheDir = None,
     debug: Debug = False,
 ) -> None:

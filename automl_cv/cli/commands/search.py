@@ -10,6 +10,7 @@ import typer
 
 from automl_cv.catalog.listeners import LISTENERS
 from automl_cv.cli import completion, options
+from automl_cv.places import STORAGE
 from automl_cv.words import counted
 
 
@@ -118,7 +119,7 @@ def search(
         bool, typer.Option("--json-lines", help="Write each event as a line of JSON to stdout.")
     ] = False,
     quiet: options.Quiet = False,
-    storage: options.Storage = options.DEFAULT_STORAGE,
+    storage: options.Storage = STORAGE,
     cache_dir: options.CacheDir = None,
     debug: options.Debug = False,
 ) -> None:
