@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -102,6 +103,22 @@ def call(
         return checked(done) if check else done
 
     return run_main
+
+
+def begun(folder: Path, cache_dir: Path, *arguments: object, **more: str) -> subprocess.Popen[str]:
+    """Begin the installed console script in a folder, to watch, signal and end it.
+
+    Ctrl-C reaches it: a test run in the background has it switched off, and hands that down.
+    """
+    return subprocess.Popen(
+        [str(CONSOLE_SCRIPT), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env={**environment(cache_dir), **more},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
 
 
 def run_script(

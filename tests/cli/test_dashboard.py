@@ -8,12 +8,13 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from datetime import datetime
 
 import pytest
 
-from tests.conftest import CONSOLE_SCRIPT, environment
+from tests.conftest import begun
 from tests.published import COARSE, build, history_of
 
 needs_it = pytest.mark.skipif(
@@ -35,7 +36,7 @@ def asked(address: str, process: subprocess.Popen) -> object:
         try:
             with urllib.request.urlopen(address, timeout=5) as answer:
                 return json.load(answer)
-        except (ConnectionError, urllib.error.URLError):
+        except (ConnectionError, TimeoutError, urllib.error.URLError):
             time.sleep(0.1)
     raise AssertionError("no server after 20 s")
 
@@ -45,15 +46,7 @@ def asked(address: str, process: subprocess.Popen) -> object:
 def test_it_shows_names_notes_durations_and_plain_figures(tmp_path, cache_dir):
     build(tmp_path)
     port = free_port()
-    command = [CONSOLE_SCRIPT, "dashboard", "trials.db", "--port", port]
-    process = subprocess.Popen(
-        list(map(str, command)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=tmp_path,
-        env=environment(cache_dir),
-    )
+    process = begun(tmp_path, cache_dir, "dashboard", "trials.db", "--port", port)
     at = f"http://127.0.0.1:{port}/api/studies"
     try:
         studies = {

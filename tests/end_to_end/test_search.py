@@ -6,14 +6,13 @@ import io
 import json
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from tests.conftest import CONSOLE_SCRIPT, environment
+from tests.conftest import begun
 from tests.in_process import run_here
 from tests.stored import copied
 
@@ -83,16 +82,8 @@ class Search:
 
     def __init__(self, folder: Path, cache_dir: Path, *arguments: str) -> None:
         self._mark = f"test-{time.monotonic_ns()}"
-        self.process = subprocess.Popen(
-            [str(CONSOLE_SCRIPT), "search", *arguments, "--json-lines"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=folder,
-            env={**environment(cache_dir), "AUTOML_CV_TEST_MARK": self._mark},
-            # A test run in the background has Ctrl-C switched off, and hands that down.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )
+        search = ("search", *arguments, "--json-lines")
+        self.process = begun(folder, cache_dir, *search, AUTOML_CV_TEST_MARK=self._mark)
 
     def __enter__(self) -> Search:
         return self

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import time
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ from automl_cv.data.images import content_hash, decode
 from automl_cv.features import FeatureCache, recipe
 from automl_cv.saved import folder
 from automl_cv.study.studyfile import Backbone
-from tests.conftest import CONSOLE_SCRIPT, environment, run_script
+from tests.conftest import begun, run_script
 from tests.later import later
 
 with later():
@@ -197,14 +196,8 @@ def test_an_ended_fit_leaves_the_older_model_whole(how, fitted, searched, cache_
     out = Path(shutil.copytree(fitted.folder, tmp_path / "model"))
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     mark = f"test-{time.monotonic_ns()}"
-    process = subprocess.Popen(
-        [str(CONSOLE_SCRIPT), "fit", "small", "--out", str(out), "--repeats", "500"],
-        cwd=searched,
-        env={**environment(cache_dir), "AUTOML_CV_TEST_MARK": mark},
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+    fit = ("fit", "small", "--out", out, "--repeats", "500")
+    process = begun(searched, cache_dir, *fit, AUTOML_CV_TEST_MARK=mark)
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob(".model.fit-*")):
         assert time.monotonic() < deadline and process.poll() is None
