@@ -198,8 +198,7 @@ def _resnet(
 
 def _dinov2(size: str, width: int, sha256: str, megabytes: float) -> BackboneEntry:
     """Return the entry of a transformer of DINOv2; a head of its attention has 64 numbers."""
-    letter = size[0].lower()
-    file_name = f"dinov2_vit{letter}14_pretrain.pth"
+    model = f"dinov2_vit{size[0].lower()}14"
     return BackboneEntry(
         name=f"DINOv2{size}",
         about="vision transformer, 12 blocks, trained without labels (Oquab et al. 2023)",
@@ -209,10 +208,10 @@ def _dinov2(size: str, width: int, sha256: str, megabytes: float) -> BackboneEnt
         preprocessing="torch",
         block_outputs=r"block[369]_end",
         weights=Weights(
-            file_name=file_name,
+            file_name=f"{model}_pretrain.pth",
             about="LVD-142M, 142 million photographs without labels",
             licence="Apache-2.0",
-            url=f"https://dl.fbaipublicfiles.com/dinov2/dinov2_vit{letter}14/{file_name}",
+            url=f"https://dl.fbaipublicfiles.com/dinov2/{model}/{model}_pretrain.pth",
             digest=sha256,
             megabytes=megabytes,
         ),
