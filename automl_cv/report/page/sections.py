@@ -100,6 +100,7 @@ PAGE_SECTIONS: Table[PageSection] = Table(
             about="Where the winner is wrong",
             target=f"{HERE}.mistakes:classes",
         ),
+        PageSection(name="claims", about="What the source said", target=f"{HERE}.claims:claims"),
         PageSection(name="images", about="Images", target=f"{HERE}.background:images"),
         PageSection(
             name="tables", about="Further tables and notes", target=f"{HERE}.background:tables"
