@@ -38,6 +38,15 @@ def report(
             show_default="the run that changed last",
         ),
     ] = None,
+    other: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="OTHER",
+            help="With --compare: another study or run, laid beside the first.",
+            autocompletion=completion.runs,
+            show_default=False,
+        ),
+    ] = None,
     stage: Annotated[
         str | None,
         typer.Option(
@@ -68,7 +77,9 @@ def report(
     compare: Annotated[
         bool,
         typer.Option(
-            "--compare", help="Instead: retrained trials beside one another, with verdicts."
+            "--compare",
+            help="Instead: retrained trials beside one another, with verdicts; with OTHER, two "
+            "runs beside one another.",
         ),
     ] = False,
     importance: Annotated[
@@ -122,7 +133,7 @@ def report(
     """
     chosen = chosen_format(FORMATS, form, out)
     views = {
-        "--compare": (compare, lambda: _comparison(storage, study, stage)),
+        "--compare": (compare, lambda: _comparison(storage, study, stage, other)),
         "--importance": (importance, lambda: _importance(storage, study, stage)),
         "--epochs": (epochs, lambda: _epochs(storage, study, stage, top)),
         "--backbones": (backbones, lambda: _backbones(storage, study, stage)),
@@ -131,6 +142,7 @@ def report(
     }
     asked = [name for name, (is_asked, _) in views.items() if is_asked]
     _check_view(asked, top=top, sort=sort, stage=stage)
+    _check_other(other, asked, stage)
     if asked:
         composed = views[asked[0]][1]()
     else:
@@ -166,6 +178,14 @@ def _check_view(asked: list[str], *, top: int | None, sort: str | None, stage: s
         raise UserError(f"--stage: {view[2:]} are of the whole run, not of a stage; leave it out")
 
 
+def _check_other(other: str | None, asked: list[str], stage: str | None) -> None:
+    """Refuse a second study where one alone is asked for."""
+    if other is not None and asked != ["--compare"]:
+        raise UserError(f"got a second study, {other!r}; --compare lays two beside one another")
+    if other is not None and stage is not None:
+        raise UserError("--stage: two runs are compared as a whole; leave it out")
+
+
 def _leaderboard(
     storage: str, study: str | None, stage: str | None, top: int | None, sort: str | None
 ) -> Report:
@@ -182,10 +202,14 @@ def _leaderboard(
     return compose(read, stage=stage, top=top, sort=sort, winner=winner, doubted=doubts)
 
 
-def _comparison(storage: str, study: str | None, stage: str | None) -> Report:
+def _comparison(storage: str, study: str | None, stage: str | None, other: str | None) -> Report:
+    from automl_cv.report.beside import compose_beside
     from automl_cv.report.comparison import compose_comparison
     from automl_cv.results.leaderboard import read_run
 
+    if other is not None:
+        sides = (_leaderboard(storage, name, None, None, None) for name in (study, other))
+        return compose_beside(*sides)
     return compose_comparison(read_run(storage, study), stage=stage)
 
 
