@@ -14,10 +14,12 @@ with later():
     import tensorflow as tf
     from sklearn.utils.class_weight import compute_class_weight
 
-    from automl_cv.engine.head import describe, linear
+    from automl_cv.engine.head import linear
+    from automl_cv.training.head_input import describe
     from automl_cv.engine.losses import balanced_weights, cross_entropies, focal, weighted
     from automl_cv.engine.network import NetworkTrainer
-    from automl_cv.engine.training import HeadTrainer, epoch_order
+    from automl_cv.engine.training import HeadTrainer
+    from automl_cv.training.epochs import epoch_order
     from automl_cv.trained import TrainingData
 
 

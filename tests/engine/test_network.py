@@ -22,7 +22,8 @@ with later():
     from automl_cv.engine import checkpoints
     from automl_cv.engine.head import describe
     from automl_cv.engine.network import NetworkData, NetworkTrainer
-    from automl_cv.engine.training import HeadTrainer, epoch_order
+    from automl_cv.engine.training import HeadTrainer
+    from automl_cv.training.epochs import epoch_order
     from automl_cv.trained import TrainingData
     from tests.engine import small_network
     from tests.engine.small_network import IMAGES, TASK, figures

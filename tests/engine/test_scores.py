@@ -18,7 +18,8 @@ from tests.later import later
 with later():
     import keras
 
-    from automl_cv.engine.head import describe, linear
+    from automl_cv.engine.head import linear
+    from automl_cv.training.head_input import describe
     from automl_cv.engine.network import NetworkTrainer
     from automl_cv.engine.training import HeadTrainer
 
