@@ -19,9 +19,9 @@ with later():
     import keras
 
     from automl_cv.engine.head import linear
-    from automl_cv.training.head_input import describe
     from automl_cv.engine.network import NetworkTrainer
     from automl_cv.engine.training import HeadTrainer
+    from automl_cv.training.head_input import describe
 
 
 @pytest.mark.slow
