@@ -23,7 +23,7 @@ from automl_cv.study.trial import TrainingTask
 from automl_cv.trained import TrainingData
 from automl_cv.training.epochs import Weights, class_weights_of, epoch_order
 from automl_cv.training.head_input import describe
-from automl_cv.training.optimizers import keras_arguments
+from automl_cv.training.keras_config import keras_arguments
 from automl_cv.training.trainer import Trainer
 
 

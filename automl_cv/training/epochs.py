@@ -14,7 +14,7 @@ from automl_cv.history import Epoch, History, StopReason
 from automl_cv.study.trial import TrainingTask
 from automl_cv.trained import OnEpoch, TrainingResult
 from automl_cv.training.checkpoints import Checkpoint
-from automl_cv.training.optimizers import optimizer_config
+from automl_cv.training.keras_config import optimizer_config
 from automl_cv.training.schedules import Plan, Schedule
 
 Weights = tuple[np.ndarray, ...]

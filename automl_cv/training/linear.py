@@ -15,12 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_cv.catalog.augmentations import AUGMENTATIONS
 from automl_cv.catalog.heads import HEADS
 from automl_cv.catalog.losses import CROSS_ENTROPY
 from automl_cv.catalog.optimizers import OPTIMIZERS
 from automl_cv.history import Epoch
 from automl_cv.solving.threads import one_thread
-from automl_cv.study.trial import TrainingTask
+from automl_cv.study.space import Parameter, Space
+from automl_cv.study.stage import Stage
+from automl_cv.study.studyfile import StudyFile
+from automl_cv.study.trial import TrainingTask, task_of
 from automl_cv.trained import TrainingData
 from automl_cv.training.epochs import Weights, class_weights_of, epoch_order
 from automl_cv.training.first_weights import glorot_uniform
@@ -30,6 +34,9 @@ from automl_cv.training.trainer import State, Trainer
 
 # Features are gathered for several steps at once, as many as stay in a core's own cache.
 VALUES_AT_ONCE = 1 << 18
+
+# Of a trial whose steps do not matter.
+ANY_STEPS = {"batch_size": 1, "learning_rate": 1.0}
 
 # What `keras.layers.Normalization` divides by at least (keras.config.epsilon).
 LEAST_DEVIATION = 1e-7
@@ -47,6 +54,34 @@ def takes(task: TrainingTask) -> bool:
         and task.loss == CROSS_ENTROPY
         and not task.mixing
     )
+
+
+def takes_all(study: StudyFile, stage: Stage) -> bool:
+    """Tell whether no trial that a stage may have is trained in steps anywhere else.
+
+    Args:
+        study: has the stages that this one rests on.
+        stage: of any kind.
+    """
+    if not stage.training.in_steps:
+        return True
+    if stage.training.is_long:
+        return False
+    if stage.retrained_stages:
+        return all(takes_all(study, study.stage(source)) for source in stage.retrained_stages)
+    space = Space(parameters=_searched(study, stage))
+    if stage.alteration or any(entry.name in space.parameters for entry in AUGMENTATIONS):
+        return False
+    deciding = {"optimizer", "head", *(name for head in HEADS for name in head.one_layer or ())}
+    drawn = space.combinations(deciding)
+    return all(takes(task_of(stage, {**ANY_STEPS, **one}, seed=0)) for one in drawn)
+
+
+def _searched(study: StudyFile, stage: Stage) -> dict[str, Parameter]:
+    """Return what a stage draws from, or more: where it narrows, all that is narrowed."""
+    sources = (_searched(study, study.stage(source)) for source in stage.narrowed_stages)
+    found = {name: one for source in sources for name, one in source.items()}
+    return {**found, **stage.space.parameters}
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_cv.catalog.optimizers import OPTIMIZERS
-from automl_cv.study.trial import TrainingTask
-
 Array = NDArray[np.float32]
 Number = Any
 """A float32 number, or one of Python's, which NumPy rounds to float32 beside an array of these:
@@ -385,38 +382,3 @@ def root_mean_square(values: Array, scratch: Array) -> np.float32:
 def length(values: Array, scratch: Array) -> np.float32:
     """Return the Euclidean length of an array."""
     return np.float32(np.sqrt(np.square(values, out=scratch).sum()))
-
-
-def decay_of(task: TrainingTask) -> float:
-    """Return what of the weights a task's step takes off, times the rate; 0 for nothing."""
-    return float(task.head_parameters.get("weight_decay", 0.0))
-
-
-def keras_arguments(task: TrainingTask) -> dict[str, Any]:
-    """Return what a task's optimizer is made with, by Keras's names."""
-    own = {"learning_rate": task.learning_rate, **task.optimizer_parameters}
-    return {**own, "weight_decay": decay_of(task)} if decay_of(task) > 0 else own
-
-
-def optimizer_config(task: TrainingTask) -> Mapping[str, Any]:
-    """Return Keras's own description of a task's optimizer, its own defaults included.
-
-    Of an optimizer with a step it is told without Keras.
-    """
-    entry, given = OPTIMIZERS[task.optimizer], keras_arguments(task)
-    if not entry.step:
-        config = entry.load()(**given).get_config()
-        return {key: value for key, value in config.items() if value is not None}
-    kind: type[Step] = entry.load_step()
-    rate = float(np.float32(given.pop("learning_rate")))
-    decay = {"weight_decay": given.pop("weight_decay")} if "weight_decay" in given else {}
-    return {
-        "name": kind.keras_name,
-        "learning_rate": rate,
-        **decay,
-        # What all of Keras's optimizers have, and no space may hold.
-        "use_ema": False,
-        "ema_momentum": 0.99,
-        **kind.defaults,
-        **given,
-    }

@@ -12,9 +12,10 @@ from automl_cv.catalog.augmentations import Augmentation, Operation
 from automl_cv.catalog.optimizers import OPTIMIZERS, OptimizerEntry
 from automl_cv.catalog.settings import Setting
 from automl_cv.history import Epoch
+from automl_cv.study import studyfile
 from automl_cv.training.first_weights import glorot_uniform
-from automl_cv.training.linear import LinearTrainer, takes
-from automl_cv.training.optimizers import keras_arguments, optimizer_config
+from automl_cv.training.keras_config import keras_arguments, optimizer_config
+from automl_cv.training.linear import LinearTrainer, takes, takes_all
 from tests.engine.test_training import blobs, figures, go_on, task
 from tests.later import later
 
@@ -171,3 +172,34 @@ def test_divergence_ends_the_trial_without_a_warning():
         result = LinearTrainer(blobs()).train(task(learning_rate=1e38), go_on)
     assert result.history.error == "the loss is not finite in epoch 1"
     assert result.weights == ()
+
+
+def stage(space: dict | None = None, **keys: object) -> dict:
+    drawn = {"optimizer": ["SGD", "Adam"], "batch_size": 16, "learning_rate": 0.1}
+    return {"name": "one", "trials": 1, "epochs": 1, "space": {**drawn, **(space or {})}, **keys}
+
+
+RETRAINED = {"name": "two", "retrain": {"stages": "one", "repeats": 2}}
+
+
+@pytest.mark.parametrize(
+    ("stages", "expected"),
+    [
+        ([stage()], True),
+        ([stage(head="mlp")], False),
+        ([stage(head="mlp", space={"hidden_layers": 0})], True),
+        ([stage(head="mlp", space={"hidden_layers": [0, 1]})], False),
+        ([stage(loss="focal")], False),
+        ([stage(augmentation={"zoom": 0.1})], False),
+        ([stage(space={"mixup": {"low": 0.0, "high": 0.4}})], False),
+        ([stage(network="ResNet10")], False),
+        ([{"name": "one", "exact": "logistic", "trials": 1}], True),
+        ([stage(), {"name": "two", "trials": 1, "epochs": 1, "narrow_from": "one"}], True),
+        ([stage(loss="focal"), RETRAINED], False),
+        ([stage(), RETRAINED], True),
+        ([stage(), {**RETRAINED, "epochs": 1, "fine_tune": {"blocks": 1}}], False),
+    ],
+)
+def test_a_stage_is_known_to_need_no_keras_before_a_trial_is_drawn(stages, expected):
+    study = studyfile.parse({"name": "any", "stage": stages}, "any.toml")
+    assert takes_all(study, study.stages[-1]) == expected
