@@ -249,7 +249,7 @@ class LinearTrainer(Trainer[LinearLoop, None]):
                 losses += loop.smoothing * (alike - losses)
             loss += float((losses * importance[chosen]).sum(dtype=np.float64))
             right += _count_right(logits, own)
-        return float(np.float32(loss / images)), float(np.float32(right) / np.float32(images))
+        return _mean(loss, images), float(np.float32(right) / np.float32(images))
 
     def _validate(self, loop: LinearLoop) -> tuple[float, float]:
         """Return mean loss and accuracy of the images that validate."""
@@ -261,7 +261,7 @@ class LinearTrainer(Trainer[LinearLoop, None]):
             done += len(logits)
         # As the Keras loop: equal shares are equal to the bit, of all heads and networks.
         accuracy = np.float32(right) * (np.float32(1) / np.float32(done))
-        return float(np.float32(loss / done)), float(accuracy)
+        return _mean(loss, done), float(accuracy)
 
     def _said(self, loop: LinearLoop) -> Iterator[tuple[Array, Array]]:
         """Yield what the head says of the images that validate, some after the other.
@@ -334,6 +334,11 @@ def _losses(logits: Array, sums: Array, labels: NDArray[np.int32]) -> Array:
     """Return each image's cross-entropy, float32 (images,); see `_steps` for logits and sums."""
     losses: Array = np.log(sums[:, 0]) - logits[np.arange(len(labels)), labels]
     return losses
+
+
+def _mean(total: float, images: int) -> float:
+    """Return a mean as float32 has it: of a sum past its numbers it is infinite."""
+    return float(np.float32(total) / np.float32(images))
 
 
 def _count_right(logits: Array, labels: NDArray[np.int32]) -> int:
