@@ -1,7 +1,7 @@
 """How many functions are called for a unit of work: a measure that no load of the machine moves.
 
-    python tests/benchmarks/calls.py            # against what is recorded, ratios
-    python tests/benchmarks/calls.py --record   # writes calls.json beside this file
+    PYTHONPATH=. python tests/benchmarks/calls.py            # against what is recorded, ratios
+    PYTHONPATH=. python tests/benchmarks/calls.py --record   # writes calls.json beside this file
 
 Calls of Python and of C count alike (`sys.setprofile`). Time inside one call does not show, such
 as that of a larger product; work done twice, or for each image where it was for each batch, does.
