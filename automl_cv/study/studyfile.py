@@ -137,6 +137,12 @@ class Backbone(Section):
         return written
 
     @model_validator(mode="after")
+    def _check_size(self) -> Backbone:
+        if self.image_size is not None and self.name in BACKBONES:
+            BACKBONES[self.name].check_size(self.image_size)
+        return self
+
+    @model_validator(mode="after")
     def _check_auto(self) -> Backbone:
         if self.name == AUTO and self.weights is not None:
             raise ValueError(f"weights: belong to one backbone, and {AUTO!r} is several")
