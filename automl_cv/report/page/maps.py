@@ -31,7 +31,7 @@ def maps(report: Report) -> Content:
     """
     if report.maps is None:
         return Content()
-    files = _files(report.maps)
+    files = pictures_in(report.maps)
     shown, left, room = [], [], MOST_BYTES
     for file in files:
         png = _small(file)
@@ -54,8 +54,12 @@ def _of_layer(name: str) -> tuple[str, str]:
     return f"layer {name}", f"the strongest channels of layer {name}, beside the input"
 
 
-def _files(folder: Path) -> list[Path]:
-    """Return the pictures of a folder, the most telling ones first."""
+def pictures_in(folder: Path) -> list[Path]:
+    """Return the pictures that `automl-cv maps` wrote to a folder, the most telling ones first.
+
+    Raises:
+        UserError: there are none.
+    """
     try:
         found = sorted(path for path in folder.iterdir() if path.suffix == ".png")
     except OSError as error:
