@@ -42,6 +42,7 @@ from automl_cv.study.parameters import BACKBONE_PARAMETERS
 from automl_cv.study.space import Value
 from automl_cv.study.stage import Stage
 from automl_cv.study.studyfile import StudyFile, drawn_backbone
+from automl_cv.training import linear
 
 
 @dataclass(frozen=True)
@@ -186,10 +187,10 @@ def _first_workers(
 def _will_need_tensorflow(study: StudyFile, stages: Sequence[Stage], cache_dir: Path) -> bool:
     """Tell whether workers load TensorFlow at once, while this process reads the images.
 
-    Heads that are solved on cached features need none; should they after all, as a few images
-    are new, it is loaded then.
+    Heads that are solved on cached features need none, nor do those of one layer; should they
+    after all, as a few images are new, it is loaded then.
     """
-    if any(stage.training.in_steps for stage in stages):
+    if not all(linear.takes_all(study, stage) for stage in stages):
         return True
     if study.backbone.ids is not None:  # vectors are there already
         return False
