@@ -56,6 +56,11 @@ DRIVERS = {
     "mariadb": "mysql+pymysql",
 }
 """What is taken where an address names a kind of server alone; extras bring them."""
+# Connections, deadlocks, a server that ends or begins, no connections or locks left
+# (https://www.postgresql.org/docs/current/errcodes-appendix.html); and the same of MySQL
+# (https://dev.mysql.com/doc/mysql-errors/8.4/en/): 0 is PyMySQL's own, of a closed connection.
+PASSING_CLASSES = ("08", "40", "57P", "53300", "55P03")
+PASSING_CODES = frozenset({0, 1040, 1053, 1205, 1213, 1927, 2002, 2003, 2006, 2013, 2055})
 RECYCLE_SECONDS = 1800  # MySQL and firewalls close what is silent for hours
 # Between tries to reach a server again: 0.1 s, 0.2 s, … 5 s, 45 s in all. After a minute the run
 # may be another's.
@@ -303,13 +308,25 @@ def damaged(address: URL, said: str) -> str:
 
 
 def _is_away(error: BaseException) -> bool:
-    """Tell whether a server can't be reached or restarts; also of writes that waited in a circle."""
+    """Tell whether a server can't be reached, or ended a write that waited in a circle."""
     return any(
         isinstance(cause, DBAPIError)
-        and (cause.connection_invalidated or isinstance(cause, OperationalError | InterfaceError))
         and "sqlite3" not in type(cause.orig).__module__
+        and (
+            cause.connection_invalidated
+            or (isinstance(cause, OperationalError | InterfaceError) and _will_pass(cause.orig))
+        )
         for cause in (error, error.__cause__)
     )
+
+
+def _will_pass(said: Any) -> bool:
+    """Tell by its code whether what a server says is over soon; without one nobody answered."""
+    state = getattr(said, "sqlstate", None) or getattr(said, "pgcode", None)
+    if state is not None:
+        return str(state).startswith(PASSING_CLASSES)
+    code = next(iter(said.args), None)
+    return not isinstance(code, int) or code in PASSING_CODES
 
 
 def _is_locked(error: BaseException) -> bool:
