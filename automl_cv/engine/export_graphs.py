@@ -121,6 +121,8 @@ def _fixed(behind: keras.Model, name: str) -> keras.Model:
 
 
 def _write(graph: keras.Model, keras_format: str, path: Path, **options: Any) -> None:
+    if keras_format == "onnx":
+        from automl_cv.engine import onnx_operations  # noqa: F401, tells tf2onnx of them
     _hold_constants(graph)
     given = graph.inputs[0]
     # Keras refuses to export to ONNX what was never called.

@@ -7,6 +7,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+# Of a study: words, and what its source said.
+SAID = ("about", "name", "claim", "table")
+
 
 def digest(study: dict[str, Any]) -> str:
     """Return a hash of all that changes results but the images: 16 hexadecimal digits."""
@@ -35,7 +38,7 @@ def essence(study: dict[str, Any]) -> dict[str, Any]:
     The place of the images and how they are read are left out too: a moved folder holds the same
     ones, and their fingerprint is compared on its own.
     """
-    kept = {key: value for key, value in study.items() if key not in ("about", "name")}
+    kept = {key: value for key, value in study.items() if key not in SAID}
     kept["data"] = {"split": study["data"]["split"]}
     kept["stage"] = {
         stage["name"]: {
