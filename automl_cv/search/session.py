@@ -14,7 +14,7 @@ from automl_cv.drawing.origins import StoredRun
 from automl_cv.drawing.samplers import check_sampler
 from automl_cv.features import FeatureCache, recipe
 from automl_cv.orders import messages
-from automl_cv.orders.crew import Crew, raise_failure
+from automl_cv.orders.crew import ENGINE, Crew, raise_failure
 from automl_cv.orders.images import Images, images_of
 from automl_cv.orders.messages import PrepareFeatures
 from automl_cv.results.ranking import in_order_on_sample
@@ -110,7 +110,7 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
     held = [] if options.new else runs(storage, with_planned=True)
     expected = expected_run(held, study, stages)
     count = _first_workers(study, stages, storage, options, expected)
-    with Crew(count, is_warm=_will_need_tensorflow(study, stages, options.cache_dir)) as crew:
+    with Crew(count, loads=_first_loaded(study, stages, options.cache_dir)) as crew:
         images = read_images(
             study,
             cache_dir=options.cache_dir,
@@ -184,8 +184,14 @@ def _first_workers(
     return 0 if is_settled(run, expected.stages, stages) else options.workers
 
 
+def _first_loaded(study: StudyFile, stages: Sequence[Stage], cache_dir: Path) -> list[str]:
+    """Return what workers load at once, while this process reads the images: seconds of imports."""
+    kinds = dict.fromkeys(stage.training.target.partition(":")[0] for stage in stages)
+    return [*([ENGINE] if _will_need_tensorflow(study, stages, cache_dir) else []), *kinds]
+
+
 def _will_need_tensorflow(study: StudyFile, stages: Sequence[Stage], cache_dir: Path) -> bool:
-    """Tell whether workers load TensorFlow at once, while this process reads the images.
+    """Tell whether workers will need TensorFlow.
 
     Heads that are solved on cached features need none, nor do those of one layer; should they
     after all, as a few images are new, it is loaded then.
