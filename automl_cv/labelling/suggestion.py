@@ -126,7 +126,7 @@ def suggest(
     """
     cache, made = FeatureCache(cache_dir), recipe(backbone)
     # It loads TensorFlow while this process reads the images.
-    with Crew(1, loads=() if cache.has_some(made) else (ENGINE,)) as crew:
+    with Crew(1, loads=lambda number: () if cache.has_some(made) else (ENGINE,)) as crew:
         found = pool.read(
             source,
             cache_dir=cache_dir,

@@ -146,12 +146,13 @@ class Crew:
 
     Args:
         count: how many, from 0.
-        loads: see `Worker`.
+        loads: returns what a worker of a number loads at once, see `Worker`; the first is the
+            one that extracts features. None for TensorFlow in all.
     """
 
-    def __init__(self, count: int, *, loads: Sequence[str] = (ENGINE,)) -> None:
+    def __init__(self, count: int, *, loads: Callable[[int], Sequence[str]] | None = None) -> None:
         self.workers: list[Worker] = []
-        self._loads = loads
+        self._loads = loads or (lambda number: (ENGINE,))
         self.hire(count)
         self._orders: list[Prepare | Need] = []
         self._made: list[Prepared] = []  # what came of each
@@ -171,7 +172,7 @@ class Crew:
     def hire(self, count: int) -> None:
         """Start workers until there are so many; only before the first order."""
         numbers = range(len(self.workers), count)
-        self.workers += [Worker(number, loads=self._loads) for number in numbers]
+        self.workers += [Worker(number, loads=self._loads(number)) for number in numbers]
 
     def made(self, order: Need) -> Prepared | None:
         """Return what came of features or pixels that all workers hold; None of others."""

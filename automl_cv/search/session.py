@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -184,23 +184,24 @@ def _first_workers(
     return 0 if is_settled(run, expected.stages, stages) else options.workers
 
 
-def _first_loaded(study: StudyFile, stages: Sequence[Stage], cache_dir: Path) -> list[str]:
-    """Return what workers load at once, while this process reads the images: seconds of imports."""
-    kinds = dict.fromkeys(stage.training.target.partition(":")[0] for stage in stages)
-    return [*([ENGINE] if _will_need_tensorflow(study, stages, cache_dir) else []), *kinds]
+def _first_loaded(
+    study: StudyFile, stages: Sequence[Stage], cache_dir: Path
+) -> Callable[[int], list[str]]:
+    """Return what workers load at once, while this process reads the images.
 
+    Heads that are solved, and heads of one layer, need TensorFlow only to extract their features,
+    which the first worker does for all. Should another need it after all, it is loaded then.
 
-def _will_need_tensorflow(study: StudyFile, stages: Sequence[Stage], cache_dir: Path) -> bool:
-    """Tell whether workers will need TensorFlow.
-
-    Heads that are solved on cached features need none, nor do those of one layer; should they
-    after all, as a few images are new, it is loaded then.
+    Returns:
+        Names of modules for the number of a worker.
     """
+    kinds = dict.fromkeys(stage.training.target.partition(":")[0] for stage in stages)
     if not all(linear.takes_all(study, stage) for stage in stages):
-        return True
-    if study.backbone.ids is not None:  # vectors are there already
-        return False
-    return not FeatureCache(cache_dir).has_some(recipe(study.backbone))
+        return lambda number: [ENGINE, *kinds]
+    # Vectors of another tool are there already.
+    there = study.backbone.ids is not None
+    extracts = not there and not FeatureCache(cache_dir).has_some(recipe(study.backbone))
+    return lambda number: [ENGINE, *kinds] if extracts and number == 0 else [*kinds]
 
 
 def _tell_data(
