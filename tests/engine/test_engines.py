@@ -61,7 +61,8 @@ def network() -> keras.Model:
     """Return a network of random weights whose blocks are many, and all of one width."""
     keras.utils.set_random_seed(0)
     pixels = x = keras.Input((SIZE, SIZE, 3))
-    x = layers.Rescaling(1 / 128)(x)
+    # Its constants are tensors, of which converters make inputs.
+    x = layers.Normalization(mean=[103.9, 116.8, 123.7], variance=[1e4, 1e4, 1e4])(x)
     ends = []
     for _ in range(BLOCKS):
         x = layers.Conv2D(8, 3, padding="same", use_bias=False)(x)
