@@ -156,6 +156,16 @@ def test_the_readme_begins_with_the_line_that_runs_and_the_line_that_tests():
     assert "venv" in second and "pytest" in second
 
 
+def test_the_readme_shows_pictures_that_a_command_makes():
+    from tests.benchmarks.readme_pictures import BEGIN_AT
+
+    shown = re.findall(r"!\[[^]]+\]\(docs/([^)]+)\)", (ROOT / "README.md").read_text())
+    assert sorted(shown) == sorted(["board.svg", *BEGIN_AT])
+    board = (ROOT / "docs" / "board.svg").read_text()
+    assert "automl-cv&#160;report&#160;quickstart" in board
+    assert "url(http" not in board, "a picture asks for no font"
+
+
 def test_the_reference_names_every_key_and_every_entry():
     text = (ROOT / "docs" / "study-files.md").read_text()
     for key in studyfile.Retrain.model_fields:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import platform
@@ -23,6 +24,11 @@ from automl_cv.catalog.exports import EXPORTS, EXTRA, ExportEntry
 from automl_cv.errors import installing
 
 TENSORFLOW_SECONDS = 120  # a cold disk and a busy machine included
+DRIVER_SECONDS = 20  # nvidia-smi takes some where no process holds the driver
+
+PCI_DEVICES = Path("/sys/bus/pci/devices")
+NVIDIA, DISPLAY = "0x10de", "0x03"
+"""Vendor, and the beginning of the class of display controllers: the PCI ID Repository."""
 
 State = Literal["ok", "absent", "broken"]
 """It works; it is not there, and need not be; or it is there (or needed) and does not work."""
@@ -104,12 +110,43 @@ def _devices() -> Iterator[Finding]:
         yield Finding("devices", "TensorFlow", "broken", f"does not load: {said[-1]}")
     else:
         for kind, names in answer["devices"].items():
-            detail = ", ".join(names) or "none; searches on cached features need none"
-            yield Finding("devices", kind, "ok" if names else "absent", detail)
+            yield Finding("devices", kind, "ok", ", ".join(names)) if names else _unused(kind)
         for entry in EXPORTS:
             yield _loading("exports", entry, answer["exports"], EXTRA)
         for engine in ENGINES:
             yield _loading("engines", engine, answer["engines"], engine.extra)
+
+
+def _unused(kind: str) -> Finding:
+    """Say why TensorFlow has no device of a kind: there is none, or it can't use what is there."""
+    found = nvidia_devices() if kind == "GPU" else []
+    if not found:
+        return Finding("devices", kind, "absent", "none; searches on cached features need none")
+    detail = f"{', '.join(found)} is there, but TensorFlow can't use it; {installing('gpu')}"
+    return Finding("devices", kind, "broken", detail)
+
+
+def nvidia_devices(pci: Path = PCI_DEVICES) -> list[str]:
+    """Return the names of NVIDIA's devices here, by its driver; without one, by the bus.
+
+    Args:
+        pci: where Linux lists the devices of the bus.
+    """
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=DRIVER_SECONDS, check=True
+        )
+        return [name.strip() for name in done.stdout.splitlines() if name.strip()]
+    except (OSError, subprocess.SubprocessError):
+        pass
+    without_driver = []
+    for device in sorted(pci.glob("*")):
+        with contextlib.suppress(OSError):
+            vendor, kind = ((device / name).read_text() for name in ("vendor", "class"))
+            if vendor.strip() == NVIDIA and kind.startswith(DISPLAY):
+                without_driver.append(f"an NVIDIA device without a driver ({device.name})")
+    return without_driver
 
 
 def _loading(

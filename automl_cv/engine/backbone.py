@@ -18,6 +18,7 @@ from automl_cv.catalog.backbones import BACKBONES, BackboneEntry
 from automl_cv.catalog.engines import FLOAT32
 from automl_cv.catalog.preprocessing import PREPROCESSINGS, UNCHANGED
 from automl_cv.engine.bottlenecks import last_of_each_size
+from automl_cv.engine.flattening import flattened
 from automl_cv.errors import UserError
 from automl_cv.features import weightfile
 from automl_cv.features.cache import Matrix
@@ -34,7 +35,7 @@ def build(backbone: Backbone, image_size: int, weights_key: str = weightfile.KEY
 
     A saved `.keras` model gets pixels of 0 to 255 as they are: models that carry their
     own preprocessing expect these. Its blocks are the last map of each size that every path
-    goes through, and its output (models in it count as one layer). A feature map is pooled,
+    goes through, also of models within it, and its output. A feature map is pooled,
     a vector is taken as it is, and a last Dense layer with softmax is cut off, since
     scores of some other task's classes are poor features.
 
@@ -256,18 +257,19 @@ def _load_saved_model(path: Path, image_size: int) -> keras.Model:
         raise UserError(
             f"{path}: takes inputs of shape {taken}, not images of ({image_size}, {image_size}, 3)"
         )
-    output = model.output
-    last = model.layers[-1]
+    whole = flattened(model)
+    output = whole.output
+    last = whole.layers[-1]
     if isinstance(last, layers.Dense) and last.activation is keras.activations.softmax:
         output = last.input
     if not keras.backend.is_keras_tensor(output) or len(output.shape) not in (2, 4):
         raise UserError(f"{path}: expected one output, a feature map or a vector for each image")
-    network = keras.Model(model.input, [output])
+    network = keras.Model(whole.input, output)
     ends = [end for end in last_of_each_size(network, image_size) if end is not output]
     pooled = output._keras_history.operation
     if ends and isinstance(pooled, layers.GlobalAveragePooling2D) and pooled.input is ends[-1]:
         ends.pop()  # pooled here too, it would be the output once more
-    return keras.Model(model.input, [*ends, output], name="saved_model")
+    return keras.Model(network.input, [*ends, output], name="saved_model")
 
 
 def _first_line(error: Exception) -> str:

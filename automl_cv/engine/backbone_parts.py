@@ -15,7 +15,6 @@ import numpy as np
 from automl_cv.engine import backbone as backbones
 from automl_cv.engine.bottlenecks import bottlenecks
 from automl_cv.errors import UserError
-from automl_cv.features import weightfile
 from automl_cv.study.studyfile import Backbone
 
 
@@ -57,11 +56,6 @@ def cut(backbone: Backbone, image_size: int, n_blocks: int) -> Cut:
     Raises:
         UserError: the backbone can't be built, or hasn't so many blocks.
     """
-    if weightfile.is_saved_model(backbone):
-        raise UserError(
-            f"fine_tune: {backbone.name} is a saved model, whose blocks aren't known; "
-            "take a backbone of the table"
-        )
     network, preprocessing = backbones.load_blocks(backbone, image_size)
     outputs = network.outputs
     if n_blocks > len(outputs):
@@ -69,13 +63,13 @@ def cut(backbone: Backbone, image_size: int, n_blocks: int) -> Cut:
             f"fine_tune.blocks: {backbone.name} has {len(outputs)} blocks, "
             f"can't train the last {n_blocks}"
         )
-    numbers = {id(step.output): number for number, step in enumerate(network.operations)}
-    # The output of the last block that stays may lie behind the cut, and is trained then.
-    stays = n_blocks < len(outputs)
-    highest = numbers[id(outputs[-n_blocks - 1])] if stays else 0
-    place = max(place for place in bottlenecks(network) if place <= highest)
+    try:
+        place, behind = _place(network, n_blocks)
+    except KeyError:  # Keras tells the first output of a layer alone
+        raise UserError(
+            f"fine_tune: {backbone.name} has a layer that is used twice; it can't be cut"
+        ) from None
     layer = network.operations[place]
-    behind = [output for output in outputs if numbers[id(output)] > place]
     trained = keras.Model(layer.output, behind, name="trained")
     for own in trained.layers:
         own.trainable = True
@@ -92,3 +86,18 @@ def cut(backbone: Backbone, image_size: int, n_blocks: int) -> Cut:
     whole = backbones.on_pixels(network, preprocessing, image_size, backbones.pool)
     n_frozen = len(outputs) - len(behind)
     return Cut(frozen, trained, trained.get_weights(), shape, n_frozen, whole)
+
+
+def _place(network: keras.Model, n_blocks: int) -> tuple[int, list[keras.KerasTensor]]:
+    """Return the number of the operation that is cut behind, and the outputs that lie behind it.
+
+    Raises:
+        KeyError: an operation is used twice.
+    """
+    outputs = network.outputs
+    numbers = {id(step.output): number for number, step in enumerate(network.operations)}
+    places = {id(output): numbers[id(output)] for output in outputs}
+    # The output of the last block that stays may lie behind the cut, and is trained then.
+    highest = places[id(outputs[-n_blocks - 1])] if n_blocks < len(outputs) else 0
+    place = max(place for place in bottlenecks(network) if place <= highest)
+    return place, [output for output in outputs if places[id(output)] > place]

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from automl_cv.catalog.heads import HEADS, shape_of
+from automl_cv.engine.backbone import pool
 from automl_cv.engine.backbone_parts import Cut
 from automl_cv.engine.head import HeadInput
 from automl_cv.engine.network import Batch, NetworkData, NetworkTrainer
@@ -40,7 +41,6 @@ class FineTuned(keras.Model):
         self.trained = parts.trained
         self.head = head
         self._shape = parts.shape
-        self._pools = [keras.layers.GlobalAveragePooling2D() for _ in parts.trained.outputs]
         self._only_last = only_last
 
     def call(self, inputs, training=False):
@@ -54,7 +54,7 @@ class FineTuned(keras.Model):
         maps, frozen = inputs
         maps = keras.ops.reshape(maps, (-1, *self._shape))
         outputs = keras.tree.flatten(self.trained(maps, training=False))
-        vectors = [pool(output) for pool, output in zip(self._pools, outputs, strict=True)]
+        vectors = pool(outputs)
         if self._only_last:
             features = vectors[-1]
         else:

@@ -51,9 +51,6 @@ def run(model: keras.Model, pixels: tf.Tensor) -> tuple[Any, list[Step]]:
     times: Counter[str] = Counter()
 
     def follow(operation: keras.Operation, path: str) -> Callable[..., Any]:
-        if isinstance(operation, Functional | keras.Sequential):
-            return lambda inputs, **unused: go_through(operation, inputs, f"{path}/")
-
         def call(*args, **kwargs):
             if "training" in kwargs:
                 kwargs["training"] = False
@@ -67,18 +64,41 @@ def run(model: keras.Model, pixels: tf.Tensor) -> tuple[Any, list[Step]]:
 
         return call
 
-    def go_through(inner: keras.Model, inputs: Any, prefix: str) -> Any:
-        if isinstance(inner, keras.Sequential):
-            for layer in inner.layers:
-                inputs = follow(layer, prefix + layer.name)(inputs)
-            return inputs
-        # What `Functional.call` itself does, with another function for each operation.
-        outputs = inner._run_through_graph(
-            inputs, operation_fn=lambda operation: follow(operation, prefix + operation.name)
-        )
-        return outputs[0] if isinstance(outputs, list) and len(outputs) == 1 else outputs
+    return go_through(model, pixels, follow), steps
 
-    return go_through(model, pixels, ""), steps
+
+def go_through(
+    model: keras.Model,
+    inputs: Any,
+    follow: Callable[[keras.Operation, str], Callable[..., Any]],
+    prefix: str = "",
+) -> Any:
+    """Run a network and the models in it, operation by operation.
+
+    Args:
+        model: a functional or sequential model.
+        inputs: what it takes, tensors or Keras's symbols for them.
+        follow: returns what is called in place of an operation that is no such model; is given
+            the operation and its path, as in `Step` but without a number.
+        prefix: the path of the model, with a "/" behind.
+
+    Returns:
+        What the model gives.
+    """
+
+    def called(operation: keras.Operation) -> Callable[..., Any]:
+        path = prefix + operation.name
+        if isinstance(operation, Functional | keras.Sequential):
+            return lambda inputs, **unused: go_through(operation, inputs, follow, f"{path}/")
+        return follow(operation, path)
+
+    if isinstance(model, keras.Sequential):
+        for layer in model.layers:
+            inputs = called(layer)(inputs)
+        return inputs
+    # What `Functional.call` itself does, with another function for each operation.
+    outputs = model._run_through_graph(inputs, operation_fn=called)
+    return outputs[0] if isinstance(outputs, list) and len(outputs) == 1 else outputs
 
 
 def short_names(paths: list[str]) -> list[str]:

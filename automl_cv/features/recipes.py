@@ -178,10 +178,11 @@ def recipe(backbone: Backbone, augmentation: Augmentation | None = None, seed: i
         )
     if weightfile.is_saved_model(backbone):
         path = weightfile.path_of(backbone)
+        within = ", also of models within" if weightfile.holds_models(path) else ""
         return Recipe(
             backbone=path.name,
             network="saved model",
-            block_outputs="the last map of each size, and the output",
+            block_outputs=f"the last map of each size, and the output{within}",
             weights=weightfile.hash_of(path),
             preprocessing=UNCHANGED,
             image_size=backbone.image_size or weightfile.image_size_of(path),

@@ -6,6 +6,7 @@ import hashlib
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.catalog.weights import Weights
@@ -119,10 +120,8 @@ def image_size_of(path: Path) -> int:
         UserError: it takes images of any size, or is no file that Keras saved.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            config = json.loads(archive.read("config.json"))
-        shape = config["config"]["layers"][0]["config"]["batch_shape"]
-    except (zipfile.BadZipFile, KeyError, IndexError, TypeError, ValueError):
+        shape = _layers_of(path)[0]["config"]["batch_shape"]
+    except (KeyError, IndexError, TypeError):
         shape = None
     match shape:
         case [_, int(height), int(width), _] if height == width:
@@ -131,3 +130,22 @@ def image_size_of(path: Path) -> int:
         f"backbone.image_size: {path} does not say which size of square images it takes; "
         "give image_size, in pixels"
     )
+
+
+def holds_models(path: Path) -> bool:
+    """Tell whether one of a saved model's layers is a model of layers itself."""
+    for layer in _layers_of(path):
+        own = layer.get("config") if isinstance(layer, dict) else None
+        if isinstance(own, dict) and "layers" in own:
+            return True
+    return False
+
+
+def _layers_of(path: Path) -> list[Any]:
+    """Return what a saved model says of its layers; empty where it is no file that Keras saved."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = json.loads(archive.read("config.json"))["config"]["layers"]
+    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, RecursionError):
+        return []
+    return found if isinstance(found, list) else []

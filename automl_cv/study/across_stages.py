@@ -105,11 +105,6 @@ def _check_retrain(study: StudyFile, stage: Stage, above: list[str]) -> None:
     key = f"stage.{stage.name}.retrain"
     if stage.narrowed_stages:
         raise ValueError(f"{key}: excludes narrow_from; leave one out")
-    if stage.training.begins_with_head and study.backbone.name.endswith(".keras"):
-        raise ValueError(
-            f"stage.{stage.name}.fine_tune: {study.backbone.name} is a saved model, whose "
-            "blocks aren't known; take a backbone of the table"
-        )
     on_features = stage.training.learns_from == "features"
     if any(study.stage(name).combined_stages for name in retrained if name in above):
         raise ValueError(f"{key}.stages: what a stage combines can't be trained again")

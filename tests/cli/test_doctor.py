@@ -53,7 +53,7 @@ def test_everything_is_looked_at_without_tensorflow_in_this_process(tmp_path):
     assert states["software", "tensorflow"] == states["software", "optuna"] == "ok"
     assert ("software", "pytest") not in states, "tests' own needs are no user's business"
     assert states["devices", "CPU"] == "ok"
-    assert states["devices", "GPU"] in ("ok", "absent")
+    assert states["devices", "GPU"] == ("absent" if not checkup.nvidia_devices() else "ok")
     assert states["exports", "savedmodel"] == "ok"
     for entry in EXPORTS:
         assert states["exports", entry.name] == ("absent" if entry.missing else "ok")
@@ -108,6 +108,36 @@ def test_a_tensorflow_that_does_not_load(tmp_path, monkeypatch, said, detail):
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
     assert list(checkup._devices()) == [Finding("devices", "TensorFlow", "broken", detail)]
+
+
+def test_a_device_that_tensorflow_can_not_use_is_told_from_none(tmp_path, monkeypatch):
+    """By NVIDIA's own command where its driver is there, else by what stands on the bus."""
+    python = tmp_path / "python"
+    answer = json.dumps({"devices": {"CPU": ["2 cores"], "GPU": []}, "exports": {}})
+    python.write_text(f"#!/bin/sh\necho '{answer}'\n")
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text("#!/bin/sh\necho NVIDIA T4\n")
+    for path in (python, driver):
+        path.chmod(0o755)
+    (gpu,) = [found for found in checkup._devices() if found.name == "GPU"]
+    assert gpu.state == "broken"
+    assert gpu.detail.startswith("NVIDIA T4 is there, but TensorFlow can't use it; run in")
+    assert "'.[gpu]'" in gpu.detail
+
+    driver.write_text("#!/bin/sh\nexit 9\n")
+    assert checkup.nvidia_devices(tmp_path / "no bus") == []
+    for name, vendor, kind in (
+        ("0000:00:02.0", "0x8086", "0x030000"),
+        ("0000:01:00.0", "0x10de", "0x030000"),
+        ("0000:01:00.1", "0x10de", "0x040300"),  # its sound
+    ):
+        (tmp_path / "bus" / name).mkdir(parents=True)
+        (tmp_path / "bus" / name / "vendor").write_text(f"{vendor}\n")
+        (tmp_path / "bus" / name / "class").write_text(f"{kind}\n")
+    (found,) = checkup.nvidia_devices(tmp_path / "bus")
+    assert found == "an NVIDIA device without a driver (0000:01:00.0)"
 
 
 @pytest.mark.slow

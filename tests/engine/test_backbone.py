@@ -314,6 +314,44 @@ def test_blocks_of_a_saved_model_are_found(tmp_path):
     np.testing.assert_allclose(found[-1], last, rtol=1e-5)
 
 
+def test_blocks_are_found_in_models_within_a_saved_model(tmp_path):
+    """A classifier as transfer learning leaves it: a sequence of augmentation, backbone, scores."""
+
+    def convolution(width, name):
+        return keras.layers.Conv2D(width, 3, strides=2, activation="relu", name=name)
+
+    keras.utils.set_random_seed(3)
+    inside = keras.Input((None, None, 3))
+    stages = [convolution(4, "_conv"), convolution(6, "conv")]
+    sequence = keras.Sequential([keras.layers.BatchNormalization(), stages[1]], name="within")
+    backbone = keras.Model(inside, sequence(stages[0](inside)), name="backbone")
+    outer = [
+        keras.Input((12, 12, 3)),
+        keras.Sequential([keras.layers.RandomFlip()], name="augmentation"),
+        backbone,
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Dense(8, activation="relu", name="conv"),
+        keras.layers.Dense(10, activation="softmax"),
+    ]
+    model = keras.Sequential(outer)
+    model.save(tmp_path / "mine.keras")
+    own = Backbone(name=str(tmp_path / "mine.keras"))
+    network, _ = backbones.load_blocks(own, 12)
+    assert [layer.name for layer in network.layers if layer.weights] == [
+        "conv",
+        "batch_normalization",
+        "conv_2",
+        "conv_3",
+    ]
+    images = pixels(3, 12)
+    first, second, last = backbones.compile_calls(backbones.build(own, 12), 4)(images)
+    maps = sequence.layers[0](stages[0](images))  # the last map of this size
+    np.testing.assert_allclose(first, np.mean(maps, axis=(1, 2)), rtol=1e-5)
+    maps = stages[1](maps)
+    np.testing.assert_allclose(second, np.mean(maps, axis=(1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(last, outer[4](np.mean(maps, axis=(1, 2))), rtol=1e-4)
+
+
 def test_a_saved_model_whose_layer_is_used_twice_has_one_block(tmp_path):
     shared = keras.layers.Conv2D(3, 3, padding="same")
     backbone = saved(tmp_path / "mine.keras", lambda x: vector(shared(shared(x))))

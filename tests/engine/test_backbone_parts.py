@@ -128,6 +128,32 @@ def test_more_blocks_than_there_are_is_told():
         cut(Backbone(), SIZE, 5)
 
 
-def test_a_saved_model_has_no_known_blocks():
-    with pytest.raises(UserError, match="mine.keras is a saved model"):
-        cut(Backbone(name="mine.keras"), SIZE, 1)
+@pytest.mark.parametrize(
+    ("n_blocks", "shape"), [(1, (10, 10, 5)), (2, (20, 20, 6)), (3, (40, 40, 3))]
+)
+def test_a_saved_model_is_cut_where_its_blocks_are_found(n_blocks, shape, tmp_path):
+    """Of the last block, a vector; of those before it, maps."""
+    maps = keras.Sequential(
+        [
+            keras.Input((SIZE, SIZE, 3)),
+            keras.layers.Conv2D(6, 3, strides=2, padding="same"),
+            keras.layers.Conv2D(5, 3, strides=2, padding="same"),
+        ]
+    )
+    rest = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(4, activation="relu")]
+    keras.Sequential([keras.Input((SIZE, SIZE, 3)), maps, *rest]).save(tmp_path / "mine.keras")
+    own = Backbone(name=str(tmp_path / "mine.keras"))
+    made = cut(own, SIZE, n_blocks)
+    assert made.shape == shape
+    expected = keras.tree.flatten(backbones.build(own, SIZE)(images()))
+    found = keras.tree.flatten(made.frozen(images()))[0]
+    behind = keras.tree.flatten(made.trained(keras.ops.reshape(found, (-1, *shape))))
+    np.testing.assert_allclose(behind[-1], expected[-1], rtol=1e-4)
+    assert len(made.trained.trainable_weights) == 2 * n_blocks
+
+
+def test_a_saved_model_whose_layer_is_used_twice_is_not_cut(tmp_path):
+    pixels, twice = keras.Input((SIZE, SIZE, 3)), keras.layers.Conv2D(3, 3, padding="same")
+    keras.Model(pixels, twice(twice(pixels))).save(tmp_path / "mine.keras")
+    with pytest.raises(UserError, match=r"mine.keras has a layer that is used twice; it can't be"):
+        cut(Backbone(name=str(tmp_path / "mine.keras")), SIZE, 1)

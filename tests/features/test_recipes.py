@@ -108,6 +108,17 @@ def test_a_saved_model_tells_its_own_image_size(tmp_path):
     assert found.weights == hash_of(Path(path))
 
 
+def test_features_of_a_model_within_a_model_have_another_key(tmp_path):
+    """Its blocks were not found once; those that were of a model without one are still valid."""
+    layers = [{"config": {"batch_shape": [None, 64, 64, 3]}}, {"config": {"layers": []}}]
+    with zipfile.ZipFile(tmp_path / "mine.keras", "w") as archive:
+        archive.writestr("config.json", json.dumps({"config": {"layers": layers}}))
+    found = recipe(Backbone(name=str(tmp_path / "mine.keras")))
+    assert found.block_outputs.endswith("and the output, also of models within")
+    plain = recipe(Backbone(name=saved_model(tmp_path / "plain.keras", [None, 64, 64, 3])))
+    assert plain.block_outputs == "the last map of each size, and the output"
+
+
 def test_a_saved_model_for_any_size_needs_one(tmp_path):
     path = saved_model(tmp_path / "any.keras", [None, None, None, 3])
     assert recipe(Backbone(name=path, image_size=40)).image_size == 40

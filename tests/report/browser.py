@@ -60,25 +60,9 @@ def asked(page: str, script: str = "", *, width: int = 1200) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "page.html"
         file.write_text(heard, encoding="utf-8")
-        done = subprocess.run(
-            [
-                browser() or "chromium",
-                "--headless=new",
-                "--no-sandbox",  # root has none, as in CI; the page is our own
-                "--disable-gpu",
-                "--disable-dev-shm-usage",
-                f"--user-data-dir={folder}/profile",
-                f"--window-size={width},900",
-                "--dump-dom",
-                file.as_uri(),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=True,
-        )
-    found = re.search(r'<pre id="answer">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert found, done.stdout[:2000] + done.stderr[-2000:]
+        done = _shown(file, "--dump-dom", width=width, height=900)
+    found = re.search(r'<pre id="answer">(.*?)</pre>', done, re.DOTALL)
+    assert found, done[:2000]
     answer: dict[str, Any] = json.loads(unescape(found[1]))
     return answer
 
@@ -87,3 +71,43 @@ def loading(file: Path) -> tuple[float, float]:
     """Return milliseconds until a page has loaded, and until it is laid out."""
     answer = asked(file.read_text(encoding="utf-8"))
     return answer["at"], answer["laid"]
+
+
+def shot(file: Path, *, width: int, height: int, dark: bool = False) -> bytes:
+    """Return the top of a page as a PNG file.
+
+    Args:
+        file: HTML.
+        width: of the window, in pixels; Chromium's least is 500.
+        height: likewise.
+        dark: as a reader whose system is dark has it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / "page.png"
+        more = ["--blink-settings=preferredColorScheme=0"] if dark else []
+        _shown(file, f"--screenshot={picture}", *more, width=width, height=height)
+        return picture.read_bytes()
+
+
+def _shown(file: Path, *options: str, width: int, height: int) -> str:
+    """Run Chromium on a page, and return what it writes to stdout."""
+    with tempfile.TemporaryDirectory() as profile:
+        done = subprocess.run(
+            [
+                browser() or "chromium",
+                "--headless=new",
+                "--no-sandbox",  # root has none, as in CI; the page is our own
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+                "--hide-scrollbars",
+                f"--user-data-dir={profile}",
+                f"--window-size={width},{height}",
+                *options,
+                file.resolve().as_uri(),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=True,
+        )
+    return done.stdout

@@ -58,10 +58,6 @@ def test_what_it_says_changes_results():
             "stage.tuned.fine_tune: 'coarse' trains a network from scratch",
         ),
         (study(network="ResNet18"), "stage.tuned.fine_tune: 'tuned' trains a network"),
-        (
-            {**study(), "backbone": {"name": "own.keras"}},
-            "stage.tuned.fine_tune: own.keras is a saved model, whose blocks aren't known",
-        ),
     ],
 )
 def test_mistakes_are_told_in_a_line(raw, line):
