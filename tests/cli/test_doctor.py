@@ -113,7 +113,8 @@ def test_a_tensorflow_that_does_not_load(tmp_path, monkeypatch, said, detail):
 def test_a_device_that_tensorflow_can_not_use_is_told_from_none(tmp_path, monkeypatch):
     """By NVIDIA's own command where its driver is there, else by what stands on the bus."""
     python = tmp_path / "python"
-    answer = json.dumps({"devices": {"CPU": ["2 cores"], "GPU": []}, "exports": {}})
+    devices = {"CPU": ["2 cores"], "GPU": []}
+    answer = json.dumps({"devices": devices, "exports": {}, "engines": {}})
     python.write_text(f"#!/bin/sh\necho '{answer}'\n")
     monkeypatch.setattr(sys, "executable", str(python))
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
