@@ -32,6 +32,12 @@ def printable(line: str) -> str:
     return harmless(" ".join(line.split()))
 
 
+def signed(value: float) -> str:
+    """Write a difference with its sign and four decimals: +0.0028; 0.0000 has no sign."""
+    shown = f"{value:+.4f}"
+    return shown.replace("-", "\N{MINUS SIGN}") if float(shown) else shown[1:]
+
+
 BARS = "▁▂▃▄▅▆▇█"
 SPARKS = 12  # signs of a curve
 

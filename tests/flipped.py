@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -19,13 +20,15 @@ from optuna.storages._rdb.storage import _VersionManager
 from automl_cv.errors import AutomlError, trouble
 from automl_cv.history import Epoch, History
 from automl_cv.saved import folder
+from automl_cv.store import claims
+from automl_cv.store.claims import claim
 from automl_cv.store.database import open_storage
 from automl_cv.store.facts import StudyFacts
 from automl_cv.store.labels import read_labels, write_labels
 from automl_cv.store.lease import Lease
 from automl_cv.store.progress import Progress
 from automl_cv.store.records import DAMAGED, TrialRecord
-from automl_cv.store.runs import claim, find_run, release
+from automl_cv.store.runs import find_run
 from automl_cv.store.trials import StageTrials
 from tests.results.drawn import DISTRIBUTIONS, SPACE, accuracy_of, draw
 
@@ -74,11 +77,15 @@ def fill(storage: RDBStorage, n_trials: int = 30) -> None:
         lease = Lease("here", 4321, "boot 1", datetime(2026, 1, 2, 3, 4, 5, 6, UTC))
         patch.setattr(Lease, "of_this_process", lambda: lease)
         patch.setattr(Lease, "renewed", lambda one: one)
+        patch.setattr(claims, "place", lambda: "boot 1")
+        patch.setattr(claims, "uuid4", lambda: UUID(int=7))
+        patch.setattr(claims, "database_seconds", lambda storage: 1.0)
         _store(storage, known, n_trials)
 
 
 def _store(storage: RDBStorage, known: StudyFacts, n_trials: int) -> None:
-    assert claim(storage, RUN, STAGE, known)
+    taken = claim(storage, RUN, STAGE, known)
+    assert taken is not None
     trials = StageTrials.create(storage, RUN, STAGE, known)
     generator = np.random.default_rng(1)
     write_labels(storage, RUN, np.arange(N_IMAGES) % N_CLASSES)
@@ -121,7 +128,7 @@ def _store(storage: RDBStorage, known: StudyFacts, n_trials: int) -> None:
             probabilities=None if number == 3 else said,
         )
     trials.update_facts(progress=Progress(n_trials))
-    release(storage, RUN)
+    taken.release()
 
 
 def seen_of_records(file: Path) -> Seen:

@@ -29,6 +29,7 @@ ROOMS = [
     "study",
     "data",
     "features",
+    "training",
     "store",
     "results",
     "saved",

@@ -75,7 +75,7 @@ def test_no_test_module_loads_what_is_slow_when_it_is_collected():
         "from sklearn import metrics",
         "from automl_cv import AutoClassifier",
         "from automl_cv.engine import runtime",
-        "from automl_cv.worker.heads import anything",
+        "from automl_cv.worker.networks import anything",
         "from tests.engine import tiny",
         "class Held:\n    import keras",
     ],

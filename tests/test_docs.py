@@ -24,7 +24,7 @@ from automl_cv.catalog.pruners import PRUNERS
 from automl_cv.catalog.samplers import SAMPLERS
 from automl_cv.catalog.schedules import SCHEDULES
 from automl_cv.cli.app import build
-from automl_cv.study import library, studyfile
+from automl_cv.study import claims, library, studyfile
 from tests.conftest import checked
 
 ROOT = Path(__file__).parent.parent
@@ -86,7 +86,8 @@ def test_study_examples_read(page, tmp_path):
         else:
             given = raw["stage"] if isinstance(raw["stage"], list) else [raw["stage"]]
             stages = [{"name": "x", "trials": 1, "epochs": 1, **stage} for stage in given]
-            studyfile.parse({"name": "x", "stage": stages}, page.name)
+            told = {key: raw[key] for key in ("claim", "table") if key in raw}
+            studyfile.parse({"name": "x", "stage": stages, **told}, page.name)
 
 
 def test_messages_that_are_explained_exist():
@@ -170,6 +171,9 @@ def test_the_reference_names_every_key_and_every_entry():
     text = (ROOT / "docs" / "study-files.md").read_text()
     for key in studyfile.Retrain.model_fields:
         assert f"`retrain.{key}`" in text, key
+    for model in (claims.Claim, claims.PublishedTable, claims.PublishedRow):
+        for key in model.model_fields:
+            assert f"`{key}`" in text, key
     models = [studyfile.StudyFile, studyfile.Stage]
     keys = {
         field.alias or name for model in models for name, field in model.model_fields.items()

@@ -23,7 +23,8 @@ class BackboneEntry(Entry):
     """A backbone, everything that its features depend on.
 
     The target is a function (**arguments) -> headless Keras model with one image input
-    of any height and width.
+    of any height and width. Where `patch` is set, it takes `image_size` too, and makes a model
+    for that size.
 
     Args:
         image_size: height and width in pixels that images are resized to by default.
@@ -37,6 +38,8 @@ class BackboneEntry(Entry):
         reader: "package.module:attribute" of a function (network, path) that puts the weights
             of the entry's own file, and of any `.pth` file, into the network; empty where
             Keras's `load_weights` does all.
+        patch: height and width in pixels of the patches that a transformer cuts images into;
+            0 for other networks.
     """
 
     image_size: int
@@ -45,6 +48,18 @@ class BackboneEntry(Entry):
     weights: Weights
     arguments: Mapping[str, Any] = field(default_factory=dict)
     reader: str = ""
+    patch: int = 0
+
+    def check_size(self, image_size: int) -> None:
+        """Raise a ValueError where images of a size, in pixels, are no whole patches."""
+        if not self.patch or image_size % self.patch == 0:
+            return
+        below = image_size // self.patch * self.patch
+        near = [str(size) for size in (below, below + self.patch) if size]
+        raise ValueError(
+            f"image_size: {self.name} cuts images into patches of {self.patch} pixels, got "
+            f"{image_size}; take {' or '.join(near)}"
+        )
 
     @property
     def is_at_hand(self) -> bool:
@@ -178,6 +193,30 @@ def _resnet(
         _published(f"tensorflow/keras-applications/resnet/{file_name}", *weights),
         blocks=blocks,
         preprocessing=preprocessing,
+    )
+
+
+def _dinov2(size: str, width: int, sha256: str, megabytes: float) -> BackboneEntry:
+    """Return the entry of a transformer of DINOv2; a head of its attention has 64 numbers."""
+    model = f"dinov2_vit{size[0].lower()}14"
+    return BackboneEntry(
+        name=f"DINOv2{size}",
+        about="vision transformer, 12 blocks, trained without labels (Oquab et al. 2023)",
+        target="automl_cv.engine.vision_transformer:build",
+        arguments={"patch": 14, "width": width, "depth": 12, "heads": width // 64},
+        image_size=224,
+        preprocessing="torch",
+        block_outputs=r"block[369]_end",
+        weights=Weights(
+            file_name=f"{model}_pretrain.pth",
+            about="LVD-142M, 142 million photographs without labels",
+            licence="Apache-2.0",
+            url=f"https://dl.fbaipublicfiles.com/dinov2/{model}/{model}_pretrain.pth",
+            digest=sha256,
+            megabytes=megabytes,
+        ),
+        reader="automl_cv.engine.vision_transformer:load_weights",
+        patch=14,
     )
 
 
@@ -344,6 +383,18 @@ BACKBONES: Table[BackboneEntry] = Table(
             "tf",
             _V2_BLOCKS,
             ("ed17cf2e0169df9d443503ef94b23b33", 233.3),
+        ),
+        _dinov2(
+            "Small",
+            384,
+            "b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9",
+            88.3,
+        ),
+        _dinov2(
+            "Base",
+            768,
+            "0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73",
+            346.4,
         ),
     ],
 )

@@ -15,7 +15,18 @@ class HeadEntry(SettableEntry):
     """A head; its target is a function (HeadInput, **parameters) -> Keras model.
 
     Parameters of REGULARISATION are left to the training loop, the target does not get them.
+
+    Args:
+        one_layer: parameters with which it is one dense layer and nothing else, on features that
+            are standardised where `normalization` says so; None for never.
     """
+
+    one_layer: Mapping[str, Any] | None = None
+
+    def is_one_layer(self, parameters: Mapping[str, Any]) -> bool:
+        """Tell whether it is one dense layer with these parameters, a value for each."""
+        wanted = self.one_layer
+        return wanted is not None and wanted.items() <= parameters.items()
 
 
 # What training does to any head, whatever its layers.
@@ -40,6 +51,7 @@ HEADS: Table[HeadEntry] = Table(
             about="one softmax layer on the features",
             target="automl_cv.engine.head:linear",
             parameters={**_NORMALIZATION, **REGULARISATION},
+            one_layer={},
         ),
         HeadEntry(
             name="mlp",
@@ -53,6 +65,7 @@ HEADS: Table[HeadEntry] = Table(
                 **_NORMALIZATION,
                 **REGULARISATION,
             },
+            one_layer={"hidden_layers": 0},
         ),
     ],
 )

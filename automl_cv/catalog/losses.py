@@ -13,11 +13,13 @@ class LossEntry(SettableEntry):
     """A loss; its target is a function (**parameters) -> `engine.losses.Loss`."""
 
 
+CROSS_ENTROPY = "cross_entropy"
+
 LOSSES: Table[LossEntry] = Table(
     "loss",
     [
         LossEntry(
-            name="cross_entropy",
+            name=CROSS_ENTROPY,
             about="minus the logarithm of the right class's probability",
             target="automl_cv.engine.losses:cross_entropy",
         ),

@@ -29,18 +29,18 @@ SCHEDULES: Table[ScheduleEntry] = Table(
         ScheduleEntry(
             name="constant",
             about="the same rate in every step",
-            target="automl_cv.engine.schedules:constant",
+            target="automl_cv.training.schedules:constant",
         ),
         ScheduleEntry(
             name="exponential",
             about="falls by the same factor each step",
-            target="automl_cv.engine.schedules:exponential",
+            target="automl_cv.training.schedules:exponential",
             parameters={"final_fraction": _share(0.01, True, False)},
         ),
         ScheduleEntry(
             name="step",
             about="falls by `drop_factor` after each of equal parts of the epochs",
-            target="automl_cv.engine.schedules:step",
+            target="automl_cv.training.schedules:step",
             parameters={
                 "drops": Setting(2, lowest=1),
                 "drop_factor": _share(0.1, True, True),
@@ -49,13 +49,13 @@ SCHEDULES: Table[ScheduleEntry] = Table(
         ScheduleEntry(
             name="cosine",
             about="falls along half a cosine (Loshchilov and Hutter 2016)",
-            target="automl_cv.engine.schedules:cosine",
+            target="automl_cv.training.schedules:cosine",
             parameters={"final_fraction": _share(0.0)},
         ),
         ScheduleEntry(
             name="one_cycle",
             about="rises in a line, falls along half a cosine (Goyal et al. 2017, Smith 2018)",
-            target="automl_cv.engine.schedules:one_cycle",
+            target="automl_cv.training.schedules:one_cycle",
             parameters={
                 # PyTorch's and fastai's defaults: a rise over 3/10, from 1/25 of the highest rate.
                 "warmup_fraction": _share(0.3, False, True),
@@ -66,7 +66,7 @@ SCHEDULES: Table[ScheduleEntry] = Table(
         ScheduleEntry(
             name="reduce_on_plateau",
             about="falls where validation loss has not fallen for `plateau_patience` epochs",
-            target="automl_cv.engine.schedules:reduce_on_plateau",
+            target="automl_cv.training.schedules:reduce_on_plateau",
             parameters={
                 # Keras's defaults, but for the patience: its 10 epochs are those after which
                 # our early_stopping ends the trial.

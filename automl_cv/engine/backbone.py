@@ -81,7 +81,7 @@ def load_blocks(
         entry = BACKBONES[backbone.name]
         if path == entry.weights.path:
             _have(entry, weights_key)
-        blocks, preprocessing = _load_entry(entry, path), entry.preprocessing
+        blocks, preprocessing = _load_entry(entry, path, image_size), entry.preprocessing
     blocks.trainable = False
     return blocks, preprocessing
 
@@ -110,13 +110,26 @@ def on_pixels(
 
 
 def pool(outputs: list[keras.KerasTensor]) -> list[keras.KerasTensor]:
-    """Average the feature map of each block over its places; a vector stays as it is."""
-    return [
-        layers.GlobalAveragePooling2D(name=f"block{number}")(output)
-        if len(output.shape) == 4
-        else output
-        for number, output in enumerate(outputs, start=1)
-    ]
+    """Make a vector of each block's output.
+
+    Of a feature map it is the average over its places. Of the tokens of a transformer it is the
+    class token, which is the first, and the average of the others. A vector stays as it is.
+    """
+    return [_pooled(output, f"block{number}") for number, output in enumerate(outputs, start=1)]
+
+
+def _pooled(output: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    if len(output.shape) == 4:
+        return layers.GlobalAveragePooling2D(name=name)(output)
+    if len(output.shape) == 3:
+        first = layers.Flatten(name=f"{name}_class")(
+            layers.Cropping1D((0, output.shape[1] - 1))(output)
+        )
+        others = layers.GlobalAveragePooling1D(name=f"{name}_patches")(
+            layers.Cropping1D((1, 0))(output)
+        )
+        return layers.Concatenate(name=name)([first, others])
+    return output
 
 
 Calls = Callable[[np.ndarray], list[Matrix]]
@@ -174,9 +187,21 @@ def on_full_batches(call: Calls, shape: tuple[int, ...]) -> Calls:
     return filling
 
 
-def _load_entry(entry: BackboneEntry, path: Path) -> keras.Model:
+def unweighted(entry: BackboneEntry, image_size: int) -> keras.Model:
+    """Build an entry's network with random weights.
+
+    Args:
+        entry: of the table.
+        image_size: height and width of the images, in pixels.
+    """
+    sized = {"image_size": image_size} if entry.patch else {}
+    network: keras.Model = entry.load()(**entry.arguments, **sized)
+    return network
+
+
+def _load_entry(entry: BackboneEntry, path: Path, image_size: int) -> keras.Model:
     """Build an entry's network and load its weights: a model to the outputs of its blocks."""
-    network = entry.load()(**entry.arguments)
+    network = unweighted(entry, image_size)
     expected = f"a file that `save_weights` of the headless {entry.name} wrote"
     if path.suffix == ".pth" and entry.weights.package:
         expected = f"one like that of the package {entry.weights.distribution}"

@@ -24,11 +24,11 @@ class Cut:
 
     Args:
         frozen: from pixels to a flattened feature map (a list of one, as of `backbone.build`),
-            shape (batch, height * width * channels).
+            shape (batch, height * width * channels); of a transformer, to its tokens.
         trained: from that map, shape (batch, height, width, channels), to the outputs of the
             blocks behind it, not pooled; trainable.
         weights: those that the trained part begins with.
-        shape: height, width and channels of the map.
+        shape: height, width and channels of the map; of tokens how many, and their width.
         n_frozen: blocks whose output lies before the cut, or is the cut.
         whole: both parts as one, from pixels to a vector for each block, as of
             `backbone.build`. Its last layers are those of the trained part.
@@ -37,7 +37,7 @@ class Cut:
     frozen: keras.Model
     trained: keras.Model
     weights: Sequence[np.ndarray]
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     n_frozen: int
     whole: keras.Model
 

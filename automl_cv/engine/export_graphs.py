@@ -129,6 +129,8 @@ def write(graph: keras.Model, keras_format: str, path: Path, **options: Any) -> 
         path: of the first of its files.
         **options: of the form.
     """
+    if keras_format == "onnx":
+        from automl_cv.engine import onnx_operations  # noqa: F401, tells tf2onnx of them
     _hold_constants(graph)
     given = graph.inputs[0]
     # Keras refuses to export to ONNX what was never called.

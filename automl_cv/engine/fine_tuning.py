@@ -16,12 +16,12 @@ import numpy as np
 from automl_cv.catalog.heads import HEADS, shape_of
 from automl_cv.engine.backbone import pool
 from automl_cv.engine.backbone_parts import Cut
-from automl_cv.engine.head import HeadInput
 from automl_cv.engine.network import Batch, NetworkData, NetworkTrainer
 from automl_cv.engine.views import epoch_views
 from automl_cv.features.cache import Matrix
 from automl_cv.study.trial import TrainingTask
 from automl_cv.trained import TrainingData
+from automl_cv.training.head_input import HeadInput
 
 
 class FineTuned(keras.Model):

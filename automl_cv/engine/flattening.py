@@ -41,4 +41,6 @@ def flattened(model: keras.Model) -> keras.Model:
     for operation, copy in copies.values():
         if isinstance(operation, keras.layers.Layer):
             copy.set_weights(operation.get_weights())
+        if isinstance(copy, keras.layers.Normalization):
+            copy.finalize_state()  # else it goes on with the statistics it was made with
     return flat

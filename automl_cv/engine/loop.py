@@ -18,8 +18,9 @@ import tensorflow as tf
 from automl_cv.catalog.heads import HEADS, shape_of
 from automl_cv.catalog.optimizers import OPTIMIZERS
 from automl_cv.engine import mixing
-from automl_cv.engine.head import HeadInput
 from automl_cv.engine.losses import Loss, cross_entropies, cross_entropy, weighted
+from automl_cv.training.head_input import HeadInput
+from automl_cv.training.trainer import State
 
 # Parameters of heads that a loop reads anew in every step. A loop for trials without them
 # (0, or not declared) leaves them out, and is as fast as if they did not exist.
@@ -88,10 +89,6 @@ class Division:
     validation: np.ndarray
     validation_labels: np.ndarray
     class_weights: np.ndarray | None = None
-
-
-LoopState = tuple[np.ndarray, ...]
-"""Weights, states of dropouts and of the optimizer, as `Loop.state` returns them."""
 
 
 class Loop:
@@ -213,11 +210,11 @@ class Loop:
         for name, number in self._own.items():
             number.assign(optimizer_parameters[name])
 
-    def state(self) -> LoopState:
+    def state(self) -> State:
         """Return a copy of all that training changes."""
         return tuple(variable.numpy() for variable in self._changing())
 
-    def restore(self, state: LoopState) -> None:
+    def restore(self, state: State) -> None:
         """Go on from a state of this loop, hyperparameters set as they were."""
         for variable, value in zip(self._changing(), state, strict=True):
             variable.assign(value)

@@ -1,4 +1,4 @@
-"""What training minimises for each image: losses, and the weights of classes."""
+"""What training minimises for each image: losses, weighted by class."""
 
 from __future__ import annotations
 
@@ -69,26 +69,6 @@ def cross_entropies(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     if labels.dtype == tf.float32:
         return tf.nn.softmax_cross_entropy_with_logits(labels=labels, logits=logits)
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-
-
-def balanced_weights(labels: NDArray[np.int32], classes: int) -> NDArray[np.float32]:
-    """Return a weight for each class, with which all classes count alike.
-
-    As scikit-learn's `compute_class_weight("balanced")`: images / (classes with images x images
-    of the class). A class without images has weight 1; only others are weighted.
-
-    Args:
-        labels: class indices of the training images.
-        classes: number of classes.
-
-    Returns:
-        float32, shape (classes,).
-    """
-    images = np.bincount(labels, minlength=classes)
-    present = images > 0
-    weights = np.ones(classes, np.float32)
-    weights[present] = len(labels) / (present.sum() * images[present])
-    return weights
 
 
 def weighted(

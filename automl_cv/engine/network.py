@@ -22,22 +22,16 @@ import numpy as np
 import tensorflow as tf
 
 from automl_cv.catalog.metrics import METRICS
-from automl_cv.engine import checkpoints
-from automl_cv.engine.checkpoints import Checkpoint
 from automl_cv.engine.images import in_order
 from automl_cv.engine.losses import cross_entropies, weighted
 from automl_cv.engine.runtime import versions
-from automl_cv.engine.training import (
-    Training,
-    Weights,
-    class_weights_of,
-    epoch_order,
-    loss_of,
-    new_optimizer,
-)
+from automl_cv.engine.training import loss_of, new_optimizer
 from automl_cv.history import Epoch
 from automl_cv.study.trial import TrainingTask
 from automl_cv.trained import OnEpoch, TrainingResult, scored
+from automl_cv.training import checkpoints
+from automl_cv.training.checkpoints import Checkpoint
+from automl_cv.training.epochs import Training, Weights, class_weights_of, epoch_order
 
 VALIDATION_BATCH_SIZE = 64
 BATCHES_AHEAD = 2

@@ -10,12 +10,11 @@ import numpy as np
 
 from automl_cv.catalog.heads import HEADS, shape_of
 from automl_cv.engine.network import VALIDATION_BATCH_SIZE
-from automl_cv.engine.training import HeadTrainer
-from automl_cv.engine.views import Views
 from automl_cv.errors import AutomlError
 from automl_cv.history import Epoch, History
 from automl_cv.study.trial import TrainingTask
 from automl_cv.trained import TrainingResult
+from automl_cv.training.trainer import L, Trainer, V
 
 
 @dataclass(frozen=True)
@@ -33,10 +32,10 @@ class FittedModel:
 
 
 def fit_head(
-    trainer: HeadTrainer,
+    trainer: Trainer[L, V],
     task: TrainingTask,
     replay: Sequence[Epoch],
-    views: Views | None,
+    views: V | None,
     on_epoch: Callable[[Epoch], None],
 ) -> FittedModel:
     """Train a head for as long as the search found best, whatever validates it.

@@ -1,16 +1,20 @@
-"""Tensors from a file that PyTorch saved in its old format, without PyTorch and without pickle.
+"""Tensors from a file that PyTorch saved, without PyTorch and without pickle.
 
 Until version 1.6 `torch.save` wrote five pickles one after the other (a magic number, a version,
 facts of the machine, a dict of tensors, the keys of their storages), then the storages' numbers
-(`_legacy_load` in torch/serialization.py). Unpickling runs whatever code a file names. Here
-nothing is unpickled: `pickletools` splits a pickle into its steps, and those that a dict of
-tensors is written with are carried out on plain data. Every other step or name is refused.
+(`_legacy_load` in torch/serialization.py). Since then it writes a ZIP archive: the pickle of the
+dict is `data.pkl`, each storage a file of `data/` (`_load`). Unpickling runs whatever code a
+file names. Here nothing is unpickled: `pickletools` splits a pickle into its steps, and those
+that a dict of tensors is written with are carried out on plain data. Every other step or name is
+refused.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import pickletools
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -65,23 +69,56 @@ def read(path: Path) -> dict[str, np.ndarray]:
         OSError: it can't be read.
     """
     with path.open("rb") as file:
+        if zipfile.is_zipfile(file):
+            return _read_archive(file)
+        file.seek(0)
         if _unpack(file) != _MAGIC or _unpack(file) != _VERSION:
-            raise ValueError("it is not in the format of PyTorch before 1.6")
+            raise ValueError("it is no file that PyTorch saved")
         machine = _unpack(file)
         if not isinstance(machine, dict) or machine.get("little_endian") is not True:
             raise ValueError("its numbers are not little-endian")
-        tensors = _unpack(file)
-        _check(isinstance(tensors, dict), "a dict of tensors")
-        for name, tensor in tensors.items():
-            _check(isinstance(name, str) and isinstance(tensor, _Tensor), "tensors by their names")
-        described = {tensor.storage for tensor in tensors.values()}
-        storages = {storage.key: storage for storage in described}
+        tensors, storages = _described(file)
         keys = _unpack(file)
-        _check(isinstance(keys, list) and len(keys) == len(described), "a storage for each key")
+        _check(isinstance(keys, list) and len(keys) == len(storages), "a storage for each key")
         _check(all(isinstance(key, str) and key in storages for key in keys), "keys of storages")
         ends = path.stat().st_size
         numbers = {key: _read_storage(file, storages[key], ends) for key in keys}
     return {name: _view(tensor, numbers[tensor.storage.key]) for name, tensor in tensors.items()}
+
+
+def _read_archive(file: BinaryIO) -> dict[str, np.ndarray]:
+    """Read a dict of tensors from an archive, as PyTorch writes it since version 1.6."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            # All members stand in one folder, which has the name that the file once had.
+            root = archive.namelist()[0].partition("/")[0]
+            order = f"{root}/byteorder"
+            if order in archive.namelist() and archive.read(order) != b"little":
+                raise ValueError("its numbers are not little-endian")
+            tensors, storages = _described(io.BytesIO(archive.read(f"{root}/data.pkl")))
+            numbers = {}
+            for key, storage in storages.items():
+                member = archive.getinfo(f"{root}/data/{key}")
+                size = storage.length * storage.numbers.itemsize
+                # PyTorch packs nothing; what unpacks to more was made to fill the memory.
+                fits = member.file_size == member.compress_size == size
+                _check(fits, "storages as long as said")
+                numbers[key] = np.frombuffer(archive.read(member), storage.numbers)
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, KeyError, IndexError, EOFError) as error:
+        raise ValueError(f"it is no whole archive of PyTorch ({type(error).__name__})") from None
+    return {name: _view(tensor, numbers[tensor.storage.key]) for name, tensor in tensors.items()}
+
+
+def _described(file: BinaryIO) -> tuple[dict[str, _Tensor], dict[str, _Storage]]:
+    """Return the tensors that the next pickle of a file describes, and their storages by key."""
+    tensors = _unpack(file)
+    _check(isinstance(tensors, dict), "a dict of tensors")
+    for name, tensor in tensors.items():
+        _check(isinstance(name, str) and isinstance(tensor, _Tensor), "tensors by their names")
+    described = {tensor.storage for tensor in tensors.values()}
+    storages = {storage.key: storage for storage in described}
+    _check(len(storages) == len(described), "a storage for each key")
+    return tensors, storages
 
 
 def _check(fits: bool, expected: str) -> None:
@@ -171,7 +208,9 @@ class _Machine:
         """Make a storage of what describes it."""
         (given,) = self.take(1)
         match given:
-            case ("storage", _Name(name), str(key), str(), int(length), None) if name in _NUMBERS:
+            case ("storage", _Name(name), str(key), str(), int(length), *rest) if (
+                name in _NUMBERS and rest in ([], [None])
+            ):
                 _check(length >= 0, "storages of a length")
                 self.stack.append(_Storage(key, _NUMBERS[name], length))
             case _:

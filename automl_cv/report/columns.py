@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 MISSING = "–"
 TIE = "≈"
-MINUS = "\N{MINUS SIGN}"
 
 
 def text(value: Any) -> str:
@@ -27,12 +26,6 @@ def text(value: Any) -> str:
 def accuracy(value: float) -> str:
     """Write a share of images with four decimals: 0.9342."""
     return f"{value:.4f}"
-
-
-def signed(value: float) -> str:
-    """Write a difference with its sign and four decimals: +0.0028; 0.0000 has no sign."""
-    shown = f"{value:+.4f}"
-    return shown.replace("-", MINUS) if float(shown) else shown[1:]
 
 
 def seconds(value: float) -> str:

@@ -11,13 +11,13 @@ import pandas as pd
 
 from automl_cv.catalog.metrics import MetricEntry
 from automl_cv.registry import Table
-from automl_cv.report.columns import Column, accuracy, ends, signed
+from automl_cv.report.columns import Column, accuracy, ends
 from automl_cv.report.document import Report, grid_of, title_of
 from automl_cv.report.verdict import next_command
 from automl_cv.results.comparison import Pair
 from automl_cv.results.leaderboard import RunTrials
 from automl_cv.results.pairs import pairs_frame, pairs_of
-from automl_cv.words import printable
+from automl_cv.words import printable, signed
 
 NOTHING = (
     "nothing to compare: it takes a stage that trains two trials again (retrain = { stages = …, "

@@ -99,6 +99,8 @@ class Report(Document):
         read: the trials that it is about; None for views of something else than trials.
         cache_dir: where what is known of image files lies; None where none are to be looked at.
         picture: of what the table is about, the content of a PNG file, for pages; or None.
+        sides: of two runs beside one another, the reports of both.
+        heading: what stands above the table in a page; empty for "Leaderboard".
     """
 
     frames: Mapping[str, pd.DataFrame]
@@ -108,6 +110,8 @@ class Report(Document):
     read: RunTrials | None = None
     cache_dir: Path | None = None
     picture: bytes | None = None
+    sides: tuple[Report, ...] = ()
+    heading: str = ""
 
     @property
     def board(self) -> pd.DataFrame:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from automl_cv import words
 from automl_cv.catalog.metrics import MetricEntry
-from automl_cv.report import columns
 from automl_cv.results.comparison import Comparison, Pair, Retrained, compare
 from automl_cv.results.leaderboard import RunTrials
 from automl_cv.results.repeats import Interval, in_own_units
@@ -99,10 +99,10 @@ def _single_lines(pairs: Sequence[Pair], metric: MetricEntry) -> list[str]:
     against: dict[str, list[str]] = {}
     sources = {source for _, source in earliest}
     for (stage, source), pair in earliest.items():
-        mean = columns.signed(in_own_units(pair.difference, metric).mean)
+        mean = words.signed(in_own_units(pair.difference, metric).mean)
         text = f"{stage} {mean}" if len(sources) == 1 else f"{stage} {mean} ({source})"
         if pair.over_images is not None:
-            text += f" (over images {' to '.join(map(columns.signed, pair.over_images))})"
+            text += f" (over images {' to '.join(map(words.signed, pair.over_images))})"
         against.setdefault(pair.right.stage, []).append(text)
     units = " or ".join(sorted({pair.over.removesuffix("s") for pair in earliest.values()}))
     told = "; ".join(f"{', '.join(texts)} against {stage}" for stage, texts in against.items())
@@ -110,11 +110,11 @@ def _single_lines(pairs: Sequence[Pair], metric: MetricEntry) -> list[str]:
 
 
 def _verdict(difference: Interval, where: str, over: str, *, signed: bool = False) -> str:
-    shown = columns.signed(difference.mean) if signed else f"{difference.mean:z.4f}"
+    shown = words.signed(difference.mean) if signed else f"{difference.mean:z.4f}"
     told = "can't be told apart" if difference.holds_zero else "a difference"
     if difference.n_repeats < 2:
         told = f"not judged over {over}"
-    return f"{shown} {where}{_ends(difference, columns.signed)}: {told}"
+    return f"{shown} {where}{_ends(difference, words.signed)}: {told}"
 
 
 def _ends(interval: Interval, write: Callable[[float], str], *, highest: float = math.inf) -> str:

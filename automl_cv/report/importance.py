@@ -13,7 +13,7 @@ from automl_cv.catalog.samplers import SAMPLERS
 from automl_cv.registry import Table
 from automl_cv.report.columns import Column, ends
 from automl_cv.report.document import Report, grid_of, title_of
-from automl_cv.results.evaluators import DEPTH, MOST_NEEDED, TREES, TREES_A_RESAMPLE
+from automl_cv.results.evaluators import DEPTH, LABELS, MOST_NEEDED, TREES, TREES_A_RESAMPLE
 from automl_cv.results.importance import (
     LEAST_TRIALS,
     Importance,
@@ -24,7 +24,6 @@ from automl_cv.results.leaderboard import RunTrials
 from automl_cv.study.library import shipped
 from automl_cv.words import counted, printable
 
-LABELS = {"fanova": "fANOVA", "ped_anova": "PED-ANOVA"}
 HERE = "automl_cv.report.importance"
 
 

@@ -25,6 +25,7 @@ from automl_cv.report.document import (
 from automl_cv.report.finalists import finalist_lines
 from automl_cv.report.verdict import next_command, verdict_lines
 from automl_cv.report.winner import winner_data, winner_lines
+from automl_cv.results.claims import declared
 from automl_cv.results.corrected import CorrectedWinner
 from automl_cv.results.doubts import Doubted
 from automl_cv.results.intervals import differs
@@ -91,6 +92,7 @@ def compose(
             *map(printable, facts.notes),
             *_ledger_lines(facts.ledger),
             *_doubted_lines(doubted, read.run.name),
+            *_claims_lines(read),
         ),
         frames={"trials": board, "unfinished": rest},
         facts=facts,
@@ -309,6 +311,17 @@ def _doubted_lines(doubted: Doubted | None, run: str) -> list[str]:
         f"labels: {doubted.number:,} of {counted(doubted.images, 'image')} that validate "
         f"{'is' if doubted.number == 1 else 'are'} doubted by the first trial; "
         f"`automl-cv report {run} --suspects` shows them"
+    ]
+
+
+def _claims_lines(read: RunTrials) -> list[str]:
+    """Say what shows how the claims of the study's source came out."""
+    claims, _ = declared(read) if read.is_whole else ((), ())
+    if not claims:
+        return []
+    return [
+        f"claims: the study's source says {counted(len(claims), 'thing')} that these trials "
+        f"confirm, refute or leave open; `automl-cv report {read.run.name} --claims` shows which"
     ]
 
 

@@ -12,13 +12,13 @@ from typing import Any
 import pandas as pd
 
 from automl_cv.data.dataset import Dataset
-from automl_cv.report.columns import MISSING, Column, accuracy, signed
+from automl_cv.report.columns import MISSING, Column, accuracy
 from automl_cv.report.document import Document, Grid, Report, free_text, title_of
 from automl_cv.results.cleaning import Cleaned
 from automl_cv.results.doubts import PROPOSED
 from automl_cv.results.leaderboard import RunTrials
 from automl_cv.results.suspects import Suspects, frame
-from automl_cv.words import counted, listed, printable
+from automl_cv.words import counted, listed, printable, signed
 
 SHOWN = 20  # suspects that the table shows; data hold all
 

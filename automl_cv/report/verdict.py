@@ -6,7 +6,7 @@ import math
 
 from automl_cv.catalog.metrics import MetricEntry
 from automl_cv.data.ledger import findings_of
-from automl_cv.report.columns import TIE, signed
+from automl_cv.report.columns import TIE
 from automl_cv.results.comparison import compare
 from automl_cv.results.corrected import CorrectedWinner, overtuning_text
 from automl_cv.results.intervals import differs
@@ -18,7 +18,7 @@ from automl_cv.results.winning_stage import choose_stage, repeats_text
 from automl_cv.scoring import wilson
 from automl_cv.study import reference
 from automl_cv.study.library import shipped
-from automl_cv.words import counted
+from automl_cv.words import counted, signed
 
 MANY = 0.5  # share of the trials that are tied with the first, from which more won't tell
 

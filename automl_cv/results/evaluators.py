@@ -58,6 +58,7 @@ EVALUATORS: Mapping[str, Callable[[int], BaseImportanceEvaluator]] = {
     "fanova": _fanova,
     "ped_anova": _ped_anova,
 }
+LABELS = {"fanova": "fANOVA", "ped_anova": "PED-ANOVA"}  # as people know them
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,12 @@ from automl_cv.scoring import wilson
 
 
 def difference(
-    better: float, worse: float, n_images: int, confidence: float = 0.95
+    better: float,
+    worse: float,
+    n_images: int,
+    confidence: float = 0.95,
+    *,
+    n_worse: int | None = None,
 ) -> tuple[float, float]:
     """Return Newcombe's hybrid score interval of the difference of two accuracies.
 
@@ -20,12 +25,13 @@ def difference(
         worse: the lower one.
         n_images: number of images that each was measured on.
         confidence: 0 to 1.
+        n_worse: of the lower one, where that is another number.
 
     Returns:
         The lower and the upper end of better - worse.
     """
     better_low, better_high = wilson(better, n_images, confidence)
-    worse_low, worse_high = wilson(worse, n_images, confidence)
+    worse_low, worse_high = wilson(worse, n_worse or n_images, confidence)
     low = better - worse - math.hypot(better - better_low, worse_high - worse)
     high = better - worse + math.hypot(better_high - better, worse - worse_low)
     return low, high
@@ -67,11 +73,21 @@ def paired_images(both: int, left: int, right: int, neither: int) -> tuple[float
     )
 
 
-def signed_difference(left: float, right: float, n_images: int) -> tuple[float, float]:
-    """Return Newcombe's 95 % interval of left - right, whichever is higher; see `difference`."""
+def signed_difference(
+    left: float, right: float, n_images: int, n_right: int | None = None
+) -> tuple[float, float]:
+    """Return Newcombe's 95 % interval of left - right, whichever is higher; see `difference`.
+
+    Args:
+        left: an accuracy, 0 to 1.
+        right: likewise.
+        n_images: number of images that `left` was measured on.
+        n_right: that `right` was; None for as many.
+    """
+    n_right = n_images if n_right is None else n_right
     if left >= right:
-        return difference(left, right, n_images)
-    low, high = difference(right, left, n_images)
+        return difference(left, right, n_images, n_worse=n_right)
+    low, high = difference(right, left, n_right, n_worse=n_images)
     return -high, -low
 
 

@@ -12,6 +12,7 @@ from automl_cv.orders.crew import Crew
 from automl_cv.orders.images import Images, sampled
 from automl_cv.search import events
 from automl_cv.search.budget import Budget
+from automl_cv.store.claims import Claim
 from automl_cv.store.database import address_of
 from automl_cv.store.facts import StudyFacts
 from automl_cv.study.stage import Stage
@@ -23,6 +24,7 @@ class SearchContext:
 
     Args:
         run: what is searched, and where it is stored.
+        claim: of the run; another search may have taken it over.
         facts: what is known of the study; stages store it.
         crew: the workers.
         budget: says when a stage has to end.
@@ -32,6 +34,7 @@ class SearchContext:
     """
 
     run: StoredRun
+    claim: Claim
     facts: StudyFacts
     crew: Crew
     budget: Budget

@@ -15,8 +15,9 @@ from automl_cv.catalog.datasets import DATASETS
 from automl_cv.catalog.engines import TENSORFLOW
 from automl_cv.drawing.origins import StoredRun
 from automl_cv.errors import UserError
+from automl_cv.store.claims import Claim, claim
 from automl_cv.store.facts import StudyFacts
-from automl_cv.store.runs import StudyRun, claim, next_run, release, runs
+from automl_cv.store.runs import StudyRun, next_run, runs
 from automl_cv.study import studyfile
 from automl_cv.study.stage import Stage
 from automl_cv.study.studyfile import StudyFile
@@ -59,13 +60,11 @@ def taken_run(
     facts: StudyFacts,
     *,
     new: bool,
-) -> Iterator[tuple[StoredRun, StudyRun | None]]:
+) -> Iterator[tuple[StoredRun, Claim, StudyRun | None]]:
     """Hold the run that goes on, or a new one, for a with block; see `take_run`."""
-    name, other = take_run(storage, study, stages, facts, new=new)
-    try:
-        yield StoredRun(study, storage, name), other
-    finally:
-        release(storage, name)
+    taken, other = take_run(storage, study, stages, facts, new=new)
+    with taken.kept():
+        yield StoredRun(study, storage, taken.run), taken, other
 
 
 def take_run(
@@ -75,7 +74,7 @@ def take_run(
     facts: StudyFacts,
     *,
     new: bool,
-) -> tuple[str, StudyRun | None]:
+) -> tuple[Claim, StudyRun | None]:
     """Choose the run that goes on, or the name of a new one, and take it for this process.
 
     Args:
@@ -86,7 +85,7 @@ def take_run(
         new: begin a new run in any case.
 
     Returns:
-        Name of the run; and the latest one of the same study, where a new run begins beside it
+        The claim of the run; and the latest one of the same study, where a new run begins beside it
         because the images are others.
 
     Raises:
@@ -101,9 +100,10 @@ def take_run(
         check_sources(stages, chosen)
         name = next_run(held, study.name) if chosen is None else chosen.name
         # Where another search was faster, the database now shows it.
-        if claim(storage, name, stages[0].name, facts):
+        taken = claim(storage, name, stages[0].name, facts)
+        if taken is not None:
             own = _of_study(held, study)
-            return name, own[-1] if own and chosen is None and not new else None
+            return taken, own[-1] if own and chosen is None and not new else None
 
 
 def chosen_run(held: Sequence[StudyRun], study: StudyFile, facts: StudyFacts) -> StudyRun | None:

@@ -12,7 +12,6 @@ from optuna.storages import RDBStorage
 from automl_cv.data.dataset import Dataset
 from automl_cv.drawing.origins import StoredRun
 from automl_cv.drawing.samplers import check_sampler
-from automl_cv.errors import AutomlError
 from automl_cv.features import FeatureCache, recipe
 from automl_cv.orders import messages
 from automl_cv.orders.crew import Crew, raise_failure
@@ -34,15 +33,17 @@ from automl_cv.search.study_data import (
     read_images,
     study_facts,
 )
+from automl_cv.store.claims import Claim
 from automl_cv.store.database import open_storage
 from automl_cv.store.labels import write_labels
-from automl_cv.store.runs import StudyRun, claim, runs, shown_name
+from automl_cv.store.runs import StudyRun, runs, shown_name
 from automl_cv.store.trials import StageTrials
 from automl_cv.study.at_hand import resolved
 from automl_cv.study.parameters import BACKBONE_PARAMETERS
 from automl_cv.study.space import Value
 from automl_cv.study.stage import Stage
 from automl_cv.study.studyfile import StudyFile, drawn_backbone
+from automl_cv.training import linear
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,8 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
             decided(study, images), images, storage, options.cache_dir, new=options.new
         )
         facts = study_facts(study, images)
-        with taken_run(storage, study, stages, facts, new=options.new) as (run, other):
+        with taken_run(storage, study, stages, facts, new=options.new) as (run, taken, other):
+            listen = _while_held(taken, listen)
             _tell_data(run, other, images, listen)
             begun = _begun(run, images.source)
             _keep_labels(run, study, images)
@@ -137,6 +139,7 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
                 facts = replace(facts, versions={**facts.versions, **versions})
                 context = SearchContext(
                     run=run,
+                    claim=taken,
                     facts=facts,
                     crew=crew,
                     budget=budget,
@@ -148,6 +151,19 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
                 _survey(context, sequence.opened)
                 shortfalls = sequence.shortfalls
     return SearchOutcome(shown_name(storage, run.name), shortfalls)
+
+
+def _while_held(taken: Claim, listen: events.Listener) -> events.Listener:
+    """Return a listener that ends a search whose run was taken over.
+
+    While features are extracted nothing is written that would show it; how far it is, is told.
+    """
+
+    def tell(event: events.Event) -> None:
+        taken.check()
+        listen(event)
+
+    return tell
 
 
 def _check(study: StudyFile, stages: Sequence[Stage]) -> None:
@@ -174,10 +190,10 @@ def _first_workers(
 def _will_need_tensorflow(study: StudyFile, stages: Sequence[Stage], cache_dir: Path) -> bool:
     """Tell whether workers load TensorFlow at once, while this process reads the images.
 
-    Heads that are solved on cached features need none; should they after all, as a few images
-    are new, it is loaded then.
+    Heads that are solved on cached features need none, nor do those of one layer; should they
+    after all, as a few images are new, it is loaded then.
     """
-    if any(stage.training.in_steps for stage in stages):
+    if not all(linear.takes_all(study, stage) for stage in stages):
         return True
     if study.backbone.ids is not None:  # vectors are there already
         return False
@@ -245,11 +261,8 @@ def _run_stages(
     context: SearchContext, stages: Sequence[Stage], begun: tuple[str, ...]
 ) -> StageSequence:
     """Run the stages one after the other; return how far each came."""
-    run, sequence = context.run, StageSequence(context, begun)
+    sequence = StageSequence(context, begun)
     for stage in stages:
-        # Where nobody can see whether this process lives, its claim must be young.
-        if not claim(run.storage, run.name, stage.name, context.facts):
-            raise AutomlError(f"another search has taken {run.name} over; it goes on with it")
         sequence.run(stage)
     sequence.note_waiting()
     return sequence

@@ -95,6 +95,7 @@ class StageRun:
 
         Raises:
             SearchBroken: three trials in a row broke.
+            AutomlError: another search has taken the run over.
         """
         started = time.monotonic()
         self._trials.describe()  # one of an older automl-cv has not said it
@@ -166,6 +167,7 @@ class StageRun:
     def _work(self, pending: deque[int]) -> bool:
         """Run the trials; return whether the time ended before they all were."""
         while pending or self._running or self._again:
+            self._context.claim.check()
             if self._budget.is_over(self._stage):
                 self._recall()
                 return True

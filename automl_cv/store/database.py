@@ -32,6 +32,14 @@ DAMAGE = (
     "string or blob too big",
     "database corruption",
 )
+_MYSQL_CLOCK = "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1000000"
+CLOCKS = {
+    "sqlite": "SELECT (julianday('now') - 2440587.5) * 86400.0",
+    "postgresql": "SELECT extract(epoch FROM clock_timestamp())",
+    "mysql": _MYSQL_CLOCK,
+    "mariadb": _MYSQL_CLOCK,
+}
+"""What each database is asked for its time; 2440587.5 is the Julian day of 1970."""
 ATTEMPTS = 5  # and a write is begun anew this often before it counts as failed
 
 T = TypeVar("T")
@@ -81,8 +89,23 @@ def open_storage(url: str, *, create: bool, busy_seconds: float = BUSY_SECONDS) 
 def address_of(storage: RDBStorage) -> str:
     """Return what tells a database from others: its file, the same from wherever it is named."""
     url = storage.engine.url
-    is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+    is_file = url.get_backend_name() == "sqlite" and not is_private(storage)
     return str(Path(str(url.database)).resolve()) if is_file else str(url)
+
+
+def is_private(storage: RDBStorage) -> bool:
+    """Tell whether a database lies in the memory of this process, where no other one sees it."""
+    url = storage.engine.url
+    return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
+
+
+def database_seconds(storage: RDBStorage) -> float:
+    """Return the time in the database's clock, as seconds since 1970 UTC.
+
+    SQLite's is the clock of this machine, to the millisecond.
+    """
+    with storage.engine.connect() as connection:
+        return float(connection.exec_driver_sql(CLOCKS[connection.dialect.name]).scalar_one())
 
 
 def place_of(storage: RDBStorage) -> str:

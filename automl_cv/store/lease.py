@@ -1,4 +1,8 @@
-"""A lease: which process runs a trial, or searches a run; others see whether it still does."""
+"""A lease: which process runs a trial; others see whether it still does.
+
+Who searches a run has a claim (`store.claims`), which says it better. A lease alone tells of trials
+that no claim stands behind, and of claims of an older automl-cv.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,13 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
+from uuid import getnode, uuid4
 
-# Where it can't be seen whether a process lives, on another machine above all, one that has
-# written no epoch for this long counts as dead.
+# Where only a lease tells, and it can't be seen whether its process lives, on another machine
+# above all, one that has written no epoch for this long counts as dead.
 FOREIGN_PATIENCE = timedelta(minutes=30)
 
 
@@ -57,6 +63,10 @@ class Lease:
         """Whether another process, one that is alive, holds the lease."""
         return (self.host, self.process) != (platform.node(), os.getpid()) and self.is_alive
 
+    def is_same_process(self, other: Lease) -> bool:
+        """Tell whether both were written by one process, whenever that was."""
+        return replace(self, time=other.time) == other
+
     def to_json(self) -> dict[str, Any]:
         """Return the lease as plain data."""
         return {**asdict(self), "time": self.time.isoformat()}
@@ -65,6 +75,27 @@ class Lease:
     def from_json(cls, stored: Mapping[str, Any]) -> Lease:
         """Return the lease that `to_json` wrote."""
         return cls(**{**stored, "time": datetime.fromisoformat(stored["time"])})
+
+
+@cache
+def place() -> str:
+    """Return what processes that see each other's numbers have in common, and no others.
+
+    A host name is no such thing: two containers, or two machines of one image, have the same.
+    On Linux it is a boot and its namespace of process numbers
+    (https://man7.org/linux/man-pages/man7/pid_namespaces.7.html), elsewhere the name and the
+    address of a network card; where there is none, this process has a place of its own.
+    """
+    if platform.system() == "Linux":
+        try:
+            return f"{_boot()} {os.readlink('/proc/self/ns/pid')}"
+        except OSError:
+            return uuid4().hex
+    return f"{platform.node()} {getnode():x}"
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def process_start(process: int) -> str | None:
@@ -77,7 +108,7 @@ def process_start(process: int) -> str | None:
             # The name, field 2, may hold spaces and brackets; the start is field 22
             # (https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html).
             after_name = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-            boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+            boot = _boot()
         except OSError:
             return None
         is_zombie = after_name[0] in ("Z", "X")

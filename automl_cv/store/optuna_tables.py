@@ -20,7 +20,7 @@ from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
-from sqlalchemy import String, func, select, type_coerce
+from sqlalchemy import Connection, String, func, select, type_coerce
 
 from automl_cv.store.checksums import UNREADABLE, begun_sum, opened, record_sum, sampler_sum
 from automl_cv.store.records import CHECKSUMS, INTERRUPTED, PREDICTIONS, PREFIX, TRIAL
@@ -241,11 +241,27 @@ def last_attributes(storage: RDBStorage, keys: Sequence[str]) -> dict[int, dict[
 
 def study_attribute(storage: RDBStorage, study_id: int, key: str) -> str | None:
     """Return a user attribute of an Optuna study as the stored text; None if there is none."""
-    attribute = models.StudyUserAttributeModel
     with storage.engine.connect() as connection:
-        return connection.execute(
-            select(attribute.value_json).where(attribute.study_id == study_id, attribute.key == key)
-        ).scalar()
+        return study_text(connection, study_id, key)
+
+
+def study_text(
+    connection: Connection, study_id: int, key: str, *, locked: bool = False
+) -> str | None:
+    """Return what `study_attribute` does, within a transaction.
+
+    Args:
+        connection: of the transaction.
+        study_id: Optuna's number of the study.
+        key: of the attribute.
+        locked: keep others from changing it until the transaction ends. SQLite knows no such
+            thing, and needs none in a transaction that has written.
+    """
+    attribute = models.StudyUserAttributeModel
+    wanted = select(attribute.value_json).where(
+        attribute.study_id == study_id, attribute.key == key
+    )
+    return connection.execute(wanted.with_for_update(read=True) if locked else wanted).scalar()
 
 
 def _by_owner(rows: Iterable[Any]) -> dict[int, dict[str, str]]:

@@ -9,7 +9,8 @@ three, with the times of the training in place of the writing's.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -18,11 +19,13 @@ from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, event, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from automl_cv.errors import AutomlError
 from automl_cv.history import Epoch
+
+WROTE = "automl-cv wrote"  # of a connection: its transaction has changed something
 
 
 def without_noise(value: float) -> float:
@@ -163,10 +166,39 @@ def swap_study_attribute(
     Returns:
         Whether it was set: the database still held `before`.
     """
+    return swap_study_attributes(storage, study_id, {key: (before, json.dumps(after))})
+
+
+def swap_study_attributes(
+    storage: RDBStorage, study_id: int, changes: Mapping[str, tuple[str | None, str]]
+) -> bool:
+    """Set user attributes of an Optuna study, all or none, unless another process did so before.
+
+    Args:
+        storage: the database.
+        study_id: Optuna's number of the study.
+        changes: by key the text that `study_attribute` returned, and the one to store.
+
+    Returns:
+        Whether they were set: the database still held each text.
+    """
+    try:
+        with storage.engine.begin() as connection:
+            for key, (before, after) in changes.items():
+                if not _swapped(connection, study_id, key, before, after):
+                    connection.rollback()
+                    return False
+    except IntegrityError:
+        return False
+    return True
+
+
+def _swapped(
+    connection: Connection, study_id: int, key: str, before: str | None, after: str
+) -> bool:
     attribute = models.StudyUserAttributeModel
-    stored = json.dumps(after)
     change = (
-        insert(attribute).values(study_id=study_id, key=key, value_json=stored)
+        insert(attribute).values(study_id=study_id, key=key, value_json=after)
         if before is None
         else update(attribute)
         .where(
@@ -174,10 +206,41 @@ def swap_study_attribute(
             attribute.key == key,
             attribute.value_json == before,
         )
-        .values(value_json=stored)
+        .values(value_json=after)
     )
+    return connection.execute(change).rowcount == 1
+
+
+@contextmanager
+def checked_writes(storage: RDBStorage, check: Callable[[Connection], None]) -> Iterator[None]:
+    """Have a check within each transaction that writes, for a with block: Optuna's and ours.
+
+    It comes last, right before the commit: SQLite's one writer holds the file by then, and with
+    other databases the check locks the row that it goes by. So nobody can change what was checked
+    before the commit is done.
+
+    Args:
+        storage: the database; transactions of other storages on the same one are not checked.
+        check: raises where nothing may be written; the transaction is rolled back then.
+    """
+
+    def note(connection: Connection, *told: Any) -> None:
+        context = told[-2]
+        if context is not None and (context.isinsert or context.isupdate or context.isdelete):
+            connection.info[WROTE] = True
+
+    def commit(connection: Connection) -> None:
+        if connection.info.pop(WROTE, False):
+            check(connection)
+
+    def forget(connection: Connection) -> None:
+        connection.info.pop(WROTE, None)
+
+    listeners = (("after_cursor_execute", note), ("commit", commit), ("rollback", forget))
+    for name, listener in listeners:
+        event.listen(storage.engine, name, listener)
     try:
-        with storage.engine.begin() as connection:
-            return connection.execute(change).rowcount == 1
-    except IntegrityError:
-        return False
+        yield
+    finally:
+        for name, listener in listeners:
+            event.remove(storage.engine, name, listener)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
@@ -12,6 +13,7 @@ from optuna.trial import TrialState
 from automl_cv.errors import warn
 from automl_cv.history import History
 from automl_cv.store.checksums import UNREADABLE, Damaged, checksum
+from automl_cv.store.claims import Holder, run_holder
 from automl_cv.store.lease import Lease
 from automl_cv.store.optuna_tables import (
     TrialRow,
@@ -61,12 +63,13 @@ def read_records(
     """
     records: list[TrialRecord] = []
     damaged: list[TrialRow] = []
+    holder = cache(lambda: run_holder(storage, run))  # asked where a trial runs alone
     for row in read_trials(storage, study_id, with_system_attributes=with_system_attributes):
         if row.is_damaged:
             damaged.append(row)
         elif TRIAL in row.attributes:
             try:
-                records.append(_record(row, run, stage))
+                records.append(_record(row, run, stage, holder))
             except UNREADABLE:
                 damaged.append(replace(row, slots=_slots(row)))
         elif row.state.is_finished():
@@ -136,13 +139,15 @@ def read_predictions(
     return found
 
 
-def _record(row: TrialRow, run: str, stage: str) -> TrialRecord:
+def _record(
+    row: TrialRow, run: str, stage: str, holder: Callable[[], Holder | None]
+) -> TrialRecord:
     stored = row.attributes
     return TrialRecord(
         run=run,
         stage=stage,
         trial=stored[TRIAL],
-        state=_state(row),
+        state=_state(row, holder),
         parameters=row.parameters,
         history=history_from_json(stored[HISTORY]),
         optimizer_config=stored.get(OPTIMIZER, {}),
@@ -153,15 +158,23 @@ def _record(row: TrialRow, run: str, stage: str) -> TrialRecord:
     )
 
 
-def is_held(row: TrialRow) -> bool:
-    """Tell whether the process that runs a trial may still live; of a damaged one it is unknown."""
+def is_held(row: TrialRow, holder: Holder | None) -> bool:
+    """Tell whether the process that runs a trial may still live; of a damaged one it is unknown.
+
+    Args:
+        row: a trial that runs.
+        holder: who holds its run.
+    """
     try:
-        return Lease.from_json(row.attributes[LEASE]).is_alive
+        lease = Lease.from_json(row.attributes[LEASE])
     except UNREADABLE:
         return False
+    if holder is None or not holder.owner:
+        return lease.is_alive
+    return holder.is_alive and holder.lease.is_same_process(lease)
 
 
-def _state(row: TrialRow) -> State:
+def _state(row: TrialRow, holder: Callable[[], Holder | None]) -> State:
     match row.state:
         case TrialState.COMPLETE:
             return "complete"
@@ -169,4 +182,4 @@ def _state(row: TrialRow) -> State:
             return "pruned"
         case TrialState.FAIL:
             return "interrupted" if row.attributes.get(INTERRUPTED) else "failed"
-    return "running" if is_held(row) else "interrupted"
+    return "running" if is_held(row, holder()) else "interrupted"

@@ -14,7 +14,8 @@ from automl_cv.history import Epoch, History
 # What does not begin so (`store.outcome.plain`) is for other programs, and never read back.
 PREFIX = "automl-cv:"
 FACTS = "automl-cv:v1:facts"  # of a study: see `store.facts.facts_to_json`
-HOLDER = "automl-cv:v2:holder"  # of a run's first study: see `store.runs.claim`
+HOLDER = "automl-cv:v2:holder"  # of a run's first study: see `store.claims`
+BEAT = "automl-cv:v1:beat"  # beside it
 LABELS = "automl-cv:v1:labels"  # of a run's first study: see `store.labels`
 TRIAL = "automl-cv:v1:trial"  # of a trial, like all below: the slot, from 0
 HISTORY = "automl-cv:v1:history"

@@ -3,7 +3,8 @@
 The first run of a study has the study's name, "quickstart"; those begun later, on other images
 or by `search --new`, are "quickstart@2", "quickstart@3", …
 
-One search at a time holds a run, from before its features are extracted to its end.
+One search at a time holds a run, from before its features are extracted to its end: see
+`store.claims`.
 """
 
 from __future__ import annotations
@@ -12,30 +13,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import optuna
 from optuna.storages import RDBStorage
 
 from automl_cv.errors import AutomlError, UserError, suggest, warn
-from automl_cv.store.checksums import UNREADABLE, Damaged, checksum, opened, sealed
-from automl_cv.store.database import damaged_facts, patiently, place_of
-from automl_cv.store.facts import (
-    RunFacts,
-    StageFacts,
-    StudyFacts,
-    facts_from_json,
-    facts_to_json,
-    joined,
-)
+from automl_cv.store.checksums import UNREADABLE, Damaged, checksum, opened
+from automl_cv.store.claims import Holder, holder_of
+from automl_cv.store.database import damaged_facts, database_seconds, place_of
+from automl_cv.store.facts import RunFacts, StageFacts, StudyFacts, facts_from_json, joined
 from automl_cv.store.lease import Lease
-from automl_cv.store.optuna_tables import (
-    last_attributes,
-    read_studies,
-    study_attribute,
-)
-from automl_cv.store.optuna_writes import swap_study_attribute
-from automl_cv.store.records import CHECKSUMS, FACTS, HOLDER, LEASE
+from automl_cv.store.optuna_tables import last_attributes, read_studies
+from automl_cv.store.records import CHECKSUMS, FACTS, LEASE
 
 
 @dataclass(frozen=True)
@@ -61,7 +50,7 @@ class StudyRun:
     facts: tuple[StudyFacts, ...]
     stage_facts: tuple[StageFacts, ...]
     changed: datetime
-    holder: Lease | None = None
+    holder: Holder | None = None
     damage: str | None = None
 
     @property
@@ -86,11 +75,10 @@ class StudyRun:
 
     def check_free(self) -> None:
         """Refuse a run that another search is at; AutomlError names the process."""
-        if self.holder is not None and self.holder.is_of_another:
+        if self.holder is not None and self.holder.is_alive:
             raise AutomlError(
-                f"{self.name} is being searched by process {self.holder.process} on "
-                f"{self.holder.host} since {self.holder.time:%Y-%m-%d %H:%M} UTC; wait for its "
-                "end, or begin a run of your own with --new"
+                f"{self.name} is being searched by process {self.holder}; wait for its end, or "
+                "begin a run of your own with --new"
             )
 
     def position(self, stage: str) -> int:
@@ -132,12 +120,14 @@ def runs(storage: RDBStorage, *, with_planned: bool = False) -> list[StudyRun]:
             begun yet: it extracts features.
     """
     touched = last_attributes(storage, (LEASE, CHECKSUMS))
-    held: dict[str, dict[str, Any] | None] = {}
+    held: dict[str, Holder | None] = {}
     stages: dict[str, list[_StageRow]] = {}
     damage: dict[str, str] = {}
-    for found in read_studies(storage):
+    found_studies, now = read_studies(storage), database_seconds(storage)
+    for found in found_studies:
         run, _, stage = found.name.rpartition("/")
-        held.setdefault(run, _holder(found.texts.get(HOLDER)))
+        if run not in held:
+            held[run] = holder_of(found.texts, now)
         if FACTS not in found.texts:
             continue
         own_stages = stages.setdefault(run, [])
@@ -156,7 +146,7 @@ def runs(storage: RDBStorage, *, with_planned: bool = False) -> list[StudyRun]:
             facts=tuple(row.facts for row in rows),
             stage_facts=tuple(row.stage_facts for row in rows),
             changed=max((row.changed for row in rows), default=_EARLIEST),
-            holder=_lease(held[name]),
+            holder=held[name],
             damage=damage.get(name),
         )
         for name, rows in stages.items()
@@ -165,7 +155,7 @@ def runs(storage: RDBStorage, *, with_planned: bool = False) -> list[StudyRun]:
         found_runs += [
             _planned(name, holder)
             for name, holder in held.items()
-            if name not in stages and holder is not None and _is_of_another(holder)
+            if name not in stages and holder is not None and holder.is_alive
         ]
     return sorted(found_runs, key=lambda run: run.changed)
 
@@ -216,59 +206,6 @@ def shown_name(storage: RDBStorage, run: str) -> str:
     return run if run == latest.name or "@" in run else f"{run}@1"
 
 
-def claim(storage: RDBStorage, run: str, stage: str, facts: StudyFacts) -> bool:
-    """Take a run for this process, or renew what it holds.
-
-    Trials of less than a second are written only when they have ended, so that leases of
-    trials alone would let two searches run the same ones. The claim is of the whole run: between
-    two stages another search would begin the next one.
-
-    Args:
-        storage: the database.
-        run: its name; it may be one that does not exist yet.
-        stage: the one that begins a run which does not exist.
-        facts: what the run will begin with, for other searches to see.
-
-    Returns:
-        Whether this process holds the run now; False if another living one does.
-    """
-    study_id = first_study(storage, run)
-    if study_id is None:
-        patiently(
-            lambda: optuna.create_study(
-                storage=storage,
-                study_name=f"{run}/{stage}",
-                direction="maximize",
-                load_if_exists=True,
-            )
-        )
-        # Another search may have begun the run with another stage at the same moment.
-        study_id = first_study(storage, run)
-        assert study_id is not None
-    before = study_attribute(storage, study_id, HOLDER)
-    if _is_of_another(_holder(before)):
-        return False
-    stored = facts_to_json(stage, facts, StageFacts())
-    own = sealed({"lease": Lease.of_this_process().to_json(), "facts": stored})
-    return patiently(lambda: swap_study_attribute(storage, study_id, HOLDER, before, own))
-
-
-def release(storage: RDBStorage, run: str) -> None:
-    """Give a run back, unless another process has taken it since."""
-    study_id = first_study(storage, run)
-    before = None if study_id is None else study_attribute(storage, study_id, HOLDER)
-    if study_id is None or before is None or _is_of_another(_holder(before)):
-        return
-    patiently(lambda: swap_study_attribute(storage, study_id, HOLDER, before, None))
-
-
-def first_study(storage: RDBStorage, run: str) -> int | None:
-    """Return Optuna's number of the first study of a run, which holds the claim."""
-    found = read_studies(storage)
-    own = [study.study_id for study in found if study.name.rpartition("/")[0] == run]
-    return min(own, default=None)
-
-
 def _changed(own: StageFacts, touched: Mapping[str, str], name: str) -> datetime:
     """Return when a stage began, or the last of its trials did or was written.
 
@@ -292,21 +229,9 @@ def _changed(own: StageFacts, touched: Mapping[str, str], name: str) -> datetime
         return own.started
 
 
-def _holder(text: str | None) -> dict[str, Any] | None:
-    """Return who holds a run, as stored; None where nobody does, or it is damaged."""
-    try:
-        holder = None if text is None else opened(text)
-        if holder is not None:
-            Lease.from_json(holder["lease"])
-            facts_from_json("", holder["facts"])
-    except UNREADABLE:
-        return None
-    return holder
-
-
-def _planned(name: str, holder: Mapping[str, Any]) -> StudyRun:
+def _planned(name: str, holder: Holder) -> StudyRun:
     # Of a stage that has not begun nothing is known yet, whatever its name.
-    facts, own = facts_from_json("", holder["facts"])
+    facts, own = facts_from_json("", holder.facts)
     return StudyRun(
         name=name,
         stages=(),
@@ -314,14 +239,5 @@ def _planned(name: str, holder: Mapping[str, Any]) -> StudyRun:
         facts=(facts,),
         stage_facts=(),
         changed=own.started,
-        holder=_lease(holder),
+        holder=holder,
     )
-
-
-def _lease(holder: Mapping[str, Any] | None) -> Lease | None:
-    return None if holder is None else Lease.from_json(holder["lease"])
-
-
-def _is_of_another(holder: Mapping[str, Any] | None) -> bool:
-    lease = _lease(holder)
-    return lease is not None and lease.is_of_another

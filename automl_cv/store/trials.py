@@ -16,6 +16,7 @@ from optuna.trial import TrialState, create_trial
 from automl_cv.errors import AutomlError
 from automl_cv.history import Epoch, History
 from automl_cv.store.checksums import UNREADABLE, begun_sums, finished_sums, opened, sealed
+from automl_cv.store.claims import run_holder
 from automl_cv.store.database import damaged_facts, patiently
 from automl_cv.store.described import describe
 from automl_cv.store.facts import StageFacts, StudyFacts, facts_from_json, facts_to_json
@@ -201,8 +202,10 @@ class StageTrials:
         What they had reached stays readable, as the state "interrupted".
         """
         settled: list[int] = []
-        for row in self._running():
-            if not is_held(row):
+        running = self._running()
+        holder = run_holder(self.storage, self.run) if running else None
+        for row in running:
+            if not is_held(row, holder):
                 self._mark_interrupted(row.trial_id, last_written(row))
                 settled += row.slots[:1] if row.is_damaged else [row.attributes[TRIAL]]
         return sorted(settled)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.errors import suggest
 from automl_cv.study.parameters import (
     AUGMENTATION_STRENGTHS,
@@ -39,6 +40,7 @@ def check(study: StudyFile) -> None:
         _check_retrain(study, stage, names[:index])
         _check_combine(study, stage, names[:index])
         _check_drawn_views(study, stage)
+        _check_sizes(study, stage)
         if "backbone" in stage.space.parameters and study.backbone.weights is not None:
             raise ValueError(
                 f"stage.{stage.name}.space.backbone: excludes backbone.weights, which belong "
@@ -52,6 +54,18 @@ def check(study: StudyFile) -> None:
             f"validation: 'folds' is for heads on features, and stage {without[0].name!r} "
             f'trains {without[0].training.about}; set "auto" or "split", or leave it out'
         )
+
+
+def _check_sizes(study: StudyFile, stage: Stage) -> None:
+    """Refuse image sizes of a space that a backbone can't take."""
+    for drawn in stage.space.combinations(("backbone", "image_size")):
+        name, size = (drawn.get(key) for key in ("backbone", "image_size"))
+        name, size = name or study.backbone.name, size or study.backbone.image_size
+        if isinstance(size, int) and name in BACKBONES:
+            try:
+                BACKBONES[str(name)].check_size(size)
+            except ValueError as error:
+                raise ValueError(f"stage.{stage.name}.space.{error}") from None
 
 
 def _check_vectors(study: StudyFile) -> None:

@@ -9,6 +9,9 @@ from typing import Any
 
 from automl_cv.catalog.engines import TENSORFLOW
 
+# Of a study: words, and what its source said.
+SAID = ("about", "name", "claim", "table")
+
 
 def digest(study: dict[str, Any]) -> str:
     """Return a hash of all that changes results but the images: 16 hexadecimal digits."""
@@ -38,7 +41,7 @@ def essence(study: dict[str, Any]) -> dict[str, Any]:
     ones, and their fingerprint is compared on its own. An engine counts where it is not
     TensorFlow, which made all features when studies had none.
     """
-    kept = {key: value for key, value in study.items() if key not in ("about", "name")}
+    kept = {key: value for key, value in study.items() if key not in SAID}
     if "backbone" in study:
         own = study["backbone"].items()
         kept["backbone"] = {key: one for key, one in own if (key, one) != ("engine", TENSORFLOW)}

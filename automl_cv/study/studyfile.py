@@ -24,7 +24,8 @@ from automl_cv.catalog.engines import ENGINES, FLOAT32
 from automl_cv.catalog.metrics import ACCURACY, METRICS
 from automl_cv.catalog.presets import PRESETS
 from automl_cv.errors import UserError, suggest
-from automl_cv.study import across_stages, essence
+from automl_cv.study import across_stages, claims, essence
+from automl_cv.study.claims import Claim, PublishedRow, PublishedTable
 from automl_cv.study.inheritance import inherit
 from automl_cv.study.mistakes import explain
 from automl_cv.study.parameters import (
@@ -170,6 +171,12 @@ class Backbone(Section):
         return self.model_copy(update={"engine": engine})
 
     @model_validator(mode="after")
+    def _check_size(self) -> Backbone:
+        if self.image_size is not None and self.name in BACKBONES:
+            BACKBONES[self.name].check_size(self.image_size)
+        return self
+
+    @model_validator(mode="after")
     def _check_auto(self) -> Backbone:
         if self.name == AUTO and self.weights is not None:
             raise ValueError(f"weights: belong to one backbone, and {AUTO!r} is several")
@@ -207,6 +214,8 @@ class StudyFile(Section):
         data: where the images are.
         backbone: what makes features of them.
         stages: searches, in order.
+        claims: what the study's source concluded, for the report to answer.
+        tables: the source's tables, for the report to lay beside its own.
     """
 
     name: str = Field(pattern=NAME_PATTERN)
@@ -218,6 +227,8 @@ class StudyFile(Section):
     data: Data = Data()
     backbone: Backbone = Backbone()
     stages: tuple[Stage, ...] = Field(alias="stage")
+    claims: tuple[Claim, ...] = Field((), alias="claim")
+    tables: tuple[PublishedTable, ...] = Field((), alias="table")
 
     @field_validator("metric")
     @classmethod
@@ -238,16 +249,18 @@ class StudyFile(Section):
         if twice:
             raise ValueError(f"two stages are called {twice[0]!r}")
         across_stages.check(self)
+        claims.check(self)
         return self
 
     @model_serializer(mode="wrap")
-    def _leave_out_validation(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _leave_out_unsaid(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out what studies had not at first: stored ones and their digests stay."""
         written: dict[str, Any] = handler(self)
         if self.validation == "split":
             written.pop("validation", None)
             written.pop("folds", None)
-        return written
+        unsaid = {key for key in ("claim", "table") if not written.get(key)}
+        return {key: value for key, value in written.items() if key not in unsaid}
 
     def decided(self, images: int, fewest: int) -> StudyFile:
         """Return the study with "auto" decided.
@@ -299,8 +312,8 @@ class StudyFile(Section):
     def digest(self) -> str:
         """Return a hash of all that changes results but the images: 16 hexadecimal digits.
 
-        Descriptions do not count, nor does the number of trials: a search may be extended. Nor
-        where the images lie: what they are has a fingerprint of its own.
+        Descriptions and claims do not count, nor does the number of trials: a search may be
+        extended. Nor where the images lie: what they are has a fingerprint of its own.
         """
         return essence.digest(self.as_toml_data())
 
@@ -382,6 +395,9 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "narrow_from": NarrowFrom,
     "retrain": Retrain,
     "fine_tune": FineTune,
+    "claim": Claim,
+    "table": PublishedTable,
+    "published": PublishedRow,
     "IntRange": IntRange,
     "FloatRange": FloatRange,
     "Choice": Choice,

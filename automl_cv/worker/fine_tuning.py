@@ -68,7 +68,7 @@ class FineTuning:
                 ),
                 data,
                 None if altered is None else features.of(replace(altered, n_blocks=0)),
-                self._heads.prepare(trial).head_input,
+                self._heads.prepare(_head_of(trial)).head_input,
                 only_last=backbone.features == "last",
                 frozen_width=sum(features.widths(backbone)[: parts.n_frozen]),
             )

@@ -1,27 +1,34 @@
-"""Heads on cached features of the frozen backbone: the kind of training that costs seconds."""
+"""Heads on cached features of the frozen backbone: the kind of training that costs seconds.
+
+TensorFlow is loaded for what needs it, when it comes: heads of one layer on cached features train
+without (`training.linear`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from automl_cv.catalog.metrics import ACCURACY
-from automl_cv.engine import saved_network
-from automl_cv.engine.fold_training import FoldTrainer
-from automl_cv.engine.refitting import fit_head, logits_of
-from automl_cv.engine.training import HeadTrainer
-from automl_cv.engine.views import CachedViews, OnlineViews, Views
 from automl_cv.features import recipe
 from automl_cv.history import Epoch
 from automl_cv.orders.messages import Fit, Need, PrepareFeatures
 from automl_cv.study.studyfile import Backbone
 from automl_cv.study.trial import Inputs, Trial
 from automl_cv.trained import OnEpoch, TrainingResult
+from automl_cv.training import linear
+from automl_cv.training.folds import FoldTrainer
+from automl_cv.training.linear import LinearTrainer
+from automl_cv.training.trainer import Trainer
 from automl_cv.worker.kind import Made
 from automl_cv.worker.materials import Materials
+
+if TYPE_CHECKING:
+    from automl_cv.engine.views import Views
 
 
 class Heads:
@@ -33,8 +40,8 @@ class Heads:
 
     def __init__(self, materials: Materials) -> None:
         self._materials = materials
-        self._folds: dict[tuple[Backbone, int | None], FoldTrainer] = {}
-        self._trainers: dict[tuple[Backbone, int | None, int | None], HeadTrainer] = {}
+        self._folds: dict[tuple[Backbone, int | None, bool], FoldTrainer[Any, Any]] = {}
+        self._trainers: dict[tuple[Backbone, int | None, int | None, bool], Trainer[Any, Any]] = {}
 
     def needs(self, inputs: Inputs) -> list[Need]:
         """Return the orders for the features of images as they are, and as they are altered."""
@@ -42,25 +49,33 @@ class Heads:
         plain = PrepareFeatures(inputs.backbone)
         return [plain] if altered is None else [plain, altered]
 
-    def prepare(self, trial: Trial) -> HeadTrainer:
+    def prepare(self, trial: Trial) -> Trainer[Any, Any]:
         """Return the trainer for a trial's images; trials of the same images share it."""
-        key = (trial.backbone, trial.folds, trial.fold)
+        key = (trial.backbone, trial.folds, trial.fold, self._is_linear(trial))
         if key not in self._trainers:
-            features = self._materials.features.plain(trial.backbone)
-            data = self._materials.data(features, *self._materials.division(trial))
-            self._trainers[key] = HeadTrainer(data)
+            (self._trainers[key],) = self._of_each((trial,))
         return self._trainers[key]
 
-    def _prepare_folds(self, trial: Trial) -> FoldTrainer:
+    def _prepare_folds(self, trial: Trial) -> FoldTrainer[Any, Any]:
         """Return the trainer for all folds of a trial's images."""
-        key = (trial.backbone, trial.folds)
+        key = (trial.backbone, trial.folds, self._is_linear(trial))
         if key not in self._folds:
-            features = self._materials.features.plain(trial.backbone)
-            divisions = map(self._materials.division, trial.of_each_fold())
-            self._folds[key] = FoldTrainer(
-                [self._materials.data(features, *division) for division in divisions]
-            )
+            self._folds[key] = FoldTrainer(self._of_each(trial.of_each_fold()))
         return self._folds[key]
+
+    def _is_linear(self, trial: Trial) -> bool:
+        """Tell whether a trial is trained in NumPy."""
+        return linear.takes(trial.task) and self._materials.altered(trial.inputs) is None
+
+    def _of_each(self, trials: Sequence[Trial]) -> Sequence[Trainer[Any, Any]]:
+        """Return a trainer for each division of the same features, all of one sort."""
+        features = self._materials.features.plain(trials[0].backbone)
+        data = [self._materials.data(features, *self._materials.division(one)) for one in trials]
+        if self._is_linear(trials[0]):
+            return [LinearTrainer(one) for one in data]
+        from automl_cv.engine.training import HeadTrainer
+
+        return HeadTrainer.of_folds(data)
 
     def train(
         self,
@@ -75,7 +90,7 @@ class Heads:
             trial: what is trained.
             on_epoch: is told each epoch, and may stop it.
             checkpoint: not used.
-            replay: see `engine.training.HeadTrainer.train`.
+            replay: see `training.trainer.Trainer.train`.
         """
         if trial.is_out_of_fold and not self._materials.whole:
             views = [self.views(one) for one in trial.of_each_fold()]
@@ -84,6 +99,9 @@ class Heads:
 
     def fit(self, order: Fit, rows: np.ndarray, on_epoch: Callable[[Epoch], None]) -> Made:
         """Train heads again; see `worker.kind.Kind`."""
+        from automl_cv.engine import saved_network
+        from automl_cv.engine.refitting import fit_head, logits_of
+
         first = order.trials[0]
         trainer, views = self.prepare(first), self.views(first)
         # Nothing is left out that a metric could be measured on.
@@ -109,6 +127,8 @@ class Heads:
             return None
         images = materials.images
         train, _ = materials.division(trial)
+        from automl_cv.engine.views import CachedViews, OnlineViews
+
         if order.views == "online":
             return OnlineViews(
                 trial.backbone,

@@ -32,13 +32,15 @@ from automl_cv.data.images import content_hash, decode
 from automl_cv.engine import images as engine_images
 from automl_cv.engine import runtime
 from automl_cv.engine.extract import extract
-from automl_cv.engine.head import describe, linear
-from automl_cv.engine.training import HeadTrainer, epoch_order
+from automl_cv.engine.head import linear
+from automl_cv.engine.training import HeadTrainer
 from automl_cv.features import FeatureCache, recipe
 from automl_cv.study import library
 from automl_cv.study.studyfile import Backbone
 from automl_cv.study.trial import TrainingTask
 from automl_cv.trained import TrainingData
+from automl_cv.training.epochs import epoch_order
+from automl_cv.training.head_input import describe
 
 keras = runtime.keras
 

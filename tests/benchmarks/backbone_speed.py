@@ -31,15 +31,15 @@ def row(name: str, n_batches: int) -> str:
 
     keras.utils.set_random_seed(0)
     entry = BACKBONES[name]
-    network = entry.load()(**entry.arguments)
+    size = entry.image_size
+    network = backbones.unweighted(entry, size)
     ends = backbones.block_outputs(entry, network)
     blocks = keras.Model(network.input, ends)
-    size = entry.image_size
     whole = backbones.on_pixels(blocks, entry.preprocessing, size, backbones.pool)
     call = backbones.compile_calls(whole, BATCH_SIZE)
     draw = np.random.default_rng(0)
     pixels = draw.uniform(0, 255, (BATCH_SIZE, size, size, 3)).astype(np.float32)
-    side = min(size, 64)
+    side = size if entry.patch else min(size, 64)
     small = backbones.on_pixels(blocks, entry.preprocessing, side, lambda maps: maps)
     maps = keras.tree.flatten(small(pixels[:4, :side, :side]))
     lowest = [one.numpy().min() for one in maps]
@@ -51,7 +51,7 @@ def row(name: str, n_batches: int) -> str:
         call(pixels)
         seconds.append(time.process_time() - start)
     milliseconds = 1000 * min(seconds) / BATCH_SIZE
-    widths = [end.shape[-1] for end in ends]
+    widths = [vectors.shape[-1] for vectors in whole.outputs]
     megabytes = network.count_params() * 4 / 1e6
     return (
         f"| `{name}` | {size} | {len(ends)} ({kinds}) | {sum(widths):,} / {widths[-1]:,} "

@@ -30,6 +30,8 @@ from pathlib import Path
 
 import numpy as np
 
+from automl_cv.training.head_input import HeadInput
+
 DEFAULTS = ("compact", "2000", "320x240", "jpg", "5")
 CLASSES = 10
 LOOPS = {
@@ -50,7 +52,7 @@ def make(place: Path, backbone: str, count: int, size: tuple[int, int], form: st
 
     from automl_cv.catalog.backbones import BACKBONES
     from automl_cv.engine import saved_network
-    from automl_cv.engine.head import HeadInput, linear
+    from automl_cv.engine.head import linear
     from automl_cv.saved import folder
     from tests.saved.saved import MANIFEST
 

@@ -15,8 +15,9 @@ from PIL import Image
 
 from automl_cv.classifier import Classifier
 from automl_cv.data.images import Window, decode
+from automl_cv.store.claims import claim
 from automl_cv.store.database import open_storage
-from automl_cv.store.runs import claim, find_run, release
+from automl_cv.store.runs import find_run
 from tests.in_process import run_here
 from tests.stored import copied
 
@@ -137,13 +138,14 @@ def test_a_run_is_its_study_and_images_wherever_they_lie(
     assert (stored["facts"]["data_source"], len(stored["trials"])) == (f"{moved}/", 3)
 
     storage = open_storage(f"sqlite:///{tmp_path}/automl-cv.db", create=False)
-    assert claim(storage, "mine", "coarse", find_run(storage).facts[0])
+    taken = claim(storage, "mine", "coarse", find_run(storage).facts[0])
+    assert taken is not None
     for source in ("moved", "photos"):  # the second is known to be the same when it is read
         waits = run(*search, "--data", source, check=False)
         assert waits.returncode == 1
         assert f"mine is being searched by process {os.getpid()} on " in waits.stderr
         assert "features" not in waits.stderr
-    release(storage, "mine")
+    taken.release()
 
     lost = moved / "train" / "cat" / "1.png"
     lost.rename(tmp_path / "aside.png")

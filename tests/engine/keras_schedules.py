@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from automl_cv.engine import runtime
-from automl_cv.engine.schedules import Plan
+from automl_cv.training.schedules import Plan
 
 keras = runtime.keras
 schedules = keras.optimizers.schedules

@@ -12,10 +12,11 @@ with later():
     import keras
 
     from automl_cv.engine.added_heads import added, as_linear, weighed
-    from automl_cv.engine.head import describe, linear, mlp
+    from automl_cv.engine.head import linear, mlp
     from automl_cv.solving.kernel import KernelHead
     from automl_cv.solving.linear import Linear
     from automl_cv.solving.scaling import formed
+    from automl_cv.training.head_input import describe
 
 # Keras's `save` copies variables in a way that NumPy 2 deprecates (keras/backend/tensorflow).
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -10,9 +10,15 @@ import pytest
 from tests.later import later
 
 with later():
+    import keras
     import tensorflow as tf
 
     from automl_cv.engine import export_graphs
+
+needs_onnx = pytest.mark.skipif(
+    importlib.util.find_spec("onnxruntime") is None or importlib.util.find_spec("tf2onnx") is None,
+    reason="no onnxruntime or tf2onnx",
+)
 
 # Smaller and larger than what they become, long and narrow, one pixel.
 SIZES = [(16, 12), (1, 1), (5, 40), (61, 90), (300, 7), (31, 33)]
@@ -41,7 +47,24 @@ def test_rows_of_a_photograph_of_any_size_sum_to_one():
         np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-4)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is None, reason="no onnxruntime")
+@needs_onnx
+# Keras's export to ONNX itself still calls what TensorFlow and NumPy deprecate.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_onnx_has_the_exact_gelu_of_transformers(tmp_path):
+    import onnxruntime
+
+    inputs = keras.Input((3,))
+    network = keras.Model(inputs, keras.layers.Activation("gelu")(inputs))
+    export_graphs._write(network, "onnx", tmp_path / "gelu.onnx", opset_version=export_graphs.OPSET)
+    session = onnxruntime.InferenceSession(
+        (tmp_path / "gelu.onnx").read_bytes(), providers=["CPUExecutionProvider"]
+    )
+    values = np.linspace(-6, 6, 300, dtype=np.float32).reshape(-1, 3)
+    (found,) = session.run(None, {session.get_inputs()[0].name: values})
+    np.testing.assert_allclose(found, network(values), atol=1e-6)
+
+
+@needs_onnx
 def test_onnx_has_tensorflows_resizing():
     import onnxruntime
 

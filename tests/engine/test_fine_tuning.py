@@ -11,6 +11,7 @@ import pytest
 
 from automl_cv.study.studyfile import Backbone
 from automl_cv.study.trial import TrainingTask
+from automl_cv.training.head_input import describe
 from tests.engine.test_network import Killed, killed_after
 from tests.engine.test_training import go_on
 from tests.later import later
@@ -23,7 +24,6 @@ with later():
     from automl_cv.engine import saved_network
     from automl_cv.engine.backbone_parts import Cut, cut
     from automl_cv.engine.fine_tuning import FineTuner, Maps
-    from automl_cv.engine.head import describe
     from automl_cv.engine.training import HeadTrainer
     from automl_cv.engine.views import epoch_views
     from automl_cv.trained import TrainingData, TrainingResult

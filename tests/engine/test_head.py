@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from automl_cv.training.head_input import HeadInput, describe
 from tests.later import later
 
 with later():
     import keras
 
-    from automl_cv.engine.head import HeadInput, describe, linear, mlp
+    from automl_cv.engine.head import linear, mlp
 
 
 FEATURES = np.random.default_rng(0).normal(3.0, 2.0, (40, 6)).astype(np.float32)

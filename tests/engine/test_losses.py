@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from automl_cv.training.epochs import balanced_weights
 from tests.engine.test_network import network_data
 from tests.engine.test_training import blobs, figures, go_on, task
 from tests.later import later
@@ -14,11 +15,13 @@ with later():
     import tensorflow as tf
     from sklearn.utils.class_weight import compute_class_weight
 
-    from automl_cv.engine.head import describe, linear
-    from automl_cv.engine.losses import balanced_weights, cross_entropies, focal, weighted
+    from automl_cv.engine.head import linear
+    from automl_cv.engine.losses import cross_entropies, focal, weighted
     from automl_cv.engine.network import NetworkTrainer
-    from automl_cv.engine.training import HeadTrainer, epoch_order
+    from automl_cv.engine.training import HeadTrainer
     from automl_cv.trained import TrainingData
+    from automl_cv.training.epochs import epoch_order
+    from automl_cv.training.head_input import describe
 
 
 CHANGES = [

@@ -13,17 +13,18 @@ import numpy as np
 import pytest
 
 from automl_cv.catalog.heads import HEADS, REGULARISATION
+from automl_cv.training import checkpoints
+from automl_cv.training.head_input import describe
 from tests.engine.test_training import blobs, go_on, task
 from tests.later import later
 
 with later():
     import keras
 
-    from automl_cv.engine import checkpoints
-    from automl_cv.engine.head import describe
     from automl_cv.engine.network import NetworkData, NetworkTrainer
-    from automl_cv.engine.training import HeadTrainer, epoch_order
+    from automl_cv.engine.training import HeadTrainer
     from automl_cv.trained import TrainingData
+    from automl_cv.training.epochs import epoch_order
     from tests.engine import small_network
     from tests.engine.small_network import IMAGES, TASK, figures
 

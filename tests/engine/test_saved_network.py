@@ -20,6 +20,7 @@ from automl_cv.saved import folder
 from automl_cv.saved.safety import check_network
 from automl_cv.solving.distance import fitted
 from automl_cv.study.studyfile import Backbone
+from automl_cv.training.head_input import HeadInput
 from tests.later import later
 from tests.saved.saved import MANIFEST
 
@@ -28,7 +29,7 @@ with later():
 
     from automl_cv.engine import backbone as backbones
     from automl_cv.engine import images, saved_network
-    from automl_cv.engine.head import HeadInput, linear
+    from automl_cv.engine.head import linear
     from automl_cv.engine.losses import cross_entropies
     from automl_cv.engine.prediction import Predicted, Predictor
     from automl_cv.engine.refitting import logits_of, probabilities

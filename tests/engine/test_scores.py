@@ -18,9 +18,10 @@ from tests.later import later
 with later():
     import keras
 
-    from automl_cv.engine.head import describe, linear
+    from automl_cv.engine.head import linear
     from automl_cv.engine.network import NetworkTrainer
     from automl_cv.engine.training import HeadTrainer
+    from automl_cv.training.head_input import describe
 
 
 @pytest.mark.slow

@@ -18,10 +18,12 @@ with later():
     import keras
 
     from automl_cv.engine import runtime
-    from automl_cv.engine.head import describe, linear
-    from automl_cv.engine.schedules import Plan
-    from automl_cv.engine.training import HeadTrainer, epoch_order
+    from automl_cv.engine.head import linear
+    from automl_cv.engine.training import HeadTrainer
     from automl_cv.trained import TrainingData
+    from automl_cv.training.epochs import epoch_order
+    from automl_cv.training.head_input import describe
+    from automl_cv.training.schedules import Plan
     from tests.engine.keras_schedules import FIXED, plateau_callback
 
 

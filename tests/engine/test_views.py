@@ -21,10 +21,12 @@ from tests.later import later
 with later():
     from automl_cv.engine import mixing
     from automl_cv.engine.extract import extract, load
-    from automl_cv.engine.head import describe, linear
-    from automl_cv.engine.training import HeadTrainer, epoch_order
+    from automl_cv.engine.head import linear
+    from automl_cv.engine.training import HeadTrainer
     from automl_cv.engine.views import CachedViews, OnlineViews, Shown, epoch_views, measured
     from automl_cv.trained import TrainingData
+    from automl_cv.training.epochs import epoch_order
+    from automl_cv.training.head_input import describe
     from tests.engine import tiny
 # Keras saves weights by `np.array(variable)`, whose `__array__` NumPy 2 warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

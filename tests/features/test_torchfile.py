@@ -7,6 +7,7 @@ import os
 import pickle
 import struct
 import sys
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from types import ModuleType
@@ -170,6 +171,54 @@ def test_other_files_are_told(write, tmp_path):
     big = write({"a": plain()}, {"0": SIX}, (MAGIC, VERSION, {"little_endian": False}))
     with pytest.raises(ValueError, match="not little-endian"):
         torchfile.read(big)
+
+
+@pytest.fixture
+def archive(write, tmp_path):
+    """Return a function that writes an archive as PyTorch does since 1.6, of a dict's pickle."""
+
+    def write_archive(tensors, storages, packing=zipfile.ZIP_STORED, order=b"little"):
+        pickled = write(tensors, {}, head=()).read_bytes()
+        members = {"data.pkl": pickled, "byteorder": order}
+        members |= {f"data/{key}": numbers.tobytes() for key, numbers in storages.items()}
+        path = tmp_path / "archive.pth"
+        with zipfile.ZipFile(path, "w", packing) as file:
+            for name, content in members.items():
+                file.writestr(f"weights/{name}", content)
+        return path
+
+    return write_archive
+
+
+def test_an_archive_of_pytorch_itself_is_read():
+    """`record_dinov2.py` wrote it, by PyTorch 2.14."""
+    found = torchfile.read(Path(__file__).parent.parent / "engine" / "dinov2_tiny.pth")
+    assert len(found) == 4 * 14 + 7
+    assert found["pos_embed"].shape == (1, 10, 8)
+    assert found["blocks.3.attn.qkv.weight"].shape == (24, 8)
+    assert all(np.isfinite(one).all() and one.any() for one in found.values())
+
+
+def test_code_in_an_archive_is_refused_and_never_runs(archive, tmp_path):
+    path = archive({"a": plain(), "b": harmful(tmp_path)}, {"0": SIX})
+    with pytest.raises(ValueError, match=r"^refused: it calls posix.system"):
+        torchfile.read(path)
+    assert not (tmp_path / "harmed").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"storages": {}}, "no whole archive of PyTorch"),
+        ({"storages": {"0": SIX[:5]}}, "as long as said"),
+        ({"storages": {"0": SIX}, "packing": zipfile.ZIP_DEFLATED}, "as long as said"),
+        ({"storages": {"0": SIX}, "order": b"big"}, "not little-endian"),
+        ({"storages": {"0": SIX}, "tensors": [1]}, "a dict of tensors"),
+    ],
+)
+def test_other_archives_are_told(archive, changed, message):
+    with pytest.raises(ValueError, match=message):
+        torchfile.read(archive(**{"tensors": {"a": plain()}, **changed}))
 
 
 @pytest.mark.slow

@@ -2,9 +2,10 @@ import json
 
 import pytest
 
-from automl_cv.report.columns import COLUMNS, Column, accuracy, of_parameter, signed, text
+from automl_cv.report.columns import COLUMNS, Column, accuracy, of_parameter, text
 from automl_cv.report.data import as_csv, as_json
 from automl_cv.report.terminal import as_text
+from automl_cv.words import signed
 from tests.report.conftest import Built
 
 

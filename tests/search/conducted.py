@@ -16,6 +16,7 @@ from automl_cv.orders.images import Images
 from automl_cv.search import events
 from automl_cv.search.budget import Budget
 from automl_cv.search.context import SearchContext
+from automl_cv.store.claims import claim
 from automl_cv.store.database import open_storage
 from automl_cv.store.facts import StudyFacts
 from automl_cv.study import studyfile
@@ -95,12 +96,16 @@ def conducted(
         path.write_bytes(empty_database())
     storage = open_storage(f"sqlite:///{path}", create=True)
     sizes = {"train": 6, "validation": 2, "test": 2}
-    with ScriptedCrew(workers, script) as crew:
+    facts = StudyFacts(STUDY.as_toml_data(), seed=STUDY.seed, split_sizes=sizes)
+    taken = claim(storage, "s", stages[0].name, facts)
+    assert taken is not None
+    with taken.kept(), ScriptedCrew(workers, script) as crew:
         crew.make_ready()
         yield (
             SearchContext(
                 run=StoredRun(STUDY, storage, "s"),
-                facts=StudyFacts(STUDY.as_toml_data(), seed=STUDY.seed, split_sizes=sizes),
+                claim=taken,
+                facts=facts,
                 crew=crew,
                 budget=Budget(STUDY, stages, seconds, workers),
                 listen=told.append,

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -230,6 +231,7 @@ def searched(stage: Stage, workers: int, seed: int = 0, *, kills: bool = False) 
             crew.make_ready()
             context = Context(
                 run=StoredRun(STUDY, None, "s"),
+                claim=SimpleNamespace(check=lambda: None),
                 facts=kept.facts,
                 crew=crew,
                 budget=Budget(STUDY, [stage], None, workers),

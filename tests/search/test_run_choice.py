@@ -9,7 +9,7 @@ from automl_cv.errors import UserError
 from automl_cv.search.run_choice import expected_run, take_run
 from automl_cv.store.database import open_storage
 from automl_cv.store.facts import StudyFacts
-from automl_cv.store.runs import StudyRun, release, runs
+from automl_cv.store.runs import StudyRun, runs
 from automl_cv.store.trials import StageTrials
 from automl_cv.study import library, studyfile
 from automl_cv.study.studyfile import StudyFile
@@ -42,11 +42,11 @@ def search(
         data_source=source,
         data_fingerprint=fingerprint,
     )
-    name, other = take_run(storage, decided, study.stages, facts, new=new)
-    if name not in [run.name for run in runs(storage)]:
-        StageTrials.create(storage, name, study.stages[0].name, facts)
-    release(storage, name)
-    return name, other
+    taken, other = take_run(storage, decided, study.stages, facts, new=new)
+    if taken.run not in [run.name for run in runs(storage)]:
+        StageTrials.create(storage, taken.run, study.stages[0].name, facts)
+    taken.release()
+    return taken.run, other
 
 
 def test_the_same_images_are_gone_on_with_wherever_they_lie(storage):

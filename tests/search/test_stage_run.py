@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from automl_cv.drawing.searched import memory_of
-from automl_cv.errors import SearchBroken
+from automl_cv.errors import AutomlError, SearchBroken
 from automl_cv.orders import crew as crew_module
 from automl_cv.orders.messages import Failed, Train
 from automl_cv.search import events, stage_run
 from automl_cv.search.context import SearchContext
 from automl_cv.search.stage_run import StageRun
+from automl_cv.store import claims
+from automl_cv.store.database import open_storage
 from automl_cv.store.progress import Progress
 from automl_cv.store.runs import runs
 from automl_cv.store.trials import StageTrials
@@ -65,6 +67,32 @@ def test_every_trial_is_trained_and_stored(tmp_path):
     assert [event.finished for event in told.of(events.TrialEnded)] == [1, 2, 3, 4]
     (ended,) = told.of(events.StageEnded)
     assert (ended.finished, ended.shortfall) == (4, None)
+
+
+@pytest.mark.parametrize("is_seen", [False, True], ids=["by a write", "by a beat"])
+def test_a_run_that_was_taken_over_is_left_as_the_other_one_has_it(tmp_path, monkeypatch, is_seen):
+    other = []
+
+    def take(worker, order):
+        if isinstance(order, Train) and order.trial.number == 2:
+            with monkeypatch.context() as elsewhere:
+                elsewhere.setattr(claims, "place", lambda: "elsewhere")
+                elsewhere.setattr(claims, "database_seconds", lambda storage: 1e12)
+                storage = open_storage(str(context.run.storage.engine.url), create=False)
+                other.append(claims.claim(storage, "s", "coarse", context.facts))
+            if is_seen:
+                context.claim.beat()
+                yield SILENCE
+        yield from obedient(worker, order)
+
+    with pytest.raises(AutomlError, match="another search has taken s over") as told:
+        with conducted(tmp_path, take) as (context, _):
+            run, trials = prepared(context)
+            run.run()
+    assert len(str(told.value).splitlines()) == 1
+    assert other[0] is not None
+    assert [record.trial for record in trials.records()] == [0, 1]
+    other[0].check()
 
 
 def test_slots_finish_out_of_order(tmp_path):

@@ -7,12 +7,12 @@ import pytest
 
 from automl_cv.solving.linear import FAR_BELOW, Linear, folded, summed, with_absent
 from automl_cv.solving.scaling import SMALLEST_VARIANCE, measured
+from automl_cv.training.head_input import describe
 from tests.later import later
 
 with later():
     import keras
 
-    from automl_cv.engine.head import describe
 
 DRAW = np.random.default_rng(0)
 FEATURES = (5 + DRAW.normal(0, 3, (50, 7)) * np.arange(7)).astype(np.float32)

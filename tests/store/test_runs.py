@@ -1,18 +1,15 @@
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import timedelta
 
 import optuna
 import pytest
 
-from automl_cv.errors import AutomlError, UserError
+from automl_cv.errors import UserError
 from automl_cv.store.database import open_storage
 from automl_cv.store.optuna_tables import study_attribute
 from automl_cv.store.optuna_writes import swap_study_attribute
 from automl_cv.store.records import HOLDER
-from automl_cv.store.runs import claim, find_run, next_run, release, runs, shown_name
+from automl_cv.store.runs import find_run, next_run, runs, shown_name
 from automl_cv.store.trials import StageTrials
 from tests.published import COARSE, FACTS, STAGE_FACTS, finish
 
@@ -69,44 +66,6 @@ def test_next_run(storage):
     names = [shown_name(storage, run.name) for run in runs(storage)]
     assert names == ["quickstart@1", "quickstart@2"]
     assert [find_run(storage, name).exact_name for name in names] == names
-
-
-# Another process takes a run, whose features it would extract now, and waits to be killed.
-CHILD = """
-import sys, time
-from automl_cv.store.database import open_storage
-from automl_cv.store.runs import claim
-from tests.published import FACTS
-
-print(claim(open_storage(sys.argv[1], create=False), "quickstart", "coarse", FACTS), flush=True)
-time.sleep(60)
-"""
-
-
-@pytest.mark.slow
-def test_one_search_holds_a_run_from_before_its_first_stage_to_its_death(storage):
-    command = [sys.executable, "-c", CHILD, str(storage.engine.url)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout.readline() == "True\n"
-        assert runs(storage) == []
-        (planned,) = runs(storage, with_planned=True)
-        assert (planned.name, planned.stages, planned.facts) == ("quickstart", (), (FACTS,))
-        with pytest.raises(AutomlError, match=f"searched by process {child.pid} on .* --new"):
-            planned.check_free()
-        assert next_run([planned], "quickstart") == "quickstart@2"
-        assert not claim(storage, "quickstart", "other", FACTS)
-        release(storage, "quickstart")
-        StageTrials.create(storage, "quickstart", "coarse", FACTS)
-        (begun,) = runs(storage, with_planned=True)
-        with pytest.raises(AutomlError, match=f"searched by process {child.pid} "):
-            begun.check_free()
-        child.send_signal(signal.SIGKILL)
-    begun.check_free()
-    assert claim(storage, "quickstart", "coarse", FACTS)
-    assert claim(storage, "quickstart", "narrowed", FACTS), "its own holder renews a claim"
-    assert runs(storage)[0].holder is not None
-    release(storage, "quickstart")
-    assert runs(storage)[0].holder is None
 
 
 def test_of_two_that_take_a_free_run_one_gets_it(storage):

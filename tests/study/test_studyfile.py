@@ -73,7 +73,7 @@ def test_whole_numbers_become_floats_where_a_parameter_is_a_float():
     ("changes", "line"),
     [
         ({"sed": 1}, "sed: unknown key; did you mean 'seed'? known: name, about, seed, metric, "
-                     "validation, folds, data, backbone, stage, extends"),
+                     "validation, folds, data, backbone, stage, claim, table, extends"),
         ({"seed": "x"}, "seed: got 'x'; expected a whole number"),
         ({"seed": -1}, "seed: got -1; expected at least 0"),
         ({"stage__0__epoch": 1}, "stage.coarse.epoch: unknown key; did you mean 'epochs'? known: "

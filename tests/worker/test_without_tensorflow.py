@@ -1,4 +1,4 @@
-"""What is solved on cached features is searched where TensorFlow can't be loaded at all."""
+"""Heads of one layer on cached features are searched where TensorFlow can't be loaded at all."""
 
 from __future__ import annotations
 
@@ -34,8 +34,25 @@ trials = 2
 [stage.space]
 exact = ["logistic", "lda"]
 [[stage]]
+name = "coarse"
+trials = 2
+epochs = 2
+head = { name = "linear", normalization = true }
+schedule = "cosine"
+[stage.space]
+optimizer = ["SGD", "Adam"]
+batch_size = 32
+learning_rate = { low = 1e-3, high = 1e-1, log = true }
+weight_decay = 1e-4
+[[stage]]
+name = "narrowed"
+trials = 1
+epochs = 2
+head = { name = "linear", normalization = true }
+narrow_from = { stage = "coarse", top = 2 }
+[[stage]]
 name = "combined"
-combine = { stages = ["exact"], top = 2 }
+combine = { stages = ["exact", "narrowed"], top = 2 }
 """
 
 
@@ -59,7 +76,7 @@ def test_a_second_search_needs_no_tensorflow(call, tmp_path, cache_dir):
         )
     )
     first, second = (board(call, tmp_path, name) for name in ("first", "second"))
-    assert len(first["trials"]) == 3
+    assert len(first["trials"]) == 6
     assert second == first
 
 

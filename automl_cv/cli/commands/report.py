@@ -38,6 +38,15 @@ def report(
             show_default="the run that changed last",
         ),
     ] = None,
+    other: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="OTHER",
+            help="With --compare: another study or run, laid beside the first.",
+            autocompletion=completion.runs,
+            show_default=False,
+        ),
+    ] = None,
     stage: Annotated[
         str | None,
         typer.Option(
@@ -68,7 +77,9 @@ def report(
     compare: Annotated[
         bool,
         typer.Option(
-            "--compare", help="Instead: retrained trials beside one another, with verdicts."
+            "--compare",
+            help="Instead: retrained trials beside one another, with verdicts; with OTHER, two "
+            "runs beside one another.",
         ),
     ] = False,
     importance: Annotated[
@@ -93,6 +104,14 @@ def report(
             "trained. An HTML page shows them.",
         ),
     ] = False,
+    claims: Annotated[
+        bool,
+        typer.Option(
+            "--claims",
+            help="Instead: what the study's source said, claim by claim with verdicts, and its "
+            "tables.",
+        ),
+    ] = False,
     form: Annotated[str | None, form_option(FORMATS, "report")] = None,
     out: OutFile = None,
     png: Annotated[
@@ -113,29 +132,19 @@ def report(
     a search writes.
     """
     chosen = chosen_format(FORMATS, form, out)
-    _check_view(
-        {
-            "--compare": compare,
-            "--importance": importance,
-            "--epochs": epochs,
-            "--backbones": backbones,
-            "--suspects": suspects,
-        },
-        top=top,
-        sort=sort,
-        stage=stage,
-    )
-
-    if compare:
-        composed = _comparison(storage, study, stage)
-    elif importance:
-        composed = _importance(storage, study, stage)
-    elif epochs:
-        composed = _epochs(storage, study, stage, top)
-    elif backbones:
-        composed = _backbones(storage, study, stage)
-    elif suspects:
-        composed = _suspects(storage, study, top, cache_dir=cache_folder(cache_dir))
+    views = {
+        "--compare": (compare, lambda: _comparison(storage, study, stage, other)),
+        "--importance": (importance, lambda: _importance(storage, study, stage)),
+        "--epochs": (epochs, lambda: _epochs(storage, study, stage, top)),
+        "--backbones": (backbones, lambda: _backbones(storage, study, stage)),
+        "--suspects": (suspects, lambda: _suspects(storage, study, top, cache_folder(cache_dir))),
+        "--claims": (claims, lambda: _claims(storage, study)),
+    }
+    asked = [name for name, (is_asked, _) in views.items() if is_asked]
+    _check_view(asked, top=top, sort=sort, stage=stage)
+    _check_other(other, asked, stage)
+    if asked:
+        composed = views[asked[0]][1]()
     else:
         composed = _leaderboard(storage, study, stage, top, sort)
         composed = replace(composed, cache_dir=cache_folder(cache_dir))
@@ -155,11 +164,8 @@ def report(
             say(line)
 
 
-def _check_view(
-    views: dict[str, bool], *, top: int | None, sort: str | None, stage: str | None
-) -> None:
+def _check_view(asked: list[str], *, top: int | None, sort: str | None, stage: str | None) -> None:
     """Refuse options that do not go together."""
-    asked = [name for name, is_asked in views.items() if is_asked]
     if len(asked) > 1:
         raise UserError(f"{asked[0]} and {asked[1]} are two views; ask for one of them")
     view = asked[0] if asked else ""
@@ -168,8 +174,16 @@ def _check_view(
     for option, value in given.items():
         if view and value is not None:
             raise UserError(f"{option} is of the leaderboard, not of {view}; leave one of them out")
-    if view == "--suspects" and stage is not None:
-        raise UserError("--stage: suspects are of the whole run, not of a stage; leave it out")
+    if view in ("--suspects", "--claims") and stage is not None:
+        raise UserError(f"--stage: {view[2:]} are of the whole run, not of a stage; leave it out")
+
+
+def _check_other(other: str | None, asked: list[str], stage: str | None) -> None:
+    """Refuse a second study where one alone is asked for."""
+    if other is not None and asked != ["--compare"]:
+        raise UserError(f"got a second study, {other!r}; --compare lays two beside one another")
+    if other is not None and stage is not None:
+        raise UserError("--stage: two runs are compared as a whole; leave it out")
 
 
 def _leaderboard(
@@ -188,10 +202,14 @@ def _leaderboard(
     return compose(read, stage=stage, top=top, sort=sort, winner=winner, doubted=doubts)
 
 
-def _comparison(storage: str, study: str | None, stage: str | None) -> Report:
+def _comparison(storage: str, study: str | None, stage: str | None, other: str | None) -> Report:
+    from automl_cv.report.beside import compose_beside
     from automl_cv.report.comparison import compose_comparison
     from automl_cv.results.leaderboard import read_run
 
+    if other is not None:
+        sides = (_leaderboard(storage, name, None, None, None) for name in (study, other))
+        return compose_beside(*sides)
     return compose_comparison(read_run(storage, study), stage=stage)
 
 
@@ -200,6 +218,13 @@ def _importance(storage: str, study: str | None, stage: str | None) -> Report:
     from automl_cv.results.leaderboard import read_run
 
     return compose_importance(read_run(storage, study, stage), stage=stage)
+
+
+def _claims(storage: str, study: str | None) -> Report:
+    from automl_cv.report.claims import compose_claims
+    from automl_cv.results.leaderboard import read_run
+
+    return compose_claims(read_run(storage, study))
 
 
 def _epochs(storage: str, study: str | None, stage: str | None, top: int | None) -> Report:
@@ -232,7 +257,7 @@ def _write_plots(composed: Report, folder: Path, ending: str) -> None:
     say(f"wrote {counted(len(plots), 'plot')} to {folder}")
 
 
-def _suspects(storage: str, study: str | None, top: int | None, *, cache_dir: Path) -> Report:
+def _suspects(storage: str, study: str | None, top: int | None, cache_dir: Path) -> Report:
     from automl_cv import diagnosis
     from automl_cv.pictures.suspects import contact_sheet
     from automl_cv.report.suspects import compose_run

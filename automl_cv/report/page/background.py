@@ -90,6 +90,8 @@ def images(report: Report) -> Content:
 
 def tables(report: Report) -> Content:
     """Show the report's further tables and notes."""
+    if report.sides:  # their boards have a section of their own
+        return Content(lines=report.notes, heading="How the studies differ")
     grids = [one for one in report.sections if one.heading not in ELSEWHERE or report.read is None]
     return Content(grids=tuple(grids), lines=report.notes)
 

@@ -17,9 +17,9 @@ FIRST = ("rank", "tie", "val_accuracy", "interval")
 
 def board(report: Report) -> Content:
     """Return the table of a report: of the leaderboard, or of another view."""
-    grid = _reordered(_without_curves(report.table))
+    grid = reordered(without_curves(report.table))
     if not grid.rows:
-        return Content(lines=report.footnotes)
+        return Content(lines=report.footnotes, heading=report.heading)
     rows, faint = _fitting(grid)
     notes = report.footnotes
     if len(rows) < len(grid.rows):
@@ -30,6 +30,7 @@ def board(report: Report) -> Content:
         notes = (told, *notes)
     data = {"columns": _encoded(grid, rows), "faint": sorted(faint), "drawn": DRAWN}
     return Content(
+        heading=report.heading,
         notes=notes,
         more={
             "grid": grid,
@@ -42,13 +43,13 @@ def board(report: Report) -> Content:
     )
 
 
-def _without_curves(grid: Grid) -> Grid:
+def without_curves(grid: Grid) -> Grid:
     """Leave out curves of a few signs: the page draws them, and they would weigh much."""
     drawn = next((column for column in grid.columns if column.name == "curve"), None)
     return grid if drawn is None else grid.without(drawn)
 
 
-def _reordered(grid: Grid) -> Grid:
+def reordered(grid: Grid) -> Grid:
     """Move what matters most to the left, and the study's own metric with it."""
     names = [column.name for column in grid.columns]
     if "rank" not in names:

@@ -195,7 +195,8 @@ def importance(report: Report) -> Content:
     read = report.read
     if read is None or not _has_enough(read):
         return Content()
-    from automl_cv.report.importance import LABELS, compose_importance
+    from automl_cv.report.importance import compose_importance
+    from automl_cv.results.evaluators import LABELS
 
     fewer, notes = _fewer(read)
     stage = None if read.is_whole else read.ranked[0].stage

@@ -32,7 +32,7 @@ def best_so_far(report: Report) -> Content:
         return Content()
     metric = read.facts.metric
     values = np.array([metric.score(record.value or 0.0) for record in records])
-    best = _running(values, metric)
+    best = running(values, metric)
     seconds = np.array(list(accumulate(record.history.seconds for record in records)))
     numbers = np.arange(1, len(records) + 1)
     last = int(np.flatnonzero(best == best[-1])[0])
@@ -64,7 +64,8 @@ def some(count: int, most: int) -> list[int]:
     return sorted({round(place) for place in np.linspace(0, count - 1, most)})
 
 
-def _running(values: np.ndarray, metric: MetricEntry) -> np.ndarray:
+def running(values: np.ndarray, metric: MetricEntry) -> np.ndarray:
+    """Return the best until each value."""
     up = metric.direction == "maximize"
     return (np.maximum if up else np.minimum).accumulate(values)
 

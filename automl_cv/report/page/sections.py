@@ -43,6 +43,7 @@ class Content:
         thumbnails: small images.
         notes: small lines, last.
         more: what a template of the section's own wants beside it.
+        heading: what stands above it, where that is not what the section is called.
     """
 
     lines: tuple[str, ...] = ()
@@ -51,6 +52,7 @@ class Content:
     thumbnails: tuple[Thumbnail, ...] = ()
     notes: tuple[str, ...] = ()
     more: dict[str, Any] = field(default_factory=dict)
+    heading: str = ""
 
     @property
     def is_empty(self) -> bool:
@@ -78,6 +80,7 @@ PAGE_SECTIONS: Table[PageSection] = Table(
         PageSection(
             name="board", about="Leaderboard", target=f"{HERE}.board:board", template="board.html"
         ),
+        PageSection(name="sides", about="Best so far, of both", target=f"{HERE}.sides:sides"),
         PageSection(name="progress", about="Best so far", target=f"{HERE}.progress:best_so_far"),
         PageSection(
             name="curves", about="Learning curves", target=f"{HERE}.progress:learning_curves"
@@ -100,6 +103,7 @@ PAGE_SECTIONS: Table[PageSection] = Table(
             about="Where the winner is wrong",
             target=f"{HERE}.mistakes:classes",
         ),
+        PageSection(name="claims", about="What the source said", target=f"{HERE}.claims:claims"),
         PageSection(name="images", about="Images", target=f"{HERE}.background:images"),
         PageSection(
             name="tables", about="Further tables and notes", target=f"{HERE}.background:tables"

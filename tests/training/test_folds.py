@@ -7,11 +7,12 @@ import dataclasses
 import numpy as np
 import pytest
 
+from automl_cv.training.folds import FoldTrainer
+from automl_cv.training.linear import LinearTrainer
 from tests.engine.test_training import blobs, go_on, task
 from tests.later import later
 
 with later():
-    from automl_cv.engine.fold_training import FoldTrainer
     from automl_cv.engine.training import HeadTrainer
     from automl_cv.trained import TrainingData
 
@@ -46,12 +47,22 @@ TASKS = {
 }
 
 
+def trainer_of(parts, by="keras") -> FoldTrainer:
+    if by == "numpy":
+        return FoldTrainer([LinearTrainer(one) for one in parts])
+    return FoldTrainer(HeadTrainer.of_folds(parts))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TASKS)
-def test_each_fold_trains_as_it_does_alone(name):
+@pytest.mark.parametrize(
+    ("name", "by"),
+    [*((name, "keras") for name in TASKS), ("SGD", "numpy"), ("weighted", "numpy")],
+)
+def test_each_fold_trains_as_it_does_alone(name, by):
     todo, parts, told = TASKS[name], folds(), []
-    result = FoldTrainer(parts).train(todo, told.append, [None] * FOLDS)
-    alone = [HeadTrainer(one).train(todo, go_on).history.epochs for one in parts]
+    result = trainer_of(parts, by).train(todo, told.append, [None] * FOLDS)
+    alone_by = LinearTrainer if by == "numpy" else HeadTrainer
+    alone = [alone_by(one).train(todo, go_on).history.epochs for one in parts]
     sizes = [len(one.validation) for one in parts]
     assert len(set(sizes)) > 1
     if todo.schedule == "constant":  # others go by the loss of all folds
@@ -70,19 +81,20 @@ def test_each_fold_trains_as_it_does_alone(name):
 
 
 @pytest.mark.slow
-def test_a_fold_leaves_no_trace_in_the_next_training():
-    trainer, parts = FoldTrainer(folds()), folds()
+@pytest.mark.parametrize("by", ["keras", "numpy"])
+def test_a_fold_leaves_no_trace_in_the_next_training(by):
+    trainer, parts = trainer_of(folds(), by), folds()
     trainer.train(task(seed=99, class_weight="balanced"), go_on, [None] * FOLDS)
     trainer.train(task(seed=99), go_on, [None] * FOLDS)
     used = trainer.train(task(), go_on, [None] * FOLDS)
-    fresh = FoldTrainer(parts).train(task(), go_on, [None] * FOLDS)
+    fresh = trainer_of(parts, by).train(task(), go_on, [None] * FOLDS)
     assert [e.val_loss for e in used.history.epochs] == [e.val_loss for e in fresh.history.epochs]
     np.testing.assert_array_equal(used.probabilities, fresh.probabilities)
 
 
 @pytest.mark.slow
 def test_they_are_stopped_together():
-    result = FoldTrainer(folds()).train(
+    result = trainer_of(folds()).train(
         task(), lambda epoch: "plateau" if epoch.epoch == 2 else None, [None] * FOLDS
     )
     assert len(result.history.epochs) == 2

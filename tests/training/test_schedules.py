@@ -14,7 +14,7 @@ from tests.later import later
 with later():
     import keras
 
-    from automl_cv.engine.schedules import Plan
+    from automl_cv.training.schedules import Plan
     from tests.engine.keras_schedules import FIXED, plateau_callback
 
 

@@ -8,11 +8,8 @@ import numpy as np
 import pytest
 
 from automl_cv.history import Epoch
-from tests.later import later
-
-with later():
-    from automl_cv.engine import checkpoints
-    from automl_cv.engine.checkpoints import Checkpoint
+from automl_cv.training import checkpoints
+from automl_cv.training.checkpoints import Checkpoint
 
 EPOCHS = tuple(
     Epoch(number, 0.1 * number, 1 / 3, 2.0, float(np.float32(0.1)), 1e-3, 0.5) for number in (1, 2)

@@ -9,33 +9,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Generic
 
 import numpy as np
 
 from automl_cv.data.folds import OutOfFold
-from automl_cv.engine.loop import LoopState
-from automl_cv.engine.training import HeadTrainer, Training, schedule_of
-from automl_cv.engine.views import Views
 from automl_cv.history import Epoch
 from automl_cv.study.trial import TrainingTask
-from automl_cv.trained import OnEpoch, TrainingData, TrainingResult, scored
+from automl_cv.trained import OnEpoch, TrainingResult, scored
+from automl_cv.training.epochs import Training, schedule_of
+from automl_cv.training.trainer import L, State, Trainer, V
 
 
-class FoldTrainer:
+class FoldTrainer(Generic[L, V]):
     """Trains heads on several folds of the same features, in loops that the folds share.
 
     Args:
-        folds: what each trains and validates on; at least two.
+        trainers: one a fold, at least two; each goes on with the loops of the others.
     """
 
-    def __init__(self, folds: Sequence[TrainingData]) -> None:
-        first = HeadTrainer(folds[0])
-        self._trainers = [first, *(HeadTrainer(one, beside=first) for one in folds[1:])]
-        self._order = OutOfFold.of([one.validation for one in folds])
-        self._labels = self._order.joined([one.validation_labels for one in folds])
+    def __init__(self, trainers: Sequence[Trainer[L, V]]) -> None:
+        self._trainers = trainers
+        self._order = OutOfFold.of([one.data.validation for one in trainers])
+        self._labels = self._order.joined([one.data.validation_labels for one in trainers])
 
     def train(
-        self, task: TrainingTask, on_epoch: OnEpoch, views: Sequence[Views | None]
+        self, task: TrainingTask, on_epoch: OnEpoch, views: Sequence[V | None]
     ) -> TrainingResult:
         """Train a head on each fold from its first weights to where `on_epoch` stops them all.
 
@@ -43,7 +42,7 @@ class FoldTrainer:
             task: what to train.
             on_epoch: is told each epoch: means over all images, each validated by the fold that
                 did not train on it.
-            views: of each fold, see `HeadTrainer.train`.
+            views: of each fold, see `Trainer.train`.
 
         Returns:
             The history; the heads' weights at the best epoch, one after the other; and what they
@@ -51,12 +50,12 @@ class FoldTrainer:
         """
         loop = self._trainers[0].begin(task, views[0])
         first = loop.state()
-        states: list[LoopState] = [first for _ in self._trainers]
+        states: list[State] = [first for _ in self._trainers]
         schedules = [schedule_of(task, len(one.data.train)) for one in self._trainers]
         epochs: list[Epoch] = []
         heads = [loop.weights() for _ in self._trainers]
 
-        def said(weights: Sequence[LoopState]) -> np.ndarray:
+        def said(weights: Sequence[State]) -> np.ndarray:
             parts = []
             for trainer, own in zip(self._trainers, weights, strict=True):
                 trainer.turn(loop, task)
