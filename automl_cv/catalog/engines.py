@@ -9,6 +9,7 @@ from typing import Any
 
 from automl_cv.errors import UserError, installing
 from automl_cv.registry import Entry, Table
+from automl_cv.words import listed
 
 AUTO = "auto"
 """Whatever suits the images and this machine, decided when a run begins."""
@@ -48,6 +49,15 @@ class EngineEntry(Entry):
     def versions(self) -> dict[str, str]:
         """Versions of what it is installed from, by package; of TensorFlow others tell."""
         return {name: metadata.version(name) for name in self.needs if name not in self.missing}
+
+    def check_precision(self, precision: str) -> None:
+        """Raise a ValueError where it has no such precision."""
+        if precision not in self.precisions:
+            able = listed([one.name for one in ENGINES if precision in one.precisions])
+            raise ValueError(
+                f"precision: the engine {self.name!r} computes in {listed(self.precisions)}; "
+                f"{precision!r} is of {able}"
+            )
 
     def compile(self, network: Any, batch_size: int, precision: str) -> Any:
         """Return the call, see the class.

@@ -46,6 +46,7 @@ from automl_cv.study.stage import Stage
 from automl_cv.words import listed, without_long_words
 
 VECTORS = ".npy"
+LATER = ("ids", "engine", "precision")  # keys of a backbone that studies had not at first
 
 # Train and validation images up to which "auto" takes folds.
 MOST_FOLDED = 5000
@@ -131,10 +132,12 @@ class Backbone(Section):
                 f'vectors of another tool are {{ features = "FILE{VECTORS}", ids = "FILE.csv" }}, '
                 "both or neither"
             )
-        if self.ids is not None and (self.weights is not None or self.image_size is not None):
-            raise ValueError(f"{self.name} is vectors: leave weights and image_size out")
-        if self.ids is not None and (self.engine, self.precision) != (engines.AUTO, FLOAT32):
-            raise ValueError(f"{self.name} is vectors: leave engine and precision out")
+        of_networks = ("weights", "image_size", "engine", "precision")
+        said = [
+            key for key in of_networks if getattr(self, key) != type(self).model_fields[key].default
+        ]
+        if self.ids is not None and said:
+            raise ValueError(f"{self.name} is vectors: leave {listed(said)} out")
         return self
 
     @field_validator("engine")
@@ -144,25 +147,17 @@ class Backbone(Section):
 
     @model_validator(mode="after")
     def _check_precision(self) -> Backbone:
-        if self.engine == engines.AUTO or self.precision in ENGINES[self.engine].precisions:
-            return self
-        able = [one.name for one in ENGINES if self.precision in one.precisions]
-        raise ValueError(
-            f"precision: the engine {self.engine!r} computes in "
-            f"{listed(ENGINES[self.engine].precisions)}; {self.precision!r} is of {listed(able)}"
-        )
+        if self.engine != engines.AUTO:
+            ENGINES[self.engine].check_precision(self.precision)
+        return self
 
     @model_serializer(mode="wrap")
     def _leave_out_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out what studies had not at first: stored ones and their digests stay."""
         written: dict[str, Any] = handler(self)
-        if self.ids is None:
-            written.pop("ids", None)
-        if self.engine == engines.AUTO:
-            written.pop("engine", None)
-        if self.precision == FLOAT32:
-            written.pop("precision", None)
-        return written
+        fields = type(self).model_fields
+        unsaid = {key for key in LATER if getattr(self, key) == fields[key].default}
+        return {key: value for key, value in written.items() if key not in unsaid}
 
     def on_engine(self, engine: str) -> Backbone:
         """Return the same with "auto" decided."""

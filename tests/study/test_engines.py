@@ -51,7 +51,7 @@ def test_what_a_study_says_is_not_decided_again():
         ),
         (
             {"features": "f.npy", "ids": "i.csv", "engine": "openvino"},
-            "s.toml: backbone: f.npy is vectors: leave engine and precision out",
+            "s.toml: backbone: f.npy is vectors: leave engine out",
         ),
     ],
 )
