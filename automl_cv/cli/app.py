@@ -60,7 +60,8 @@ def build() -> typer.Typer:
         cls=PlainGroup,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        rich_markup_mode=None,  # no rounded boxes beside the light rules of the reports
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     app.callback()(_root)
     for found in pkgutil.iter_modules(commands.__path__):

@@ -32,6 +32,7 @@ CLAIM_COLUMNS = (
 )
 
 PUBLISHED = "published"
+MOST_ROWS = 30  # of this run in one table: a source's has few
 
 
 def row_name(row: PublishedRow | Row) -> str:
@@ -110,11 +111,22 @@ def footnotes(found: Sequence[Judged]) -> list[str]:
 
 def source_tables(read: RunTrials, tables: Sequence[PublishedTable]) -> tuple[Section, ...]:
     """Return a source's tables: its own rows first, faint, then the trials of the same stages."""
-    return tuple(Section(printable(one.heading), _grid(read, one)) for one in tables)
+    return tuple(_section(read, one) for one in tables)
 
 
-def _grid(read: RunTrials, table: PublishedTable) -> Grid:
-    rows: list[PublishedRow | Row] = [*table.published, *_own(read, table)]
+def _section(read: RunTrials, table: PublishedTable) -> Section:
+    own = _own(read, table)
+    heading = table.heading
+    if len(own) > MOST_ROWS:
+        heading += f", the best {MOST_ROWS} of {len(own):,} trials"
+        place = {id(row): number for number, row in enumerate(read.rows)}
+        best = {id(row) for row in sorted(own, key=lambda row: place[id(row)])[:MOST_ROWS]}
+        own = [row for row in own if id(row) in best]
+    return Section(printable(heading), _grid(table, own))
+
+
+def _grid(table: PublishedTable, own: Sequence[Row]) -> Grid:
+    rows: list[PublishedRow | Row] = [*table.published, *own]
     cells = [[_cell(column, row) for column in TABLE_COLUMNS] for row in rows]
     kept = [
         place for place in range(len(TABLE_COLUMNS)) if any(row[place] != MISSING for row in cells)

@@ -99,6 +99,7 @@ class Report(Document):
         read: the trials that it is about; None for views of something else than trials.
         cache_dir: where what is known of image files lies; None where none are to be looked at.
         picture: of what the table is about, the content of a PNG file, for pages; or None.
+        maps: folder of pictures that `automl-cv maps` wrote, for pages; None for none.
         sides: of two runs beside one another, the reports of both.
         heading: what stands above the table in a page; empty for "Leaderboard".
     """
@@ -110,6 +111,7 @@ class Report(Document):
     read: RunTrials | None = None
     cache_dir: Path | None = None
     picture: bytes | None = None
+    maps: Path | None = None
     sides: tuple[Report, ...] = ()
     heading: str = ""
 

@@ -104,13 +104,19 @@ def claims_frame(found: Sequence[Judged]) -> pd.DataFrame:
     )
 
 
-def judged(read: RunTrials) -> list[Judged]:
-    """Judge the claims of a run's study by all of its trials, in the file's order."""
+def judged(read: RunTrials, *, most: int | None = None) -> list[Judged]:
+    """Judge the claims of a run's study by all of its trials, in the file's order.
+
+    Args:
+        read: the trials of a whole run.
+        most: trials of a stage whose parameters are evaluated at most, as that takes seconds for
+            hundreds; None for all.
+    """
     found, _ = declared(read)
-    return [_judged(read, claim) for claim in found]
+    return [_judged(read, claim, most) for claim in found]
 
 
-def _judged(read: RunTrials, claim: Claim) -> Judged:
+def _judged(read: RunTrials, claim: Claim, most: int | None) -> Judged:
     if claim.stage is None:
         return Judged(claim, "not settled", "no stage of this study asks for it" + _more(claim))
     missing = [
@@ -122,6 +128,10 @@ def _judged(read: RunTrials, claim: Claim) -> Judged:
         stages = " and ".join(missing)
         return Judged(claim, "not settled", f"no result yet of {stages}" + _more(claim))
     if claim.matter:
+        number = sum(record.stage == claim.stage for record in read.ranked)
+        if most is not None and number > most:
+            told = f"{number:,} trials are not evaluated here; report {read.run.name} --claims does"
+            return Judged(claim, "not settled", told)
         return _of_parameters(read, claim)
     if claim.against is None:
         return _of_figure(read, claim)

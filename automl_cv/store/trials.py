@@ -21,12 +21,7 @@ from automl_cv.store.database import damaged_facts, patiently
 from automl_cv.store.described import describe
 from automl_cv.store.facts import StageFacts, StudyFacts, facts_from_json, facts_to_json
 from automl_cv.store.lease import Lease
-from automl_cv.store.optuna_tables import (
-    TrialRow,
-    read_trials,
-    study_attribute,
-    trials_with,
-)
+from automl_cv.store.optuna_tables import TrialRow, read_trials, study_attribute, trials_with
 from automl_cv.store.optuna_writes import Ending, end_trial, widen, write_curve
 from automl_cv.store.outcome import outcome, plain
 from automl_cv.store.predictions import Predictions, packed
@@ -53,7 +48,7 @@ class _Begun:
 
     trial_id: int
     lease: Lease
-    n_epochs: int = 0  # of its curve that are stored
+    epochs: tuple[Epoch, ...] = ()  # that are stored
 
 
 class StageTrials:
@@ -246,9 +241,11 @@ class StageTrials:
         """Store the epochs of a begun trial that are not yet stored, and renew its lease."""
         begun = self._begun[trial]
         begun.lease = begun.lease.renewed()
-        missing = history.epochs[begun.n_epochs :]
+        # A worker that died begins again, and has for a time fewer than are stored.
+        history = replace(history, epochs=max(begun.epochs, history.epochs, key=len))
+        missing = history.epochs[len(begun.epochs) :]
         patiently(lambda: write_curve(self.storage, begun.trial_id, missing))
-        begun.n_epochs = len(history.epochs)
+        begun.epochs = history.epochs
         self._set_attributes(
             begun.trial_id,
             {HISTORY: sealed(history_to_json(history)), LEASE: begun.lease.to_json()},
@@ -314,7 +311,7 @@ class StageTrials:
                 ended=lease.time,
                 shown=plain(self.stage, history),
             ),
-            history.epochs[begun.n_epochs :],
+            history.epochs[len(begun.epochs) :],
         )
         del self._begun[trial]
 

@@ -6,7 +6,8 @@ Prints for each number of trials: bytes of the page, processor seconds that comp
 `as_page` take, and milliseconds that headless Chromium needs from the start to the `load` event
 and to the end of the first layout, of LOADS loads the least; and the same of an empty page, which
 says what the machine's load makes of it. Chromium is Debian's; without one there is no such column.
-Trials are made up: three stages, predictions of 1,000 images in ten classes.
+Trials are made up: three stages, predictions of 1,000 images in ten classes, two claims and three
+tables of a source, and pictures as large as the page takes of `automl-cv maps`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from PIL import Image
 
 from automl_cv.history import Epoch, History
 from automl_cv.report.leaderboard import compose
@@ -46,6 +48,11 @@ IMAGES, CLASSES = 1_000, 10
 LOADS = 3
 STORED = 30
 STAGES = ("coarse", "narrowed", "last")
+CLAIMS = [
+    {"text": "narrowing gains", "stage": "narrowed", "against": "coarse", "more_than": 0},
+    {"text": "the rate matters most", "stage": "coarse", "matter": ["learning_rate"]},
+]
+TABLES = [{"heading": f"{name} trials", "stages": [name]} for name in STAGES]
 
 
 def space() -> dict:
@@ -88,7 +95,7 @@ def fill(url: str, n_epochs: int) -> None:
     generator = random.Random(0)
     stages = [{"name": name, "space": space()} for name in STAGES]
     facts = StudyFacts(
-        study={"name": "made-up", "stage": stages},
+        study={"name": "made-up", "stage": stages, "claim": CLAIMS, "table": TABLES},
         class_names=tuple(f"class {number}" for number in range(CLASSES)),
         split_sizes={"train": 4 * IMAGES, "validation": IMAGES, "test": IMAGES},
         ledger={"n_read": 6 * IMAGES, "skipped": [], "findings": []},
@@ -106,6 +113,16 @@ def fill(url: str, n_epochs: int) -> None:
             made = history(generator, parameters, n_epochs)
             trials.finish(slot, parameters, DISTRIBUTIONS, made, probabilities=said)
     write_labels(storage, "made-up", labels)
+
+
+def maps(folder: Path) -> Path:
+    """Write pictures of noise, which no format makes small; return their folder."""
+    folder.mkdir(exist_ok=True)
+    generator = np.random.default_rng(0)
+    for name in ("overview", "grad-cam", "score-cam", "01-first", "02-second"):
+        pixels = generator.integers(0, 256, (60, 700, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+    return folder
 
 
 def grown(read: RunTrials, n_trials: int, n_epochs: int) -> RunTrials:
@@ -136,7 +153,7 @@ def main() -> None:
         for n_trials in options.trials:
             read = grown(read_run(url), n_trials, options.epochs)
             began = time.process_time()
-            report = compose(read, winner=corrected(url, read))
+            report = replace(compose(read, winner=corrected(url, read)), maps=maps(kept / "maps"))
             composed = time.process_time() - began
             page = as_page(report)
             taken = time.process_time() - began - composed

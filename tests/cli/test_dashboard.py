@@ -16,6 +16,7 @@ import pytest
 
 from tests.conftest import begun
 from tests.published import COARSE, build, history_of
+from tests.results.searched import searched
 
 needs_it = pytest.mark.skipif(
     importlib.util.find_spec("optuna_dashboard") is None,
@@ -67,6 +68,43 @@ def test_it_shows_names_notes_durations_and_plain_figures(tmp_path, cache_dir):
         attributes = {one["key"]: one["value"] for one in trial["user_attrs"]}
         assert float(attributes["val_loss"]) == row[-1]
         assert int(attributes["best_epoch"]) == history.best.epoch
+
+
+@needs_it
+@pytest.mark.slow
+def test_it_shows_pictures_with_the_stage_they_are_of(tmp_path, cache_dir):
+    searched(tmp_path, (0.8,) * 12)
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    (maps / "overview.png").write_bytes(b"a picture")
+    port = free_port()
+    given = ("--artifacts", "pictures", "--maps", "maps")
+    for _ in range(2):  # the second time there are no more of them
+        process = begun(tmp_path, cache_dir, "dashboard", "automl-cv.db", "--port", port, *given)
+        at = f"http://127.0.0.1:{port}"
+        try:
+            (study,) = asked(f"{at}/api/studies", process)["study_summaries"]
+            shown = asked(f"{at}/api/studies/{study['study_id']}", process)["artifacts"]
+            files = {}
+            for one in shown:
+                address = f"{at}/artifacts/{study['study_id']}/{one['artifact_id']}"
+                with urllib.request.urlopen(address, timeout=5) as answer:
+                    files[one["filename"]] = answer.read()
+        finally:
+            process.send_signal(signal.SIGINT)
+            told = process.communicate(timeout=20)[1]
+        assert len(shown) == len(files) == 3
+        assert "3 pictures in pictures" in told
+    assert files.pop("maps-overview.png") == b"a picture"
+    assert {name.partition("-of-")[0] for name in files} == {"confusion", "calibration"}
+    assert all(content.startswith(b"\x89PNG") for content in files.values())
+
+
+@needs_it
+def test_maps_want_a_folder_of_artifacts(call, tmp_path):
+    searched(tmp_path, (0.8,) * 12)
+    done = call("dashboard", tmp_path / "automl-cv.db", "--maps", "maps", check=False)
+    assert done.returncode == 2 and "name one by --artifacts DIR" in done.stderr
 
 
 def test_without_the_package_it_names_the_extra(call, monkeypatch):

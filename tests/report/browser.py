@@ -8,11 +8,13 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+DARK = "--blink-settings=preferredColorScheme=0"
 _HEARS = """<script>
 window.told = [];
 addEventListener("error", (event) => told.push("error: " + event.message));
@@ -23,11 +25,11 @@ for (const name of ["error", "warn"]) {
 }
 </script>"""
 _ANSWERS = """<script>
-addEventListener("load", () => {{
+addEventListener("load", async () => {{
   const at = performance.now();
   document.body.getBoundingClientRect();
   const answer = {{ told, at, laid: performance.now() }};
-  answer.found = (() => {{ {script} }})();
+  answer.found = await (async () => {{ {script} }})();
   answer.requests = performance.getEntriesByType("resource").map((one) => one.name);
   const element = document.createElement("pre");
   element.id = "answer";
@@ -43,13 +45,16 @@ def browser() -> str | None:
     return next((found for name in NAMES if (found := shutil.which(name))), None)
 
 
-def asked(page: str, script: str = "", *, width: int = 1200) -> dict[str, Any]:
+def asked(
+    page: str, script: str = "", *, width: int = 1200, options: Sequence[str] = ()
+) -> dict[str, Any]:
     """Load a page, run a script's body in it, and return what came of both.
 
     Args:
         page: HTML.
-        script: statements of JavaScript; what they return is `found`.
-        width: of the window, in pixels.
+        script: statements of JavaScript, which may await; what they return is `found`.
+        width: of the window, in pixels; Chromium's least is 500.
+        options: more of Chromium's.
 
     Returns:
         told: errors, warnings and refused requests; found; requests, addresses; at and laid:
@@ -60,7 +65,7 @@ def asked(page: str, script: str = "", *, width: int = 1200) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "page.html"
         file.write_text(heard, encoding="utf-8")
-        done = _shown(file, "--dump-dom", width=width, height=900)
+        done = _shown(file, "--dump-dom", *options, width=width, height=900)
     found = re.search(r'<pre id="answer">(.*?)</pre>', done, re.DOTALL)
     assert found, done[:2000]
     answer: dict[str, Any] = json.loads(unescape(found[1]))
@@ -84,7 +89,7 @@ def shot(file: Path, *, width: int, height: int, dark: bool = False) -> bytes:
     """
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "page.png"
-        more = ["--blink-settings=preferredColorScheme=0"] if dark else []
+        more = [DARK] if dark else []
         _shown(file, f"--screenshot={picture}", *more, width=width, height=height)
         return picture.read_bytes()
 

@@ -2,11 +2,16 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from automl_cv.cli.commands.report import _leaderboard
+from automl_cv.errors import UserError
 from automl_cv.report.page.board import MOST
+from automl_cv.report.page.maps import MOST_BYTES
 from automl_cv.report.page.plot import INK, as_inline_svg, as_png, as_svg
 from automl_cv.report.page.render import as_page
 from automl_cv.report.page.sections import (
@@ -106,6 +111,21 @@ def test_kept_predictions_show_where_the_winner_is_wrong(tmp_path):
     assert f"is wrong about {wrong} of 200 validation images" in content.lines[0]
     confusions = content.grids[0].grid.rows
     assert sum(int(row[2]) for row in confusions) == wrong
+
+
+def test_pictures_of_maps_stand_in_the_page_as_far_as_there_is_room(report, tmp_path):
+    generator = np.random.default_rng(0)
+    for name in ("01-first", "02-second", "grad-cam", "overview", "other"):
+        pixels = generator.integers(0, 256, (300, 900, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    mapped = replace(report, read=None, sections=(), notes=(), maps=tmp_path)
+    content = {section.name: one for section, one in contents(mapped)}["maps"]
+    assert [one.lines[0] for one in content.thumbnails] == ["feature maps"]
+    assert sum(len(one.png) for one in content.thumbnails) <= MOST_BYTES
+    assert "3 pictures left out" in content.notes[1] and "other" not in content.notes[1]
+    assert 'class="wide"' in as_page(mapped)
+    with pytest.raises(UserError, match="holds no picture that `automl-cv maps"):
+        as_page(replace(mapped, maps=Path(__file__).parent))
 
 
 @in_browser

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -34,6 +35,23 @@ def dashboard(
             "and change the database.",
         ),
     ] = LOOPBACK,
+    artifacts: Annotated[
+        Path | None,
+        typer.Option(
+            "--artifacts",
+            metavar="DIR",
+            help="Also show confusion and calibration of each run's first trial. The pictures lie "
+            "in this folder, and the database notes them.",
+        ),
+    ] = None,
+    maps: Annotated[
+        Path | None,
+        typer.Option(
+            "--maps",
+            metavar="DIR",
+            help="With --artifacts: also the pictures that `automl-cv maps --out DIR` wrote.",
+        ),
+    ] = None,
     debug: options.Debug = False,
 ) -> None:
     """Open optuna-dashboard on a database: curves, states, durations, plots, live.
@@ -51,13 +69,25 @@ def dashboard(
             f"dashboard: needs optuna-dashboard, which is not installed; {installing('dashboard')}"
         )
     opened = open_storage(storage if "://" in storage else f"sqlite:///{storage}", create=False)
+    if maps is not None and artifacts is None:
+        raise UserError("--maps: the pictures are shown from a folder; name one by --artifacts DIR")
+    store = None
+    if artifacts is not None:
+        from optuna.artifacts import FileSystemArtifactStore
+
+        from automl_cv.report.artifacts import write_artifacts
+        from automl_cv.words import counted
+
+        number = write_artifacts(opened, artifacts, maps)
+        say(f"{counted(number, 'picture')} in {artifacts}, shown with the stage that each is of")
+        store = FileSystemArtifactStore(artifacts)
     from optuna_dashboard import run_server
 
     if host not in (LOOPBACK, "localhost", "::1"):
         caution(f"--host {host}: whoever reaches this address can read and change the database")
     say(f"{place_of(opened)} is shown at http://{host}:{port}/; Ctrl-C ends it")
     try:
-        run_server(opened, host=host, port=port)
+        run_server(opened, host=host, port=port, artifact_store=store)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise

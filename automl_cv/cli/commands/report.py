@@ -122,6 +122,15 @@ def report(
         Path | None,
         typer.Option("--svg", metavar="DIR", help="Also write the page's plots as SVG files."),
     ] = None,
+    maps: Annotated[
+        Path | None,
+        typer.Option(
+            "--maps",
+            metavar="DIR",
+            help="With --format html: the folder that `automl-cv maps --out DIR` wrote; the page "
+            "shows its pictures.",
+        ),
+    ] = None,
     storage: Storage = STORAGE,
     cache_dir: CacheDir = None,
     debug: Debug = False,
@@ -140,14 +149,18 @@ def report(
         "--suspects": (suspects, lambda: _suspects(storage, study, top, cache_folder(cache_dir))),
         "--claims": (claims, lambda: _claims(storage, study)),
     }
+    if maps is not None and chosen.name != "html":
+        raise UserError("--maps: pictures stand in the page; add --format html or --out FILE.html")
     asked = [name for name, (is_asked, _) in views.items() if is_asked]
     _check_view(asked, top=top, sort=sort, stage=stage)
     _check_other(other, asked, stage)
+    if maps is not None and asked:
+        raise UserError(f"--maps: {asked[0]} shows no pictures; leave one of them out")
     if asked:
         composed = views[asked[0]][1]()
     else:
         composed = _leaderboard(storage, study, stage, top, sort)
-        composed = replace(composed, cache_dir=cache_folder(cache_dir))
+        composed = replace(composed, cache_dir=cache_folder(cache_dir), maps=maps)
     for folder, form_of_plots in ((png, "png"), (svg, "svg")):
         if folder is not None:
             _write_plots(composed, folder, form_of_plots)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from automl_cv.report.claims import CLAIM_COLUMNS, footnotes, source_tables
 from automl_cv.report.document import Report, Section, grid_of
+from automl_cv.report.page.parameters import MOST_EVALUATED
 from automl_cv.report.page.sections import Content
 from automl_cv.results.claims import claims_frame, declared, judged
 
@@ -16,7 +17,7 @@ def claims(report: Report) -> Content:
     known, tables = declared(read)
     if not known and not tables:
         return Content()
-    found = judged(read)
+    found = judged(read, most=MOST_EVALUATED)
     table = Section("claims", grid_of(CLAIM_COLUMNS, claims_frame(found), found))
     return Content(
         grids=(table, *source_tables(read, tables)),

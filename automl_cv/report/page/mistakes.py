@@ -30,27 +30,47 @@ RESAMPLES = 100
 def classes(report: Report) -> Content:
     """Show confusion, calibration and worst mistakes of the first row that kept what it said."""
     read = report.read
-    if read is None or read.storage is None or not read.facts.class_names:
+    found = None if read is None else _looked_at(read)
+    if read is None or found is None:
         return Content()
-    labels = read_labels(read.storage, read.run.name)
-    found = None if labels is None else _said(read, labels)
-    if labels is None or found is None:
-        return Content()
-    record, probabilities, truth = found
-    names = [printable(name) for name in read.facts.class_names]
+    (record, probabilities, truth), names, n_images = found
     scores = score(truth.classes, probabilities, resamples=RESAMPLES)
     wrong = most_confidently_wrong(truth.classes, probabilities, len(truth.classes))
     told = _told(record, names, scores, len(wrong), len(truth.classes))
-    thumbnails, notes = _worst(
-        report, read, truth, probabilities, wrong[:WORST], n_images=len(labels.classes)
-    )
+    thumbnails, notes = _worst(report, read, truth, probabilities, wrong[:WORST], n_images=n_images)
     return Content(
         lines=(printable(told),),
-        plots=(_confusion(names, scores), _calibration(scores)),
+        plots=_plots(names, scores),
         thumbnails=thumbnails,
         grids=(_largest(names, scores), _worst_classes(names, scores)),
         notes=notes,
     )
+
+
+def judged_plots(read: RunTrials) -> tuple[TrialRecord, tuple[Plot, ...]] | None:
+    """Return the first row's trial that kept what it said, and its confusion and calibration."""
+    found = _looked_at(read)
+    if found is None:
+        return None
+    (record, probabilities, truth), names, _ = found
+    return record, _plots(names, score(truth.classes, probabilities, resamples=RESAMPLES))
+
+
+def _looked_at(
+    read: RunTrials,
+) -> tuple[tuple[TrialRecord, np.ndarray, Labels], list[str], int] | None:
+    """Return what `_said` does, the names of the classes, and how many images validate."""
+    if read.storage is None or not read.facts.class_names:
+        return None
+    labels = read_labels(read.storage, read.run.name)
+    found = None if labels is None else _said(read, labels)
+    if labels is None or found is None:
+        return None
+    return found, [printable(name) for name in read.facts.class_names], len(labels.classes)
+
+
+def _plots(names: list[str], scores: Scores) -> tuple[Plot, ...]:
+    return _confusion(names, scores), _calibration(scores)
 
 
 def _said(read: RunTrials, labels: Labels) -> tuple[TrialRecord, np.ndarray, Labels] | None:

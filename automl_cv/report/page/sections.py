@@ -25,11 +25,13 @@ class Thumbnail:
         png: content of a PNG file.
         told: what it is, in words.
         lines: what stands below it.
+        is_wide: whether it is shown as wide as it is, where there is room.
     """
 
     png: bytes
     told: str
     lines: tuple[str, ...]
+    is_wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,9 @@ PAGE_SECTIONS: Table[PageSection] = Table(
             name="classes",
             about="Where the winner is wrong",
             target=f"{HERE}.mistakes:classes",
+        ),
+        PageSection(
+            name="maps", about="What the network sees in an image", target=f"{HERE}.maps:maps"
         ),
         PageSection(name="claims", about="What the source said", target=f"{HERE}.claims:claims"),
         PageSection(name="images", about="Images", target=f"{HERE}.background:images"),
