@@ -93,8 +93,22 @@ def trouble(error: BaseException | None) -> str | None:
                 name = getattr(error, "filename", None)
                 where = f"{os.fsdecode(name)}: " if name is not None else ""
                 return f"{where}{TROUBLES[number]}"
+        if away := _server_trouble(error):
+            return away
         error = error.__cause__
     return None
+
+
+def _server_trouble(error: BaseException) -> str | None:
+    """Return the line that says that a database server does not answer; SQLite is none."""
+    said = getattr(error, "orig", None)  # of SQLAlchemy's errors: the driver's own
+    is_servers = type(error).__name__ in ("OperationalError", "InterfaceError")
+    if said is None or not is_servers or type(said).__module__.startswith("sqlite3"):
+        return None
+    return (
+        f"the database server can't be used ({' '.join(str(said).split())}); see that it runs and "
+        "can be reached, and run the same command again: what was stored is kept"
+    )
 
 
 @contextmanager

@@ -174,7 +174,9 @@ class Claim:
                     if beating.ident is not None:
                         beating.join()
         finally:
-            self.release()
+            # Where the database is away, the claim ends by itself.
+            with suppress(SQLAlchemyError):
+                self.release()
 
     def check(self) -> None:
         """Raise an AutomlError where another search was seen to have taken the run over."""

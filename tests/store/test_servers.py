@@ -11,8 +11,9 @@ import pytest
 from optuna.exceptions import StorageInternalError
 from sqlalchemy import inspect, text
 from sqlalchemy.dialects import mysql
+from sqlalchemy.exc import OperationalError
 
-from automl_cv.errors import AutomlError, UserError
+from automl_cv.errors import AutomlError, UserError, trouble
 from automl_cv.history import Epoch, History
 from automl_cv.store import claims, database
 from automl_cv.store.claims import STALE_SECONDS, Claim, claim
@@ -193,12 +194,17 @@ def test_a_write_whose_answer_was_lost_is_done_once(trials, monkeypatch):
 def test_a_server_that_stays_away_is_told_in_a_line(server, trials, monkeypatch):
     waited = []
     monkeypatch.setattr(database.time, "sleep", waited.append)
+    taken = claim(trials.storage, "quickstart", "coarse", FACTS)
     server.kill()
     try:
         with pytest.raises(AutomlError, match=r"could not be reached for 46 s \(.*kept$") as told:
-            trials.update_facts(notes=("never",))
+            with taken.kept():
+                trials.update_facts(notes=("never",))
         assert len(str(told.value).splitlines()) == 1
         assert 45 < sum(waited) < STALE_SECONDS
+        with pytest.raises(OperationalError) as unread:
+            runs(trials.storage)
+        assert trouble(unread.value).startswith("the database server can't be used (")
         with pytest.raises(UserError, match=r"^--storage .*") as refused:
             open_storage(server.url, create=False)
         assert len(str(refused.value).splitlines()) == 1
