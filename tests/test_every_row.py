@@ -24,6 +24,7 @@ from PIL import Image
 from automl_cv.catalog.augmentations import AUGMENTATIONS, AugmentationEntry
 from automl_cv.catalog.backbones import BACKBONES, BackboneEntry
 from automl_cv.catalog.datasets import DATASETS, DatasetEntry
+from automl_cv.catalog.engines import ENGINES, EngineEntry
 from automl_cv.catalog.exact_heads import EXACT_HEADS, SCALING, ExactHeadEntry
 from automl_cv.catalog.exports import EXPORTS, ExportEntry
 from automl_cv.catalog.heads import HEADS, HeadEntry
@@ -72,6 +73,7 @@ metric = "top_two"
 source = "stripes"
 [backbone]
 name = "little"
+engine = "traced"
 [[stage]]
 name = "heads"
 trials = 2
@@ -177,6 +179,12 @@ def little(filters):
 @noted
 def halves(pixels):
     return layers.Rescaling(1 / 255, offset=-0.5)(pixels)
+
+
+@noted
+def traced(network, batch_size, precision):
+    run = tf.function(lambda pixels: network(pixels, training=False))
+    return lambda pixels: [block.numpy() for block in tf.nest.flatten(run(pixels))]
 
 
 @noted
@@ -338,6 +346,7 @@ def entries(weights: Path):
                 parameters={"momentum": rate, "nesterov": Setting(False)},
             ),
         ),
+        (ENGINES, entry(EngineEntry, "traced")),
         (HEADS, entry(HeadEntry, "wide", parameters={"units": Setting(4, lowest=1)})),
         (
             EXACT_HEADS,

@@ -19,6 +19,7 @@ from rich.filesize import decimal
 
 from automl_cv import __version__
 from automl_cv.catalog.backbones import BACKBONES, BackboneEntry
+from automl_cv.catalog.engines import ENGINES, EngineEntry
 from automl_cv.catalog.exports import EXPORTS, EXTRA, ExportEntry
 from automl_cv.errors import installing
 
@@ -38,7 +39,7 @@ class Finding:
     """One thing that was looked at.
 
     Args:
-        topic: "software", "devices", "exports", "weights", "cache", "data sets".
+        topic: "software", "devices", "exports", "engines", "weights", "cache", "data sets".
         name: of the thing.
         state: see `State`.
         detail: version, path or size; what to do where the state is not "ok".
@@ -111,7 +112,9 @@ def _devices() -> Iterator[Finding]:
         for kind, names in answer["devices"].items():
             yield Finding("devices", kind, "ok", ", ".join(names)) if names else _unused(kind)
         for entry in EXPORTS:
-            yield _export(entry, answer["exports"])
+            yield _loading("exports", entry, answer["exports"], EXTRA)
+        for engine in ENGINES:
+            yield _loading("engines", engine, answer["engines"], engine.extra)
 
 
 def _unused(kind: str) -> Finding:
@@ -146,14 +149,19 @@ def nvidia_devices(pci: Path = PCI_DEVICES) -> list[str]:
     return without_driver
 
 
-def _export(entry: ExportEntry, failures: Mapping[str, str]) -> Finding:
-    """Say whether a form can be written here: its packages are there, and they load."""
+def _loading(
+    topic: str, entry: ExportEntry | EngineEntry, failures: Mapping[str, str], extra: str
+) -> Finding:
+    """Say whether a form can be written, or an engine run: its packages are there and load."""
     if entry.name in failures:
-        return Finding("exports", entry.name, "broken", failures[entry.name].splitlines()[0])
+        return Finding(topic, entry.name, "broken", failures[entry.name].splitlines()[0])
     if entry.missing:
-        detail = f"lacks {', '.join(entry.missing)}; {installing(EXTRA)}"
-        return Finding("exports", entry.name, "absent", detail)
-    return Finding("exports", entry.name, "ok", entry.about)
+        detail = f"lacks {', '.join(entry.missing)}; {installing(extra)}"
+        return Finding(topic, entry.name, "absent", detail)
+    about = entry.about
+    if isinstance(entry, EngineEntry):
+        about = f"{about}; {', '.join(entry.precisions)}"
+    return Finding(topic, entry.name, "ok", about)
 
 
 def _weights(entry: BackboneEntry) -> Finding:

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,6 +15,7 @@ import tensorflow as tf
 from keras import layers
 
 from automl_cv.catalog.backbones import BACKBONES, BackboneEntry
+from automl_cv.catalog.engines import FLOAT32
 from automl_cv.catalog.preprocessing import PREPROCESSINGS, UNCHANGED
 from automl_cv.engine.bottlenecks import last_of_each_size
 from automl_cv.engine.flattening import flattened
@@ -130,39 +132,59 @@ def _pooled(output: keras.KerasTensor, name: str) -> keras.KerasTensor:
     return output
 
 
-def compile_calls(network: keras.Model, batch_size: int) -> Callable[[np.ndarray], list[Matrix]]:
-    """Compile a network of `build` for batches of one size; threads may share the result.
+Calls = Callable[[np.ndarray], list[Matrix]]
+"""A compiled network: from float32 pixels, shape (images, height, width, 3), to a list of float32
+arrays, shape (images, width)."""
 
-    One size for all, smaller batches filled up with black: then an image's features do not
-    depend on how many images are left, nor is anything traced twice.
+
+def compile_calls(network: keras.Model, batch_size: int, precision: str = FLOAT32) -> Calls:
+    """Compile a network of `build` for batches of one size; threads may share the result.
 
     Args:
         network: from pixels to a list of vectors.
         batch_size: images of a full batch.
-
-    Returns:
-        A function from float32 pixels, shape (up to batch_size, height, width, 3), to a
-        list of float32 arrays, shape (images, width).
+        precision: float32; TensorFlow has no other here.
     """
-    shape = (batch_size, *network.input_shape[1:])
+    compiled = traced(network, batch_size)
 
-    compiled = tf.function(
+    def call(pixels: np.ndarray) -> list[Matrix]:
+        # Keras unwraps a list of one output when a model is called.
+        outputs = keras.tree.flatten(compiled(tf.constant(pixels)))
+        return [vectors.numpy() for vectors in outputs]
+
+    return on_full_batches(call, (batch_size, *network.input_shape[1:]))
+
+
+def traced(network: keras.Model, batch_size: int) -> Any:
+    """Return a network as TensorFlow's function of batches of one size."""
+    shape = (batch_size, *network.input_shape[1:])
+    return tf.function(
         lambda pixels: network(pixels, training=False),
         input_signature=[tf.TensorSpec(shape, tf.float32)],
         jit_compile=False,
     ).get_concrete_function()
 
-    def call(pixels: np.ndarray) -> list[Matrix]:
+
+def on_full_batches(call: Calls, shape: tuple[int, ...]) -> Calls:
+    """Have a function get batches of one size: smaller ones are filled up with black.
+
+    Then an image's features do not depend on how many images are left, nor is anything traced
+    twice.
+
+    Args:
+        call: takes and gives full batches.
+        shape: of a full batch.
+    """
+
+    def filling(pixels: np.ndarray) -> list[Matrix]:
         n_images = len(pixels)
-        if n_images < batch_size:
+        if n_images < shape[0]:
             filled = np.zeros(shape, np.float32)
             filled[:n_images] = pixels
             pixels = filled
-        # Keras unwraps a list of one output when a model is called.
-        outputs = keras.tree.flatten(compiled(tf.constant(pixels)))
-        return [vectors.numpy()[:n_images] for vectors in outputs]
+        return [vectors[:n_images] for vectors in call(pixels)]
 
-    return call
+    return filling
 
 
 def unweighted(entry: BackboneEntry, image_size: int) -> keras.Model:

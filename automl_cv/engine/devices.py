@@ -11,8 +11,10 @@ from __future__ import annotations
 import importlib
 import json
 import os
+from collections.abc import Iterable
 
-from automl_cv.catalog.exports import EXPORTS
+from automl_cv.catalog.engines import ENGINES, EngineEntry
+from automl_cv.catalog.exports import EXPORTS, ExportEntry
 from automl_cv.engine import runtime
 
 
@@ -27,13 +29,13 @@ def found() -> dict[str, list[str]]:
     return {"CPU": [f"{os.cpu_count()} cores"], "GPU": cards}
 
 
-def failures() -> dict[str, str]:
-    """Return, for forms of export whose packages are there, why one can't be imported.
+def failures(entries: Iterable[ExportEntry | EngineEntry]) -> dict[str, str]:
+    """Return, for entries whose packages are there, why one can't be imported.
 
     Packages that were built for other versions of each other raise more than ImportError.
     """
     broken = {}
-    for entry in EXPORTS:
+    for entry in entries:
         for name in set(entry.needs) - set(entry.missing):
             try:
                 importlib.import_module(name)
@@ -43,5 +45,10 @@ def failures() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    answer = {"devices": found(), "exports": failures(), "versions": runtime.versions()}
+    answer = {
+        "devices": found(),
+        "exports": failures(EXPORTS),
+        "engines": failures(ENGINES),
+        "versions": runtime.versions(),
+    }
     print(json.dumps(answer))

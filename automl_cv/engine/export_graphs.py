@@ -82,7 +82,7 @@ def as_it_is(model: keras.Model, keras_format: str, path: Path) -> None:
         keras_format: what `keras.Model.export` calls the form.
         path: of the first of its files.
     """
-    _write(model, keras_format, path)
+    write(model, keras_format, path)
 
 
 def with_products(model: keras.Model, keras_format: str, path: Path) -> None:
@@ -91,7 +91,7 @@ def with_products(model: keras.Model, keras_format: str, path: Path) -> None:
     _, height, width, _ = behind.input_shape
     pixels = keras.Input((None, None, 3), dtype="uint8", name=PIXELS)
     probabilities = behind(ProductResizing(height, width)(pixels), training=False)
-    _write(keras.Model(pixels, probabilities, name="classifier"), keras_format, path)
+    write(keras.Model(pixels, probabilities, name="classifier"), keras_format, path)
 
 
 def with_onnx_resize(model: keras.Model, keras_format: str, path: Path) -> None:
@@ -100,7 +100,7 @@ def with_onnx_resize(model: keras.Model, keras_format: str, path: Path) -> None:
     import onnx.compose
 
     behind = saved_network.from_resized(model)
-    _write(_fixed(behind, RESIZED), keras_format, path, opset_version=OPSET)
+    write(_fixed(behind, RESIZED), keras_format, path, opset_version=OPSET)
     network = onnx.load(path)
     _, height, width, _ = behind.input_shape
     front = _onnx_resize(height, width, network.ir_version)
@@ -112,7 +112,7 @@ def with_onnx_resize(model: keras.Model, keras_format: str, path: Path) -> None:
 
 def fixed(model: keras.Model, keras_format: str, path: Path) -> None:
     """Write a graph that begins behind resizing; arguments as of `as_it_is`."""
-    _write(_fixed(saved_network.from_resized(model), PIXELS), keras_format, path)
+    write(_fixed(saved_network.from_resized(model), PIXELS), keras_format, path)
 
 
 def _fixed(behind: keras.Model, name: str) -> keras.Model:
@@ -120,7 +120,15 @@ def _fixed(behind: keras.Model, name: str) -> keras.Model:
     return keras.Model(pixels, behind(pixels, training=False), name="classifier")
 
 
-def _write(graph: keras.Model, keras_format: str, path: Path, **options: Any) -> None:
+def write(graph: keras.Model, keras_format: str, path: Path, **options: Any) -> None:
+    """Have Keras write a graph as it is.
+
+    Args:
+        graph: its constants are made such that converters know them as constants.
+        keras_format: what `keras.Model.export` calls the form.
+        path: of the first of its files.
+        **options: of the form.
+    """
     if keras_format == "onnx":
         from automl_cv.engine import onnx_operations  # noqa: F401, tells tf2onnx of them
     _hold_constants(graph)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,10 +12,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from automl_cv.catalog.engines import ENGINES, TENSORFLOW
 from automl_cv.data.images import Window
 from automl_cv.engine import augment, images, mixing
 from automl_cv.engine import backbone as backbones
 from automl_cv.engine.backbone_parts import cut
+from automl_cv.engine.compared import Unsuited, compile_compared
 from automl_cv.features import FeatureCache, Recipe, view_name, view_names
 from automl_cv.features.cache import Matrix
 from automl_cv.orders.messages import OnProgress
@@ -34,21 +36,31 @@ SHARD_SECONDS = 30.0
 # Images that pass before the speed of a network is measured: it is traced and warms up with them.
 WARM_UP = 2 * BATCH_SIZE
 
-Network = Callable[[images.Batch], list[Matrix]]
+Network = backbones.Calls
 """A compiled backbone: from pixels to the vectors of each block."""
 
 
-def load(backbone: Backbone, recipe: Recipe) -> Network:
+def load(backbone: Backbone, recipe: Recipe, pixels: images.Batch | None = None) -> Network:
     """Build a study's backbone, or its part before the last blocks, and compile it.
 
+    Args:
+        backbone: the study's `[backbone]`.
+        recipe: says which part, and the engine.
+        pixels: a batch that an engine is compared with TensorFlow on; None where it was before.
+
     Raises:
-        UserError: the backbone can't be built or cut (see `backbone.build`, `backbone_parts.cut`).
+        UserError: the backbone can't be built or cut (see `backbone.build`, `backbone_parts.cut`),
+            or its engine is not installed.
+        Unsuited: see `compared.compile_compared`.
     """
     if recipe.n_blocks_after:
         network = cut(backbone, recipe.image_size, recipe.n_blocks_after).frozen
     else:
         network = backbones.build(backbone, recipe.image_size)
-    return backbones.compile_calls(network, BATCH_SIZE)
+    if recipe.engine == TENSORFLOW or pixels is None:
+        compiled: Network = ENGINES[recipe.engine].compile(network, BATCH_SIZE, recipe.precision)
+        return compiled
+    return compile_compared(network, BATCH_SIZE, recipe.engine, recipe.precision, pixels)
 
 
 def extract(
@@ -83,8 +95,11 @@ def extract(
     Returns:
         How many images passed the backbone, each image, or each view of it, counted once.
 
+    An engine that can't run the network, or gives something else on the first images, is refused
+    (see `FeatureCache.refuse`), and TensorFlow takes its place.
+
     Raises:
-        UserError: the backbone can't be built (see `backbone.build`).
+        UserError: the backbone can't be built (see `load`).
         AutomlError: a file can't be read any more, or holds another image by now.
         ValueError: the recipe mixes images, so that a view is not one image's alone.
     """
@@ -93,11 +108,33 @@ def extract(
     files = dict(zip(reversed(content_hashes), reversed(paths), strict=True))
     # Views of an image stand side by side, so that it is decoded once for most of them.
     wanted = content_hashes if recipe.view is None else view_names(content_hashes, views)
+    recipe = cache.kept(recipe)
     missing = cache.missing(recipe, wanted, backbone.features)
     if not missing:
         return 0
-    network = load(backbone, recipe)
     missing_paths = [files[_content_hash(name)] for name in missing]
+    first = None
+    if recipe.engine != TENSORFLOW:
+        few = slice(BATCH_SIZE)
+        hashes = [_content_hash(name) for name in missing[few]]
+        batch = images.batches(
+            missing_paths[few], hashes, recipe.image_size, BATCH_SIZE, 1, window=window
+        )
+        first = next(batch)
+    try:
+        network = load(backbone, recipe, first)
+    except Unsuited as reason:
+        cache.refuse(recipe, str(reason))
+        return extract(
+            backbone,
+            paths,
+            content_hashes,
+            cache,
+            recipe,
+            on_progress=on_progress,
+            views=views,
+            window=window,
+        )
     shard = _Shard(cache, recipe)
     started, done = time.monotonic(), 0
     steady, before = started, 0
@@ -176,7 +213,8 @@ def _run(
     is one device: a second caller would only double its memory.
     """
     cores = os.cpu_count() or 1
-    callers = 1 if tf.config.list_physical_devices("GPU") else cores
+    on_gpu = recipe.engine == TENSORFLOW and tf.config.list_physical_devices("GPU")
+    callers = 1 if on_gpu else cores
     hashes = [_content_hash(name) for name in names]
     alter = _alteration(recipe, names, cuts)
     pixels = images.batches(

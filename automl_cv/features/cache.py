@@ -10,6 +10,8 @@
         assembled/ORDER KEY/      rows of the shards in the order that a study asked for
             index.json
             features.npy          float32 (images, sum of widths)
+    CACHE/engines/RECIPE KEY      why an engine can't make these features: TensorFlow's stand
+                                  in for them, in whatever is asked for them
 
 A shard is one write: a kill loses at most the features since the last. Processes may write
 at once; at worst an image's features are there twice. Arrays are memory-mapped, so that
@@ -24,7 +26,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +34,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_cv.catalog.engines import TENSORFLOW
 from automl_cv.errors import AutomlError, naming, warn
 from automl_cv.features import arrays
 from automl_cv.features.recipes import Recipe
@@ -84,6 +87,42 @@ class FeatureCache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "features"
+        self._refusals = folder / "engines"
+
+    def refuse(self, recipe: Recipe, reason: str) -> None:
+        """Note that a recipe's engine can't make its features, so that TensorFlow does.
+
+        Args:
+            recipe: of whichever views.
+            reason: one line.
+        """
+        with naming(self._refusals):
+            self._refusals.mkdir(parents=True, exist_ok=True)
+            arrays.write_text(self._refusals / replace(recipe, view=None).key, reason)
+
+    def refusal(self, recipe: Recipe) -> str | None:
+        """Return why TensorFlow makes a recipe's features in place of its engine, if it does."""
+        if recipe.engine == TENSORFLOW:
+            return None
+        try:
+            return (self._refusals / replace(recipe, view=None).key).read_text("utf-8")
+        except OSError:
+            return None
+
+    def kept(self, recipe: Recipe) -> Recipe:
+        """Return how features of a recipe are made here; see `refuse`."""
+        return recipe if self.refusal(recipe) is None else recipe.by_tensorflow()
+
+    def knows_most(self, recipe: Recipe, content_hashes: Sequence[str]) -> bool:
+        """Tell whether half of some images' features are there, by what the shards say."""
+        wanted = set(content_hashes)
+        known: set[str] = set()
+        for index in (self.folder / self.kept(recipe).key).glob("shards/*/index.json"):
+            try:
+                known |= wanted.intersection(arrays.read_index(index.parent)["content_hashes"])
+            except arrays.Damaged:
+                continue
+        return 2 * len(known) >= len(wanted)
 
     def missing(
         self, recipe: Recipe, content_hashes: Sequence[str], features: FeatureSet = "all"
@@ -103,7 +142,7 @@ class FeatureCache:
 
     def has_some(self, recipe: Recipe) -> bool:
         """Tell whether features of any image are there, without a look into them."""
-        return any((self.folder / recipe.key / "shards").glob("*"))
+        return any((self.folder / self.kept(recipe).key / "shards").glob("*"))
 
     def add(self, recipe: Recipe, content_hashes: Sequence[str], blocks: Sequence[Matrix]) -> None:
         """Write one shard.
@@ -117,6 +156,7 @@ class FeatureCache:
             self._add(recipe, content_hashes, blocks)
 
     def _add(self, recipe: Recipe, content_hashes: Sequence[str], blocks: Sequence[Matrix]) -> None:
+        recipe = self.kept(recipe)
         folder = self.folder / recipe.key
         shards = folder / "shards"
         temporary = arrays.temporary_folder(shards)
@@ -140,7 +180,7 @@ class FeatureCache:
         before = self._speed(recipe)
         if before is None or images >= before[1]:
             text = json.dumps({"milliseconds": milliseconds, "images": images})
-            arrays.write_text(self.folder / recipe.key / "speed.json", text)
+            arrays.write_text(self.folder / self.kept(recipe).key / "speed.json", text)
 
     def speed(self, recipe: Recipe) -> float | None:
         """Return milliseconds an image took to extract here; None where that is not known."""
@@ -149,7 +189,8 @@ class FeatureCache:
 
     def _speed(self, recipe: Recipe) -> tuple[float, int] | None:
         try:
-            known = json.loads((self.folder / recipe.key / "speed.json").read_text("utf-8"))
+            path = self.folder / self.kept(recipe).key / "speed.json"
+            known = json.loads(path.read_text("utf-8"))
             return float(known["milliseconds"]), int(known["images"])
         except (OSError, ValueError, TypeError, KeyError):
             return None
@@ -174,7 +215,7 @@ class FeatureCache:
         if not wanted:
             raise ValueError("features of no images were asked for")
         order = hashlib.blake2b("\n".join([features, *wanted]).encode(), digest_size=16)
-        assembled = self.folder / recipe.key / "assembled" / order.hexdigest()
+        assembled = self.folder / self.kept(recipe).key / "assembled" / order.hexdigest()
         found = _read_assembled(assembled)
         if found is not None:
             return found
@@ -206,14 +247,14 @@ class FeatureCache:
 
     def clear(self) -> int:
         """Remove everything, leftovers of killed processes too; return the bytes freed."""
-        return arrays.remove_folder(self.folder)
+        return arrays.remove_folder(self.folder) + arrays.remove_folder(self._refusals)
 
     def _shards(self, recipe: Recipe, features: FeatureSet) -> Iterator[_Shard]:
         """Open the undamaged shards; warn of each damaged one, and remove it.
 
         Removing keeps the next run from warning again of images that are back by then.
         """
-        shards = self.folder / recipe.key / "shards"
+        shards = self.folder / self.kept(recipe).key / "shards"
         for folder in sorted(shards.iterdir()) if shards.is_dir() else []:
             if folder.name.startswith(arrays.TEMPORARY_PREFIX):
                 continue

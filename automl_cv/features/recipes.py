@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from automl_cv.catalog import engines
 from automl_cv.catalog.augmentations import Augmentation, augmentation
 from automl_cv.catalog.backbones import AUTO, BACKBONES
+from automl_cv.catalog.engines import FLOAT32, TENSORFLOW
 from automl_cv.catalog.preprocessing import PREPROCESSINGS, UNCHANGED
 from automl_cv.errors import UserError
 from automl_cv.features import weightfile
@@ -65,6 +67,7 @@ class Recipe:
             row for each view, filed under its name (see `view_names`) instead of the image's
             content hash.
         precision: type in which the network computes.
+        engine: what runs it, an entry of the table of engines.
     """
 
     backbone: str
@@ -75,7 +78,8 @@ class Recipe:
     image_size: int
     pooling: str = "average"
     view: ViewRecipe | None = None
-    precision: str = "float32"
+    precision: str = FLOAT32
+    engine: str = TENSORFLOW
 
     @property
     def key(self) -> str:
@@ -84,12 +88,26 @@ class Recipe:
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     def as_data(self) -> dict[str, Any]:
-        """Return plain data; `from_data` reads it back."""
-        return {**asdict(self), "view": None if self.view is None else self.view.as_data()}
+        """Return plain data; `from_data` reads it back.
+
+        TensorFlow is left out: it made all features when there was no other engine, and their
+        keys stay.
+        """
+        data = {**asdict(self), "view": None if self.view is None else self.view.as_data()}
+        if self.engine == TENSORFLOW:
+            del data["engine"]
+        return data
+
+    def by_tensorflow(self) -> Recipe:
+        """Return the same made by TensorFlow, in float32."""
+        return replace(self, engine=TENSORFLOW, precision=FLOAT32)
 
     def before_blocks(self, n_blocks: int) -> Recipe:
-        """Return the recipe of what enters the last blocks: a feature map, flattened."""
-        return replace(self, pooling=f"{MAP_BEFORE}{n_blocks}")
+        """Return the recipe of what enters the last blocks: a feature map, flattened.
+
+        They are trained in TensorFlow, which makes the maps too.
+        """
+        return replace(self.by_tensorflow(), pooling=f"{MAP_BEFORE}{n_blocks}")
 
     @property
     def n_blocks_after(self) -> int:
@@ -132,7 +150,7 @@ def recipe(backbone: Backbone, augmentation: Augmentation | None = None, seed: i
     """Work out a study's recipe, without TensorFlow.
 
     Args:
-        backbone: the study's `[backbone]`.
+        backbone: the study's `[backbone]`; where its engine is not decided, that is TensorFlow.
         augmentation: how images are altered, None for images as they are; what works on
             features plays no part.
         seed: of the views, where pixels are altered.
@@ -141,6 +159,8 @@ def recipe(backbone: Backbone, augmentation: Augmentation | None = None, seed: i
         UserError: a file that it names does not exist, its keys contradict each other, or
             its entry names an unknown preprocessing.
     """
+    engine = TENSORFLOW if backbone.engine == engines.AUTO else backbone.engine
+    precision = FLOAT32 if engine == TENSORFLOW else backbone.precision
     altering = augmentation.of_level("image", "batch") if augmentation else None
     view = ViewRecipe(altering, seed) if altering else None
     if weightfile.is_vectors(backbone):
@@ -167,6 +187,8 @@ def recipe(backbone: Backbone, augmentation: Augmentation | None = None, seed: i
             preprocessing=UNCHANGED,
             image_size=backbone.image_size or weightfile.image_size_of(path),
             view=view,
+            precision=precision,
+            engine=engine,
         )
     if backbone.name == AUTO:
         raise UserError(f"backbone: {AUTO!r} is for searches, in which backbones race; name one")
@@ -183,4 +205,6 @@ def recipe(backbone: Backbone, augmentation: Augmentation | None = None, seed: i
         preprocessing=PREPROCESSINGS[entry.preprocessing].name,
         image_size=backbone.image_size or entry.image_size,
         view=view,
+        precision=precision,
+        engine=engine,
     )

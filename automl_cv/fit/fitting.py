@@ -15,7 +15,7 @@ from automl_cv.data.dataset import Dataset
 from automl_cv.drawing.origins import StoredRun, origin_of
 from automl_cv.drawing.seeds import derived_seed
 from automl_cv.errors import UserError
-from automl_cv.features import weightfile
+from automl_cv.features import FeatureCache, recipe, weightfile
 from automl_cv.fit.winner import Winner, choose
 from automl_cv.history import Epoch
 from automl_cv.orders import messages
@@ -29,7 +29,7 @@ from automl_cv.scoring import wilson
 from automl_cv.store.database import open_storage
 from automl_cv.study import reference, studyfile
 from automl_cv.study.stage import Stage, head_stage
-from automl_cv.study.studyfile import StudyFile
+from automl_cv.study.studyfile import Backbone, StudyFile
 from automl_cv.study.trial import Trial, plan
 
 Listener = Callable[[str, int, int], None]
@@ -90,7 +90,9 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
     worker = Worker(0)  # loads TensorFlow while this process reads the images
     try:
         images = _load(study, read, options, listen)
-        run = StoredRun(study, open_storage(options.storage, create=False), read.run.name)
+        # The network that is written computes in float32: its heads learn from such features.
+        full, storage = study.in_float32(), open_storage(options.storage, create=False)
+        run = StoredRun(full, storage, read.run.name)
         trials = _trials(run, stage, winner, options.repeats)
         seeds = tuple(trial.task.seed for trial in trials)
         backbone = trials[0].backbone if stage.training.learns_from == "features" else None
@@ -102,7 +104,7 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
                 messages.Fit(
                     given=messages.Prepare(
                         images=images_of(images),
-                        backbone=study.backbone,
+                        backbone=full.backbone,
                         cache_dir=options.cache_dir.absolute(),
                         seed=study.seed,
                         metric=study.metric,
@@ -119,6 +121,7 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
             task = "decoding images" if backbone is None else "extracting features"
             trainings = len(seeds) * (2 if options.calibrate else 1)
             fitted = _await(worker, len(winner.replay) * trainings, task, listen)
+            backbone = None if backbone is None else _as_made(backbone, options.cache_dir)
             manifest = Manifest(
                 format=FORMATS[0] if fitted.foreign is None else FORMATS[1],
                 kind=stage.kind.name,
@@ -158,6 +161,12 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
     finally:
         worker.close()
     return manifest
+
+
+def _as_made(backbone: Backbone, cache_dir: Path) -> Backbone:
+    """Return a backbone with the engine that its features were made by, after all."""
+    made = FeatureCache(cache_dir).kept(recipe(backbone))
+    return backbone.model_copy(update={"engine": made.engine, "precision": made.precision})
 
 
 def _promised(read: RunTrials, winner: Winner) -> float:

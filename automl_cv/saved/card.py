@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from automl_cv.catalog.augmentations import drawn_augmentation
+from automl_cv.catalog.engines import AUTO, FLOAT32, TENSORFLOW
 from automl_cv.catalog.kinds import KINDS
 from automl_cv.catalog.metrics import METRICS, MetricEntry
 from automl_cv.data.ledger import Ledger
@@ -64,7 +65,7 @@ def compose(
         "## Network",
         f"{weights:,} numbers. Images are resized to {manifest.image_size} × "
         f"{manifest.image_size} pixels (bilinear, antialiased, proportions not kept), within the "
-        "network.",
+        f"network.{_engine(manifest)}",
         "## Licences",
         _table(
             ("of", "licence"),
@@ -94,6 +95,16 @@ def _network(manifest: Manifest) -> str:
         backbone=backbone.get("name"),
         tuned="block was" if count == 1 else f"{count} blocks were",
     )
+
+
+def _engine(manifest: Manifest) -> str:
+    """Return what made the features, where that was not the saved network's own TensorFlow."""
+    fitted = (manifest.backbone or {}).get("engine", TENSORFLOW)
+    if fitted in (AUTO, TENSORFLOW):
+        return ""
+    searched = manifest.study.get("backbone", {}).get("precision", FLOAT32)
+    coarse = "" if searched == FLOAT32 else f", those of the search in {searched}"
+    return f" The features that it was trained on were made by {fitted}{coarse}."
 
 
 def _is_over_folds(manifest: Manifest) -> bool:

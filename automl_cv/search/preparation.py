@@ -10,6 +10,7 @@ from automl_cv.features import recipe, weightfile
 from automl_cv.orders.messages import Prepared, PrepareFeatures
 from automl_cv.search import events
 from automl_cv.search.context import SearchContext
+from automl_cv.search.engine_choice import tell_refusal
 from automl_cv.store.facts import Extraction, joined_extractions
 from automl_cv.study.parameters import BACKBONE_PARAMETERS, PIXEL_AUGMENTATIONS
 from automl_cv.study.space import Value
@@ -52,6 +53,8 @@ def prepare_stage(
             cost.append(_extraction(order, ready if made is None else replace(made, extracted=0)))
         if made is not None:
             continue
+        if isinstance(order, PrepareFeatures) and ready.extracted and order in plain:
+            tell_refusal(order.backbone, context.cache_dir)
         if isinstance(order, PrepareFeatures) and order.views == ONLINE:
             speed = ready.extracted / ready.seconds
             listen(

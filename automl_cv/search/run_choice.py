@@ -12,6 +12,7 @@ from pathlib import Path
 from optuna.storages import RDBStorage
 
 from automl_cv.catalog.datasets import DATASETS
+from automl_cv.catalog.engines import TENSORFLOW
 from automl_cv.drawing.origins import StoredRun
 from automl_cv.errors import UserError
 from automl_cv.store.claims import Claim, claim
@@ -168,7 +169,16 @@ def _is_alike(run: StudyRun, study: StudyFile) -> bool:
 
 def _changes(run: StudyRun, study: StudyFile) -> list[str]:
     before = studyfile.parse(run.facts[-1].study, f"the stored study {run.name}")
-    return studyfile.difference(before, study.decided_as(before.validation))
+    now = study.decided_as(before.validation).on_engine(engine_of(before))
+    return studyfile.difference(before, now)
+
+
+def engine_of(stored: StudyFile) -> str:
+    """Return the engine that a stored study's features are made by.
+
+    Of studies that were stored before there were engines it is TensorFlow.
+    """
+    return stored.backbone.on_engine(TENSORFLOW).engine
 
 
 def _is_place(run: StudyRun, source: str) -> bool:

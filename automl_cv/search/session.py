@@ -22,6 +22,7 @@ from automl_cv.search import events
 from automl_cv.search.budget import Budget
 from automl_cv.search.completeness import is_settled, tell_settled
 from automl_cv.search.context import SearchContext
+from automl_cv.search.engine_choice import on_engine, tell_refusal
 from automl_cv.search.run_choice import expected_run, taken_run
 from automl_cv.search.stages import StageSequence
 from automl_cv.search.study_data import (
@@ -120,7 +121,9 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
         )
         if not options.despite_findings:
             check_findings(images)
-        study = decided(study, images)
+        study = on_engine(
+            decided(study, images), images, storage, options.cache_dir, new=options.new
+        )
         facts = study_facts(study, images)
         with taken_run(storage, study, stages, facts, new=options.new) as (run, taken, other):
             listen = _while_held(taken, listen)
@@ -256,6 +259,8 @@ def _prepare(
     prepared = crew.prepare(order, listen)
     if order.extracts:
         listen(events.FeaturesReady(prepared.extracted, prepared.dimension, prepared.seconds))
+    if prepared.extracted:
+        tell_refusal(study.backbone, options.cache_dir)
     return prepared.versions
 
 

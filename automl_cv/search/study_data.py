@@ -13,6 +13,7 @@ import numpy as np
 
 from automl_cv import __version__
 from automl_cv.catalog.backbones import BACKBONES
+from automl_cv.catalog.engines import AUTO, ENGINES
 from automl_cv.catalog.metrics import METRICS
 from automl_cv.data import dataset, findings
 from automl_cv.data.dataset import Dataset
@@ -146,7 +147,7 @@ def study_facts(study: StudyFile, images: Dataset) -> StudyFacts:
         study=study.as_toml_data(),
         digest=study.digest(),
         seed=study.seed,
-        versions={**own, **packages},
+        versions={**own, **packages, **_of_engine(study.backbone)},
         data_source=images.source,
         data_fingerprint=images.fingerprint,
         class_names=images.classes,
@@ -154,6 +155,11 @@ def study_facts(study: StudyFile, images: Dataset) -> StudyFacts:
         ledger=images.ledger.to_json(),
         warnings=(*images.ledger.warnings, *_of_vectors(study.backbone)),
     )
+
+
+def _of_engine(backbone: Backbone) -> dict[str, str]:
+    """Return the versions of what makes features, where that is not TensorFlow."""
+    return {} if backbone.engine == AUTO else ENGINES[backbone.engine].versions
 
 
 def _of_vectors(backbone: Backbone | None) -> tuple[str, ...]:

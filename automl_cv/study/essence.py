@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from automl_cv.catalog.engines import TENSORFLOW
+
 # Of a study: words, and what its source said.
 SAID = ("about", "name", "claim", "table")
 
@@ -36,9 +38,13 @@ def essence(study: dict[str, Any]) -> dict[str, Any]:
     """Leave out what does not change the result of a trial; key stages by name.
 
     The place of the images and how they are read are left out too: a moved folder holds the same
-    ones, and their fingerprint is compared on its own.
+    ones, and their fingerprint is compared on its own. An engine counts where it is not
+    TensorFlow, which made all features when studies had none.
     """
     kept = {key: value for key, value in study.items() if key not in SAID}
+    if "backbone" in study:
+        own = study["backbone"].items()
+        kept["backbone"] = {key: one for key, one in own if (key, one) != ("engine", TENSORFLOW)}
     kept["data"] = {"split": study["data"]["split"]}
     kept["stage"] = {
         stage["name"]: {

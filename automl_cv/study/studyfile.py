@@ -18,7 +18,9 @@ from pydantic import (
     model_validator,
 )
 
+from automl_cv.catalog import engines
 from automl_cv.catalog.backbones import AUTO, BACKBONES
+from automl_cv.catalog.engines import ENGINES, FLOAT32
 from automl_cv.catalog.metrics import ACCURACY, METRICS
 from automl_cv.catalog.presets import PRESETS
 from automl_cv.errors import UserError, suggest
@@ -41,9 +43,10 @@ from automl_cv.study.sections import (
 )
 from automl_cv.study.space import Choice, Constant, FloatRange, IntRange
 from automl_cv.study.stage import Stage
-from automl_cv.words import without_long_words
+from automl_cv.words import listed, without_long_words
 
 VECTORS = ".npy"
+LATER = ("ids", "engine", "precision")  # keys of a backbone that studies had not at first
 
 # Train and validation images up to which "auto" takes folds.
 MOST_FOLDED = 5000
@@ -93,6 +96,9 @@ class Backbone(Section):
         ids: of vectors that another tool made, the file that says which image each is of. They
             are in `name`, where a study file writes them as `features`: `{ features =
             "features.npy", ids = "ids.csv" }`.
+        engine: an entry of the table of engines, which runs the network; "auto" is decided when a
+            run begins, see `features.engines`.
+        precision: in which it computes, as far as the engine can.
     """
 
     name: str = "compact"
@@ -100,6 +106,8 @@ class Backbone(Section):
     features: Literal["last", "all"] = "last"
     weights: str | None = None
     ids: str | None = None
+    engine: str = engines.AUTO
+    precision: Literal["float32", "bfloat16"] = "float32"
 
     @model_validator(mode="before")
     @classmethod
@@ -124,17 +132,38 @@ class Backbone(Section):
                 f'vectors of another tool are {{ features = "FILE{VECTORS}", ids = "FILE.csv" }}, '
                 "both or neither"
             )
-        if self.ids is not None and (self.weights is not None or self.image_size is not None):
-            raise ValueError(f"{self.name} is vectors: leave weights and image_size out")
+        of_networks = ("weights", "image_size", "engine", "precision")
+        said = [
+            key for key in of_networks if getattr(self, key) != type(self).model_fields[key].default
+        ]
+        if self.ids is not None and said:
+            raise ValueError(f"{self.name} is vectors: leave {listed(said)} out")
+        return self
+
+    @field_validator("engine")
+    @classmethod
+    def _known_engine(cls, engine: str) -> str:
+        return engine if engine == engines.AUTO else known_name(ENGINES, engine)
+
+    @model_validator(mode="after")
+    def _check_precision(self) -> Backbone:
+        if self.engine != engines.AUTO:
+            ENGINES[self.engine].check_precision(self.precision)
         return self
 
     @model_serializer(mode="wrap")
-    def _leave_out_ids(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _leave_out_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out what studies had not at first: stored ones and their digests stay."""
         written: dict[str, Any] = handler(self)
-        if self.ids is None:
-            written.pop("ids", None)
-        return written
+        fields = type(self).model_fields
+        unsaid = {key for key in LATER if getattr(self, key) == fields[key].default}
+        return {key: value for key, value in written.items() if key not in unsaid}
+
+    def on_engine(self, engine: str) -> Backbone:
+        """Return the same with "auto" decided."""
+        if self.engine != engines.AUTO or self.ids is not None:
+            return self
+        return self.model_copy(update={"engine": engine})
 
     @model_validator(mode="after")
     def _check_size(self) -> Backbone:
@@ -244,6 +273,15 @@ class StudyFile(Section):
         if self.validation != "auto":
             return self
         return self.model_copy(update={"validation": validation})
+
+    def on_engine(self, engine: str) -> StudyFile:
+        """Return the study with the engine of its backbones decided, where it is "auto"."""
+        return self.model_copy(update={"backbone": self.backbone.on_engine(engine)})
+
+    def in_float32(self) -> StudyFile:
+        """Return the study with its backbones in full precision, as a saved network has them."""
+        full = self.backbone.model_copy(update={"precision": FLOAT32})
+        return self.model_copy(update={"backbone": full})
 
     @property
     def validating_folds(self) -> int | None:

@@ -151,7 +151,7 @@ class HeldFeatures:
         from automl_cv.engine.extract import load
         from automl_cv.engine.views import measured
 
-        self._networks[backbone] = load(backbone, recipe(backbone))
+        self._networks[backbone] = load(backbone, self._cache.kept(recipe(backbone)))
         train = np.flatnonzero(self._given.images.splits == "train")
         count, seconds = measured(
             backbone, self._networks[backbone], *self.files(train), window=self._given.images.window

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from automl_cv.catalog.backbones import BACKBONES
-from automl_cv.catalog.exports import EXPORTS
+from automl_cv.catalog.engines import ENGINES
+from automl_cv.catalog.exports import EXPORTS, EXTRA
 from automl_cv.cli import checkup
 from automl_cv.cli.checkup import Finding
 
@@ -57,6 +58,9 @@ def test_everything_is_looked_at_without_tensorflow_in_this_process(tmp_path):
     for entry in EXPORTS:
         assert states["exports", entry.name] == ("absent" if entry.missing else "ok")
         assert all(name in findings["exports", entry.name]["detail"] for name in entry.missing)
+    for engine in ENGINES:
+        assert states["engines", engine.name] == ("absent" if engine.missing else "ok")
+    assert "bfloat16" in findings["engines", "openvino"]["detail"] or ENGINES["openvino"].missing
     assert states["weights", "compact"] == "ok"
     packaged = {entry.name: entry.weights for entry in BACKBONES if entry.weights.package}
     at_hand = [name for name, weights in packaged.items() if weights.path.is_file()]
@@ -109,7 +113,8 @@ def test_a_tensorflow_that_does_not_load(tmp_path, monkeypatch, said, detail):
 def test_a_device_that_tensorflow_can_not_use_is_told_from_none(tmp_path, monkeypatch):
     """By NVIDIA's own command where its driver is there, else by what stands on the bus."""
     python = tmp_path / "python"
-    answer = json.dumps({"devices": {"CPU": ["2 cores"], "GPU": []}, "exports": {}})
+    devices = {"CPU": ["2 cores"], "GPU": []}
+    answer = json.dumps({"devices": devices, "exports": {}, "engines": {}})
     python.write_text(f"#!/bin/sh\necho '{answer}'\n")
     monkeypatch.setattr(sys, "executable", str(python))
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
@@ -150,5 +155,5 @@ def test_an_export_whose_package_does_not_load_is_broken(tmp_path):
     )
     failures = json.loads(done.stdout.splitlines()[-1])["exports"]
     assert failures == {"openvino": "openvino does not load: no float8"}
-    found = checkup._export(EXPORTS["openvino"], failures)
+    found = checkup._loading("exports", EXPORTS["openvino"], failures, EXTRA)
     assert (found.state, found.detail) == ("broken", failures["openvino"])

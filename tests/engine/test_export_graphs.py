@@ -55,7 +55,7 @@ def test_onnx_has_the_exact_gelu_of_transformers(tmp_path):
 
     inputs = keras.Input((3,))
     network = keras.Model(inputs, keras.layers.Activation("gelu")(inputs))
-    export_graphs._write(network, "onnx", tmp_path / "gelu.onnx", opset_version=export_graphs.OPSET)
+    export_graphs.write(network, "onnx", tmp_path / "gelu.onnx", opset_version=export_graphs.OPSET)
     session = onnxruntime.InferenceSession(
         (tmp_path / "gelu.onnx").read_bytes(), providers=["CPUExecutionProvider"]
     )

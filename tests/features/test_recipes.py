@@ -31,6 +31,17 @@ def test_the_key_stays_what_it_was():
     assert RESNET.key == "2eac216604ca4aca"
 
 
+def test_what_tensorflow_made_before_there_were_engines_is_found():
+    for engine in ("auto", "tensorflow"):
+        assert recipe(Backbone(name="ResNet50", engine=engine)) == RESNET
+    assert "engine" not in RESNET.as_data()
+    coarse = recipe(Backbone(name="ResNet50", engine="openvino", precision="bfloat16"))
+    assert (coarse.engine, coarse.precision) == ("openvino", "bfloat16")
+    assert Recipe.from_data(coarse.as_data()) == coarse
+    assert coarse.by_tensorflow() == RESNET
+    assert coarse.before_blocks(1) == RESNET.before_blocks(1), "blocks are trained in TensorFlow"
+
+
 @pytest.mark.parametrize("name", [field.name for field in fields(RESNET)])
 def test_every_part_changes_the_key(name):
     value = getattr(RESNET, name)
