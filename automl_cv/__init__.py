@@ -7,6 +7,7 @@ The public Python API, imported when it is first used:
     automl_cv.unfinished(storage, study)    trials without one
     automl_cv.epochs(storage, study)        every epoch of every trial
     automl_cv.comparison(storage, study)    retrained trials beside one another, with verdicts
+    automl_cv.claims(storage, study)        what the study's source said, confirmed or refuted
     automl_cv.importance(storage, study)    which searched parameters mattered
     automl_cv.Classifier.load(folder)       a saved classifier: predict, predict_proba, classes
     automl_cv.AutoClassifier(study).fit(X, y)  search and fit, with scikit-learn's methods
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from automl_cv.classifier import Classifier
     from automl_cv.estimator import AutoClassifier
+    from automl_cv.results.claims import claims
     from automl_cv.results.importance import importance
     from automl_cv.results.leaderboard import epochs, leaderboard, unfinished
     from automl_cv.results.pairs import comparison
@@ -31,6 +33,7 @@ __all__ = [
     "AutoClassifier",
     "Classifier",
     "__version__",
+    "claims",
     "comparison",
     "epochs",
     "importance",
@@ -44,6 +47,7 @@ __all__ = [
 _PUBLIC = {
     "AutoClassifier": "automl_cv.estimator",
     "Classifier": "automl_cv.classifier",
+    "claims": "automl_cv.results.claims",
     "comparison": "automl_cv.results.pairs",
     "epochs": "automl_cv.results.leaderboard",
     "importance": "automl_cv.results.importance",

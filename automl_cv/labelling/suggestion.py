@@ -15,7 +15,7 @@ from automl_cv.data.pool import Pool
 from automl_cv.errors import UserError
 from automl_cv.features import FeatureCache, recipe
 from automl_cv.labelling.choice import Reason, choose
-from automl_cv.orders.crew import Crew
+from automl_cv.orders.crew import ENGINE, Crew
 from automl_cv.orders.images import Images
 from automl_cv.orders.messages import Extracting, Prepare, SpaceNeeded
 from automl_cv.saved.folder import SavedClassifier
@@ -126,7 +126,7 @@ def suggest(
     """
     cache, made = FeatureCache(cache_dir), recipe(backbone)
     # It loads TensorFlow while this process reads the images.
-    with Crew(1, is_warm=not cache.has_some(made)) as crew:
+    with Crew(1, loads=lambda number: () if cache.has_some(made) else (ENGINE,)) as crew:
         found = pool.read(
             source,
             cache_dir=cache_dir,

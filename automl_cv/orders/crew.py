@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, Pipe, wait
 from types import TracebackType
 from typing import Any, NoReturn
@@ -35,6 +35,9 @@ from automl_cv.orders.messages import (
     Verdict,
 )
 from automl_cv.study.trial import Inputs
+
+ENGINE = "automl_cv.engine"
+"""The room that loads TensorFlow, by its name: this process never does."""
 
 # A worker is replaced after so many trials: TensorFlow never gives all its memory back.
 TRIALS_BEFORE_REPLACEMENT = 400
@@ -69,12 +72,12 @@ class Worker:
 
     Args:
         number: tells workers apart in messages, from 0.
-        is_warm: whether it loads TensorFlow at once, and not when something needs it.
+        loads: modules that it loads at once, and not when something needs them.
     """
 
-    def __init__(self, number: int, *, is_warm: bool = True) -> None:
+    def __init__(self, number: int, *, loads: Sequence[str] = (ENGINE,)) -> None:
         self.number = number
-        self._is_warm = is_warm
+        self._loads = loads
         self._start()
 
     def _start(self) -> None:
@@ -86,8 +89,7 @@ class Worker:
         self.connection: Connection = ours
         # -P: a random.py in the user's folder must not shadow the library's.
         command = [sys.executable, "-P", "-m", "automl_cv.worker.process", str(theirs.fileno())]
-        if self._is_warm:
-            command.append("automl_cv.engine")
+        command += self._loads
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -144,12 +146,13 @@ class Crew:
 
     Args:
         count: how many, from 0.
-        is_warm: see `Worker`.
+        loads: returns what a worker of a number loads at once, see `Worker`; the first is the
+            one that extracts features. None for TensorFlow in all.
     """
 
-    def __init__(self, count: int, *, is_warm: bool = True) -> None:
+    def __init__(self, count: int, *, loads: Callable[[int], Sequence[str]] | None = None) -> None:
         self.workers: list[Worker] = []
-        self._is_warm = is_warm
+        self._loads = loads or (lambda number: (ENGINE,))
         self.hire(count)
         self._orders: list[Prepare | Need] = []
         self._made: list[Prepared] = []  # what came of each
@@ -169,7 +172,7 @@ class Crew:
     def hire(self, count: int) -> None:
         """Start workers until there are so many; only before the first order."""
         numbers = range(len(self.workers), count)
-        self.workers += [Worker(number, is_warm=self._is_warm) for number in numbers]
+        self.workers += [Worker(number, loads=self._loads(number)) for number in numbers]
 
     def made(self, order: Need) -> Prepared | None:
         """Return what came of features or pixels that all workers hold; None of others."""

@@ -123,6 +123,7 @@ def compose_backbones(read: RunTrials, *, stage: str | None = None) -> Report:
         frames={"backbones": frame},
         facts=read.facts,
         run=read.run.name,
+        heading="Backbones",
     )
 
 

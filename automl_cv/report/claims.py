@@ -92,6 +92,7 @@ def compose_claims(read: RunTrials) -> Report:
         facts=read.facts,
         run=read.run.name,
         command=next_command(read),
+        heading="What the source said",
     )
 
 

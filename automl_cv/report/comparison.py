@@ -170,6 +170,7 @@ def compose_comparison(read: RunTrials, *, stage: str | None = None) -> Report:
         frames={"comparisons": frame},
         facts=read.facts,
         run=read.run.name,
+        heading="Trials trained again, compared",
         command=next_command(read),
     )
 

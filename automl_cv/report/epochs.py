@@ -63,4 +63,5 @@ def compose_epochs(read: RunTrials, *, stage: str | None = None, top: int | None
         frames={"epochs": frame},
         facts=read.facts,
         run=read.run.name,
+        heading="Every epoch",
     )

@@ -118,6 +118,7 @@ def compose_importance(read: RunTrials, *, stage: str | None = None) -> Report:
         frames={"importance": frame},
         facts=read.facts,
         run=read.run.name,
+        heading="Which parameters mattered",
         command=_command(read, found),
     )
 

@@ -54,9 +54,9 @@ def _winner(read: RunTrials, winner: CorrectedWinner | None) -> str:
     if winner is not None and winner.name == first.record.name:
         figure = winner.figure
         return (
-            f"{called}: {winner.name}, {metric.about} {figure.value:.4f} (95 % interval "
-            f"{figure.low:.4f} to {figure.high:.4f}), which is {figure.raw:.4f} corrected for "
-            f"having been chosen from {counted(winner.candidates, 'trial')}{_tied(read)}"
+            f"{called}: {winner.name}, {metric.about} {figure.raw:.4f}; corrected for having been "
+            f"chosen from {counted(winner.candidates, 'trial')} {figure.value:.4f} (95 % interval "
+            f"{figure.low:.4f} to {figure.high:.4f}){_tied(read)}"
         )
     return (
         f"{called}: {first.record.name}, {_figure(read, first)}, not corrected for having been "

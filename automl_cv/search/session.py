@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from automl_cv.drawing.origins import StoredRun
 from automl_cv.drawing.samplers import check_sampler
 from automl_cv.features import FeatureCache, recipe
 from automl_cv.orders import messages
-from automl_cv.orders.crew import Crew, raise_failure
+from automl_cv.orders.crew import ENGINE, Crew, raise_failure
 from automl_cv.orders.images import Images, images_of
 from automl_cv.orders.messages import PrepareFeatures
 from automl_cv.results.ranking import in_order_on_sample
@@ -111,7 +111,7 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
     held = [] if options.new else runs(storage, with_planned=True)
     expected = expected_run(held, study, stages)
     count = _first_workers(study, stages, storage, options, expected)
-    with Crew(count, is_warm=_will_need_tensorflow(study, stages, options.cache_dir)) as crew:
+    with Crew(count, loads=_first_loaded(study, stages, options.cache_dir)) as crew:
         images = read_images(
             study,
             cache_dir=options.cache_dir,
@@ -187,17 +187,24 @@ def _first_workers(
     return 0 if is_settled(run, expected.stages, stages) else options.workers
 
 
-def _will_need_tensorflow(study: StudyFile, stages: Sequence[Stage], cache_dir: Path) -> bool:
-    """Tell whether workers load TensorFlow at once, while this process reads the images.
+def _first_loaded(
+    study: StudyFile, stages: Sequence[Stage], cache_dir: Path
+) -> Callable[[int], list[str]]:
+    """Return what workers load at once, while this process reads the images.
 
-    Heads that are solved on cached features need none, nor do those of one layer; should they
-    after all, as a few images are new, it is loaded then.
+    Heads that are solved, and heads of one layer, need TensorFlow only to extract their features,
+    which the first worker does for all. Should another need it after all, it is loaded then.
+
+    Returns:
+        Names of modules for the number of a worker.
     """
+    kinds = dict.fromkeys(stage.training.target.partition(":")[0] for stage in stages)
     if not all(linear.takes_all(study, stage) for stage in stages):
-        return True
-    if study.backbone.ids is not None:  # vectors are there already
-        return False
-    return not FeatureCache(cache_dir).has_some(recipe(study.backbone))
+        return lambda number: [ENGINE, *kinds]
+    # Vectors of another tool are there already.
+    there = study.backbone.ids is not None
+    extracts = not there and not FeatureCache(cache_dir).has_some(recipe(study.backbone))
+    return lambda number: [ENGINE, *kinds] if extracts and number == 0 else [*kinds]
 
 
 def _tell_data(

@@ -7,6 +7,7 @@ import re
 import time
 import warnings
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,9 +17,17 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import event
 from sqlalchemy.engine import URL, ExceptionContext, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError, SAWarning, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    SAWarning,
+    SQLAlchemyError,
+)
 
-from automl_cv.errors import AutomlError, UserError
+from automl_cv.errors import AutomlError, UserError, installing
+from automl_cv.store.optuna_writes import lengthen_texts
 
 BUSY_SECONDS = 5.0  # SQLite itself waits this long for another writer
 # What SQLite says of a damaged file (https://sqlite.org/rescode.html), whatever the exception.
@@ -40,6 +49,23 @@ CLOCKS = {
     "mariadb": _MYSQL_CLOCK,
 }
 """What each database is asked for its time; 2440587.5 is the Julian day of 1970."""
+DRIVERS = {
+    "postgresql": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mysql+pymysql",
+}
+"""What is taken where an address names a kind of server alone; extras bring them."""
+# Connections, deadlocks, a server that ends or begins, no connections or locks left
+# (https://www.postgresql.org/docs/current/errcodes-appendix.html); and the same of MySQL
+# (https://dev.mysql.com/doc/mysql-errors/8.4/en/): 0 is PyMySQL's own, of a closed connection.
+PASSING_CLASSES = ("08", "40", "57P", "53300", "55P03")
+PASSING_CODES = frozenset({0, 1040, 1053, 1205, 1213, 1927, 2002, 2003, 2006, 2013, 2055})
+RECYCLE_SECONDS = 1800  # MySQL and firewalls close what is silent for hours
+# Between tries to reach a server again: 0.1 s, 0.2 s, … 5 s, 45 s in all. After a minute the run
+# may be another's.
+_WAITS = tuple(min(0.1 * 2**attempt, 5.0) for attempt in range(14))
+AWAY_SECONDS = sum(_WAITS)
 ATTEMPTS = 5  # and a write is begun anew this often before it counts as failed
 
 T = TypeVar("T")
@@ -49,7 +75,8 @@ def open_storage(url: str, *, create: bool, busy_seconds: float = BUSY_SECONDS) 
     """Open the database that holds trials.
 
     Args:
-        url: an SQLAlchemy address such as "sqlite:///automl-cv.db".
+        url: an SQLAlchemy address such as "sqlite:///automl-cv.db". Where it names no driver of a
+            server, that of `DRIVERS` is taken.
         create: whether to make the database where there is none; a reader must not.
         busy_seconds: how long SQLite waits for another process's write, in seconds.
 
@@ -63,6 +90,11 @@ def open_storage(url: str, *, create: bool, busy_seconds: float = BUSY_SECONDS) 
     if address.get_backend_name() == "sqlite":
         _check_file(address, create)
         arguments["connect_args"] = {"timeout": busy_seconds}
+    else:
+        address = _with_driver(address)
+        url = address.render_as_string(hide_password=False)
+        # A connection that the server or a firewall closed meanwhile is replaced as it is taken.
+        arguments |= {"pool_pre_ping": True, "pool_recycle": RECYCLE_SECONDS}
     try:
         with warnings.catch_warnings():
             # Of arguments that SQLite does not know, and that mean nothing.
@@ -74,7 +106,7 @@ def open_storage(url: str, *, create: bool, busy_seconds: float = BUSY_SECONDS) 
                 skip_table_creation=not create,
             )
     except ImportError as error:
-        raise UserError(f"--storage {_shown(address)}: its driver is missing: {error}") from None
+        raise UserError(_lacking(address, error)) from None
     except (SQLAlchemyError, StorageInternalError, RuntimeError, CommandError, ValueError) as error:
         if "malformed" in _reason(error):
             raise AutomlError(damaged(address, _reason(error))) from None
@@ -83,6 +115,8 @@ def open_storage(url: str, *, create: bool, busy_seconds: float = BUSY_SECONDS) 
     if address.get_backend_name() == "sqlite":
         _tune_sqlite(storage, write_ahead=create)
         _check_tables(storage)
+    elif create:
+        lengthen_texts(storage)
     return storage
 
 
@@ -127,26 +161,39 @@ def damaged_facts(storage: RDBStorage, run: str, stage: str) -> str:
 
 
 def patiently(action: Callable[[], T]) -> T:
-    """Do a write, again while SQLite says that the database is locked.
+    """Do a write, again while the database is locked or can't be reached.
 
     Optuna retries only the creation of a trial; a lock while a result is stored would lose
-    the result. A write that meets a lock has been rolled back, so doing it again is safe.
+    the result. A write that meets a lock has been rolled back, so doing it again is safe. Of one
+    that lost its connection nobody knows whether it was done: whatever is given here does no harm
+    when it is done twice.
 
     Raises:
-        AutomlError: the database stayed locked for all `ATTEMPTS`.
+        AutomlError: the database stayed locked for all `ATTEMPTS`, or away for `AWAY_SECONDS`.
     """
-    for attempt in range(1, ATTEMPTS + 1):
+    waits = iter(_WAITS)
+    for attempt in count(1):
         try:
             return action()
-        except (StorageInternalError, OperationalError) as error:
-            if not _is_locked(error):
+        except (StorageInternalError, DBAPIError) as error:
+            if _is_locked(error):
+                if attempt == ATTEMPTS:
+                    raise AutomlError(
+                        f"the database of trials stayed locked for {ATTEMPTS} attempts: another "
+                        "process holds it; close that one and run the same command again"
+                    ) from error
+                time.sleep(0.1 * attempt)
+            elif _is_away(error):
+                wait = next(waits, None)
+                if wait is None:
+                    raise AutomlError(
+                        f"the database of trials could not be reached for {AWAY_SECONDS:.0f} s "
+                        f"({_reason(error)}); run the same command again once it can, what was "
+                        "stored is kept"
+                    ) from error
+                time.sleep(wait)
+            else:
                 raise
-            if attempt == ATTEMPTS:
-                raise AutomlError(
-                    f"the database of trials stayed locked for {ATTEMPTS} attempts: another "
-                    "process holds it; close that one and run the same command again"
-                ) from error
-            time.sleep(0.1 * attempt)
     raise AssertionError("unreachable")
 
 
@@ -170,6 +217,19 @@ def _parse(url: str) -> URL:
             f"--storage {_without_secrets(url)}: no address of a database; expected one such as "
             "sqlite:///automl-cv.db or postgresql://user@host/name"
         ) from None
+
+
+def _with_driver(address: URL) -> URL:
+    """Return an address with the driver of the extra, where it names none."""
+    driver = DRIVERS.get(address.drivername)
+    return address if driver is None else address.set(drivername=driver)
+
+
+def _lacking(address: URL, error: ImportError) -> str:
+    """Return the line that says that a driver is missing, and how to have ours."""
+    line = f"--storage {_shown(address)}: its driver is missing: {error}"
+    extra = {"postgresql+psycopg": "postgresql", "mysql+pymysql": "mysql"}.get(address.drivername)
+    return line if extra is None else f"{line}; {installing(extra)}"
 
 
 def _check_file(address: URL, create: bool) -> None:
@@ -247,9 +307,33 @@ def damaged(address: URL, said: str) -> str:
     )
 
 
+def _is_away(error: BaseException) -> bool:
+    """Tell whether a server can't be reached, or ended a write that waited in a circle."""
+    return any(
+        isinstance(cause, DBAPIError)
+        and "sqlite3" not in type(cause.orig).__module__
+        and (
+            cause.connection_invalidated
+            or (isinstance(cause, OperationalError | InterfaceError) and _will_pass(cause.orig))
+        )
+        for cause in (error, error.__cause__)
+    )
+
+
+def _will_pass(said: Any) -> bool:
+    """Tell by its code whether what a server says is over soon; without one nobody answered."""
+    state = getattr(said, "sqlstate", None) or getattr(said, "pgcode", None)
+    if state is not None:
+        return str(state).startswith(PASSING_CLASSES)
+    code = next(iter(said.args), None)
+    return not isinstance(code, int) or code in PASSING_CODES
+
+
 def _is_locked(error: BaseException) -> bool:
     return any(
-        isinstance(cause, OperationalError) and "locked" in str(cause.orig)
+        isinstance(cause, OperationalError)
+        and "sqlite3" in type(cause.orig).__module__
+        and "locked" in str(cause.orig)
         for cause in (error, error.__cause__)
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +19,8 @@ from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
-from sqlalchemy import Connection, event, insert, select, update
+from sqlalchemy import Connection, event, insert, inspect, select, update
+from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import IntegrityError
 
 from automl_cv.errors import AutomlError
@@ -44,7 +45,8 @@ def write_curve(storage: RDBStorage, trial_id: int, epochs: Sequence[Epoch]) -> 
         trial_id: a trial that runs.
         epochs: epochs that are not yet stored.
     """
-    with storage.engine.begin() as connection:
+    # Where the connection was lost before, and all of it is stored after all, that is well.
+    with suppress(IntegrityError), storage.engine.begin() as connection:
         _insert_curve(connection, trial_id, epochs)
 
 
@@ -81,32 +83,58 @@ def end_trial(
     Raises:
         AutomlError: another process has ended it.
     """
+    try:
+        with storage.engine.begin() as connection:
+            is_ended = _end(connection, trial_id, ending, epochs)
+            if not is_ended:
+                connection.rollback()
+    except IntegrityError:
+        is_ended = False
+    if not is_ended and not _has_ended(storage, trial_id, ending):
+        raise AutomlError(
+            "another process has ended a trial that runs here; let one search at a time run a study"
+        )
+
+
+def _end(connection: Connection, trial_id: int, ending: Ending, epochs: Sequence[Epoch]) -> bool:
+    """Store how a trial ends; return whether it ran until now."""
     trial, attribute = models.TrialModel.__table__, models.TrialUserAttributeModel
     times = {"datetime_start": ending.began, "datetime_complete": ending.ended}
-    # As Optuna 5 has them: in UTC, without saying so.
-    utc = {name: time.astimezone(UTC).replace(tzinfo=None) for name, time in times.items() if time}
-    with storage.engine.begin() as connection:
-        _insert_curve(connection, trial_id, epochs)
-        if ending.value is not None:
-            value, kind = models.TrialValueModel.value_to_stored_repr(without_noise(ending.value))
-            row = {"trial_id": trial_id, "objective": 0, "value": value, "value_type": kind}
-            connection.execute(insert(models.TrialValueModel), [row])
-        shown = [
-            {"trial_id": trial_id, "key": key, "value_json": json.dumps(one)}
-            for key, one in ending.shown.items()
-        ]
-        if shown:
-            connection.execute(insert(attribute), shown)
-        changed = connection.execute(
-            update(trial)
-            .where(trial.c.trial_id == trial_id, trial.c.state == TrialState.RUNNING)
-            .values(state=ending.state, **utc)
-        )
-        if changed.rowcount != 1:
-            raise AutomlError(
-                "another process has ended a trial that runs here; let one search at a time "
-                "run a study"
-            )
+    utc = {name: _as_stored(time) for name, time in times.items() if time}
+    _insert_curve(connection, trial_id, epochs)
+    if ending.value is not None:
+        value, kind = models.TrialValueModel.value_to_stored_repr(without_noise(ending.value))
+        row = {"trial_id": trial_id, "objective": 0, "value": value, "value_type": kind}
+        connection.execute(insert(models.TrialValueModel), [row])
+    shown = [
+        {"trial_id": trial_id, "key": key, "value_json": json.dumps(one)}
+        for key, one in ending.shown.items()
+    ]
+    if shown:
+        connection.execute(insert(attribute), shown)
+    changed = connection.execute(
+        update(trial)
+        .where(trial.c.trial_id == trial_id, trial.c.state == TrialState.RUNNING)
+        .values(state=ending.state, **utc)
+    )
+    return changed.rowcount == 1
+
+
+def _has_ended(storage: RDBStorage, trial_id: int, ending: Ending) -> bool:
+    """Tell whether a trial ended just so: its connection was lost when all had been stored."""
+    trial = models.TrialModel.__table__
+    with storage.engine.connect() as connection:
+        row = connection.execute(
+            select(trial.c.state, trial.c.datetime_complete).where(trial.c.trial_id == trial_id)
+        ).one()
+    # MySQL's times have no fractions of a second.
+    apart = None if row[1] is None else abs((row[1] - _as_stored(ending.ended)).total_seconds())
+    return row[0] is ending.state and apart is not None and apart < 1
+
+
+def _as_stored(time: datetime) -> datetime:
+    """Return a time as Optuna 5 has them: in UTC, without saying so."""
+    return time.astimezone(UTC).replace(tzinfo=None)
 
 
 def _insert_curve(connection: Connection, trial_id: int, epochs: Sequence[Epoch]) -> None:
@@ -197,10 +225,13 @@ def _swapped(
     connection: Connection, study_id: int, key: str, before: str | None, after: str
 ) -> bool:
     attribute = models.StudyUserAttributeModel
+    if before is None:
+        row = {"study_id": study_id, "key": key, "value_json": after}
+        # Of an insertion PostgreSQL tells no count; a row that is there already is an error.
+        connection.execute(insert(attribute), [row])
+        return True
     change = (
-        insert(attribute).values(study_id=study_id, key=key, value_json=after)
-        if before is None
-        else update(attribute)
+        update(attribute)
         .where(
             attribute.study_id == study_id,
             attribute.key == key,
@@ -209,6 +240,30 @@ def _swapped(
         .values(value_json=after)
     )
     return connection.execute(change).rowcount == 1
+
+
+def lengthen_texts(storage: RDBStorage) -> None:
+    """Make room for long texts where Optuna's tables have none: in MySQL and MariaDB.
+
+    TEXT holds 65,535 bytes there (https://mariadb.com/kb/en/text/), a history of 1,200 epochs and
+    what a trial said of 40,000 images more; LONGTEXT holds 4 GB. Elsewhere they are unbounded.
+    Optuna's versions of its schema know nothing of it.
+    """
+    if storage.engine.dialect.name not in ("mysql", "mariadb"):
+        return
+    inspector = inspect(storage.engine)
+    quote = storage.engine.dialect.identifier_preparer.quote
+    for table in models.BaseModel.metadata.tables.values():
+        short = [
+            column["name"]
+            for column in inspector.get_columns(table.name)
+            if type(column["type"]) is mysql.TEXT
+        ]
+        for name in short:
+            with storage.engine.begin() as connection:
+                connection.exec_driver_sql(
+                    f"ALTER TABLE {quote(table.name)} MODIFY {quote(name)} LONGTEXT"
+                )
 
 
 @contextmanager

@@ -1,11 +1,11 @@
 """A worker process: carries out the orders of the search, one after the other.
 
-Started as `python -m automl_cv.worker.process DESCRIPTOR [MODULE]`. Only here does TensorFlow
-load, once something needs it: images that have no features yet, heads in steps, a model to
-write. What is solved on cached features needs none. With the name of a module that one is loaded
-first, while the search still reads the images (a thread that loads it beside other work deadlocks
-in Python's locks of modules). What TensorFlow prints goes to a log file, and when it runs out of
-memory or crashes it takes one trial with it and not the search.
+Started as `python -m automl_cv.worker.process DESCRIPTOR [MODULE …]`. Only here does TensorFlow
+load, once something needs it: images that have no features yet, heads of several layers, a model
+to write. What is solved on cached features needs none, nor do heads of one layer. Modules that are
+named are loaded first, while the search still reads the images (a thread that loads them beside
+other work deadlocks in Python's locks of modules). What TensorFlow prints goes to a log file, and
+when it runs out of memory or crashes it takes one trial with it and not the search.
 """
 
 from __future__ import annotations

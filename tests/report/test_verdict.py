@@ -95,9 +95,8 @@ def test_a_figure_that_was_chosen_is_told_corrected(tmp_path):
     data = report.winner
     name = f"{data['stage']}/{data['trial']}"
     assert report.verdict[0].startswith(
-        f"winner: {name}, accuracy {data['corrected']:.4f} (95 % interval {data['low']:.4f} to "
-        f"{data['high']:.4f}), which is {data['raw']:.4f} corrected for having been chosen from "
-        "30 trials; "
+        f"winner: {name}, accuracy {data['raw']:.4f}; corrected for having been chosen from 30 "
+        f"trials {data['corrected']:.4f} (95 % interval {data['low']:.4f} to {data['high']:.4f}); "
     )
     assert report.verdict[-1].endswith("more images would tell trials apart that more trials won't")
 

@@ -194,7 +194,7 @@ def attempt(path: Path, machine: Machine, workers: int) -> bool:
             begun = next((one.stages for one in runs(storage) if one.name == "s"), ())
             taken = claim(storage, "s", STUDY.stages[0].name, facts)
             assert taken is not None, "nobody else is there"
-            with taken.kept(), HitCrew(workers, machine) as crew:
+            with taken.kept(3600.0), HitCrew(workers, machine) as crew:
                 crew.make_ready()
                 context = SearchContext(
                     run=run,
