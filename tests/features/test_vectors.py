@@ -73,7 +73,7 @@ def test_what_does_not_fit_is_told(written, ids, array, told):
     [
         ({"features": "v.npy"}, {}, "both or neither"),
         ({"ids": "ids.csv"}, {}, "both or neither"),
-        ({"features": "v.npy", "ids": "i.csv", "image_size": 32}, {}, "leave weights and image"),
+        ({"features": "v.npy", "ids": "i.csv", "image_size": 32}, {}, "leave image_size out"),
         (
             {"features": "v.npy", "ids": "i.csv"},
             {"space": {"image_size": [24, 32]}},
