@@ -10,14 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 from optuna.storages import RDBStorage
 
 from automl_cv.results.comparison import Pair, compare
-from automl_cv.results.evaluators import LABELS
-from automl_cv.results.importance import Importance, importances
 from automl_cv.results.intervals import paired_images, signed_difference
 from automl_cv.results.leaderboard import RunTrials, read_run
 from automl_cv.results.ranking import best_of
@@ -26,6 +24,9 @@ from automl_cv.store.records import TrialRecord
 from automl_cv.study import essence, library
 from automl_cv.study.claims import Claim, PublishedTable, claims_of, tables_of
 from automl_cv.words import counted, signed
+
+if TYPE_CHECKING:
+    from automl_cv.results.importance import Importance
 
 Verdict = Literal["confirmed", "refuted", "not settled"]
 
@@ -272,6 +273,10 @@ def _over_images(
 
 def _of_parameters(read: RunTrials, claim: Claim) -> Judged:
     """Judge which parameters matter most, by both evaluators."""
+    # scikit-learn's forests load for a second, and few reports ask.
+    from automl_cv.results.evaluators import LABELS
+    from automl_cv.results.importance import importances
+
     found = [one for one in importances(read, claim.stage) if not one.within]
     one = next((one for one in found if one.stage == claim.stage), None)
     if one is None or one.evaluation is None:

@@ -325,7 +325,9 @@ def test_blocks_are_found_in_models_within_a_saved_model(tmp_path):
     keras.utils.set_random_seed(3)
     inside = keras.Input((None, None, 3))
     stages = [convolution(4, "_conv"), convolution(6, "conv")]
-    sequence = keras.Sequential([keras.layers.BatchNormalization(), stages[1]], name="within")
+    sequence = keras.Sequential(
+        [keras.layers.BatchNormalization(name="norm"), stages[1]], name="within"
+    )
     backbone = keras.Model(inside, sequence(stages[0](inside)), name="backbone")
     outer = [
         keras.Input((12, 12, 3)),
@@ -341,7 +343,7 @@ def test_blocks_are_found_in_models_within_a_saved_model(tmp_path):
     network, _ = backbones.load_blocks(own, 12)
     assert [layer.name for layer in network.layers if layer.weights] == [
         "conv",
-        "batch_normalization",
+        "norm",
         "conv_2",
         "conv_3",
     ]
