@@ -6,7 +6,7 @@ import logging
 import re
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -68,6 +68,12 @@ _WAITS = tuple(min(0.1 * 2**attempt, 5.0) for attempt in range(14))
 AWAY_SECONDS = sum(_WAITS)
 ATTEMPTS = 5  # and a write is begun anew this often before it counts as failed
 
+_REFUSALS = (SQLAlchemyError, StorageInternalError, RuntimeError, CommandError, ValueError)
+"""What opening a database raises, by what is wrong with it."""
+
+# What a table or a row of Optuna's says that another process has made in the meantime.
+_MADE_BY_OTHERS = ("already exists", "alembic_version", "version_info")
+
 T = TypeVar("T")
 
 
@@ -96,18 +102,11 @@ def open_storage(url: str, *, create: bool, busy_seconds: float = BUSY_SECONDS) 
         # A connection that the server or a firewall closed meanwhile is replaced as it is taken.
         arguments |= {"pool_pre_ping": True, "pool_recycle": RECYCLE_SECONDS}
     try:
-        with warnings.catch_warnings():
-            # Of arguments that SQLite does not know, and that mean nothing.
-            warnings.simplefilter("ignore", SAWarning)
-            # RDBStorage fills "{…}" in an address, so braces of a path are doubled.
-            storage = RDBStorage(
-                url.replace("{", "{{").replace("}", "}}"),
-                engine_kwargs=arguments,
-                skip_table_creation=not create,
-            )
+        storage = _made(url, arguments, create)
     except ImportError as error:
         raise UserError(_lacking(address, error)) from None
-    except (SQLAlchemyError, StorageInternalError, RuntimeError, CommandError, ValueError) as error:
+    # A TypeError comes from drivers, of arguments in the address that they do not know.
+    except (*_REFUSALS, TypeError) as error:
         if "malformed" in _reason(error):
             raise AutomlError(damaged(address, _reason(error))) from None
         raise UserError(f"--storage {_shown(address)}: {_reason(error)}") from None
@@ -118,6 +117,27 @@ def open_storage(url: str, *, create: bool, busy_seconds: float = BUSY_SECONDS) 
     elif create:
         lengthen_texts(storage)
     return storage
+
+
+def _made(url: str, arguments: Mapping[str, Any], create: bool) -> RDBStorage:
+    """Have Optuna open a database, and make its tables where there are none."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with warnings.catch_warnings():
+                # Of arguments that SQLite does not know, and that mean nothing.
+                warnings.simplefilter("ignore", SAWarning)
+                # RDBStorage fills "{…}" in an address, so braces of a path are doubled.
+                return RDBStorage(
+                    url.replace("{", "{{").replace("}", "}}"),
+                    engine_kwargs=dict(arguments),
+                    skip_table_creation=not create,
+                )
+        except _REFUSALS as error:
+            # Another search looked for the tables at the same moment, and made them first.
+            if attempt == ATTEMPTS or not any(text in _reason(error) for text in _MADE_BY_OTHERS):
+                raise
+            time.sleep(0.1 * attempt)
+    raise AssertionError("unreachable")
 
 
 def address_of(storage: RDBStorage) -> str:

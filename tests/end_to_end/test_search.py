@@ -39,6 +39,7 @@ name = "coarse"
 trials = 2
 epochs = 500
 pruner = "none"
+head = { name = "mlp", normalization = true }
 [[stage]]
 name = "narrowed"
 trials = 1

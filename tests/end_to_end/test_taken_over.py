@@ -24,8 +24,10 @@ name = "moved"
 [[stage]]
 name = "coarse"
 trials = 12
-epochs = 3
+epochs = 60
+head = { name = "mlp", normalization = true }
 """
+"""Heads in Keras: those of one layer would all be trained before anybody has looked."""
 
 # Nobody sees its process: it has the place that is named first.
 AWAY = """

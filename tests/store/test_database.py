@@ -5,6 +5,7 @@ import time
 
 import optuna
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from automl_cv.errors import AutomlError, UserError
 from automl_cv.results.leaderboard import leaderboard
@@ -136,3 +137,27 @@ def test_other_failures_are_not_retried():
     with pytest.raises(KeyError):
         patiently(broken)
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["table studies already exists", "UNIQUE constraint failed: alembic_version.version_num"],
+)
+def test_tables_that_another_search_made_at_the_same_moment(tmp_path, monkeypatch, said):
+    """Optuna looks for each and then makes it: of two searches on a new file one came too late."""
+    opened = []
+
+    def late_once(*given, **named):
+        opened.append(given)
+        if len(opened) == 1:
+            raise OperationalError("CREATE TABLE studies", {}, sqlite3.OperationalError(said))
+        return optuna.storages.RDBStorage(*given, **named)
+
+    monkeypatch.setattr(database, "RDBStorage", late_once)
+    open_storage(f"sqlite:///{tmp_path}/new.db", create=True)
+    assert len(opened) == 2
+    opened.clear()
+    said_otherwise = "no such table: studies"
+    monkeypatch.setattr(database, "_MADE_BY_OTHERS", (said_otherwise,))
+    with pytest.raises(UserError):
+        open_storage(f"sqlite:///{tmp_path}/other.db", create=True)
