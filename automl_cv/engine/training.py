@@ -21,7 +21,7 @@ from automl_cv.features import view_name
 from automl_cv.history import Epoch
 from automl_cv.study.trial import TrainingTask
 from automl_cv.trained import TrainingData
-from automl_cv.training.epochs import Weights, class_weights_of, epoch_order
+from automl_cv.training.epochs import class_weights_of, epoch_order
 from automl_cv.training.head_input import describe
 from automl_cv.training.keras_config import keras_arguments
 from automl_cv.training.trainer import Trainer
@@ -56,13 +56,9 @@ class HeadTrainer(Trainer[Loop, Views]):
         """Have a loop train and validate on this division; its state stays."""
         loop.turn_to(self._division(task))
 
-    def probabilities(self, loop: Loop, weights: Weights) -> np.ndarray:
-        """Return what a head says of the images that validate, float32 (m, classes)."""
-        current = loop.weights()
-        loop.set_weights(weights)
-        found = loop.probabilities(self._features)
-        loop.set_weights(current)
-        return found
+    def said(self, loop: Loop) -> np.ndarray:
+        """Return what a loop's head says of the images that validate; see `Trainer`."""
+        return loop.probabilities(self._features)
 
     def epoch(
         self, loop: Loop, task: TrainingTask, views: Views | None, number: int, rates: np.ndarray

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from automl_cv.results.intervals import paired_images, signed_difference
+from automl_cv.results.intervals import paired_right, signed_difference
 from automl_cv.results.leaderboard import RunTrials
 from automl_cv.results.rows import Row
 from automl_cv.results.said import Right, key, right_of
@@ -59,9 +59,7 @@ def apart(left: RunTrials, right: RunTrials) -> Apart | None:
     if one is None or other is None or one.shape != other.shape or not _same_order(left, right):
         ends = signed_difference(first.figures.merit, second.figures.merit, first.n_images)
         return Apart(value, *ends, how="over images")
-    counts = (one & other, one & ~other, ~one & other, ~one & ~other)
-    ends = paired_images(*(int(count.sum()) for count in counts))
-    return Apart(value, *ends, how="paired over the same images")
+    return Apart(value, *paired_right(one, other), how="paired over the same images")
 
 
 def has_same_images(left: RunTrials, right: RunTrials) -> bool:

@@ -16,7 +16,7 @@ import pandas as pd
 from optuna.storages import RDBStorage
 
 from automl_cv.results.comparison import Pair, compare
-from automl_cv.results.intervals import paired_images, signed_difference
+from automl_cv.results.intervals import paired_right, signed_difference
 from automl_cv.results.leaderboard import RunTrials, read_run
 from automl_cv.results.ranking import best_of
 from automl_cv.results.said import key, right_of
@@ -265,9 +265,7 @@ def _over_images(
     if read.storage is not None:
         right = right_of(read.storage, read.run, [first, second])
         if key(first) in right and key(second) in right:
-            one, other = right[key(first)], right[key(second)]
-            counts = (one & other, one & ~other, ~one & other, ~one & ~other)
-            return paired_images(*(int(count.sum()) for count in counts))
+            return paired_right(right[key(first)], right[key(second)])
     return signed_difference(merits[0], merits[1], n_images)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from automl_cv.data.dataset import Dataset
 from automl_cv.results.doubts import PROPOSED_RATIO, doubts
-from automl_cv.results.intervals import paired_images
+from automl_cv.results.intervals import paired_right
 from automl_cv.results.suspects import Suspects, class_numbers, fold_numbers
 from automl_cv.solving.out_of_fold import NO_FOLD, Folds
 
@@ -25,7 +25,7 @@ class Cleaned:
         cleaned: accuracy with proposed labels.
         given: accuracy with the given ones.
         low: lower end of the 95 % interval of `cleaned` - `given`, see
-            `intervals.paired_images`.
+            `intervals.paired_right`.
         high: its upper end.
     """
 
@@ -68,12 +68,7 @@ def compare(images: Dataset, features: np.ndarray, suspects: Suspects) -> Cleane
     touched = np.isin(known, [one.row for one in suspects.proposed])
     cleaned, given = right[:, ~touched]
     n_images = int((~touched).sum())
-    low, high = paired_images(
-        int((cleaned & given).sum()),
-        int((cleaned & ~given).sum()),
-        int((given & ~cleaned).sum()),
-        int((~cleaned & ~given).sum()),
-    )
+    low, high = paired_right(cleaned, given)
     return Cleaned(
         images=n_images,
         corrected=changed / len(numbers),

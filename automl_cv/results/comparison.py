@@ -12,7 +12,7 @@ from itertools import combinations
 from statistics import mean
 from typing import Any, Literal
 
-from automl_cv.results.intervals import paired_images, signed_difference
+from automl_cv.results.intervals import paired_right, signed_difference
 from automl_cv.results.repeats import (
     Interval,
     interval,
@@ -352,8 +352,7 @@ def _over_images(left: Finalist, right: Finalist) -> tuple[float, float] | None:
     if len(left.right) != 1 or left.right.keys() != right.right.keys():
         return None
     ((_, one),), ((_, other),) = left.right.items(), right.right.items()
-    counts = (one & other, one & ~other, ~one & other, ~one & ~other)
-    return paired_images(*(int(count.sum()) for count in counts))
+    return paired_right(one, other)
 
 
 def _side(stage: Retrained, one: Finalist, repeats: set[int] | None) -> Side:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 from automl_cv.scoring import wilson
 
 
@@ -71,6 +74,17 @@ def paired_images(both: int, left: int, right: int, neither: int) -> tuple[float
         found - margin(shares[0] - left_low, right_high - shares[1]),
         found + margin(left_high - shares[0], shares[1] - right_low),
     )
+
+
+def paired_right(left: NDArray[np.bool_], right: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return the interval of `paired_images` for two classifiers of the same images.
+
+    Args:
+        left: which images the left one classified right, shape (images,) or more axes.
+        right: likewise.
+    """
+    counts = (left & right, left & ~right, ~left & right, ~left & ~right)
+    return paired_images(*(int(count.sum()) for count in counts))
 
 
 def signed_difference(

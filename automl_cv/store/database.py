@@ -68,7 +68,10 @@ _WAITS = tuple(min(0.1 * 2**attempt, 5.0) for attempt in range(14))
 AWAY_SECONDS = sum(_WAITS)
 ATTEMPTS = 5  # and a write is begun anew this often before it counts as failed
 
-_REFUSALS = (SQLAlchemyError, StorageInternalError, RuntimeError, CommandError, ValueError)
+_REFUSALS = (
+    *(SQLAlchemyError, StorageInternalError, RuntimeError, CommandError, ValueError),
+    TypeError,  # of drivers, for arguments in the address that they do not know
+)
 """What opening a database raises, by what is wrong with it."""
 
 # What a table or a row of Optuna's says that another process has made in the meantime.
@@ -105,8 +108,7 @@ def open_storage(url: str, *, create: bool, busy_seconds: float = BUSY_SECONDS) 
         storage = _made(url, arguments, create)
     except ImportError as error:
         raise UserError(_lacking(address, error)) from None
-    # A TypeError comes from drivers, of arguments in the address that they do not know.
-    except (*_REFUSALS, TypeError) as error:
+    except _REFUSALS as error:
         if "malformed" in _reason(error):
             raise AutomlError(damaged(address, _reason(error))) from None
         raise UserError(f"--storage {_shown(address)}: {_reason(error)}") from None

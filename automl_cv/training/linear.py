@@ -207,14 +207,10 @@ class LinearTrainer(Trainer[LinearLoop, None]):
             seconds=time.perf_counter() - started,
         )
 
-    def probabilities(self, loop: LinearLoop, weights: Weights) -> np.ndarray:
-        """Return what a head says of the images that validate, float32 (m, classes)."""
-        current = loop.weights()
-        loop.set_weights(weights)
+    def said(self, loop: LinearLoop) -> np.ndarray:
+        """Return what a loop's head says of the images that validate; see `Trainer`."""
         with one_thread():
-            found = [np.exp(logits) / sums for logits, sums in self._said(loop)]
-        loop.set_weights(current)
-        return np.concatenate(found)
+            return np.concatenate([np.exp(logits) / sums for logits, sums in self._logits(loop)])
 
     def _train(
         self, loop: LinearLoop, task: TrainingTask, number: int, rates: np.ndarray
@@ -254,7 +250,7 @@ class LinearTrainer(Trainer[LinearLoop, None]):
     def _validate(self, loop: LinearLoop) -> tuple[float, float]:
         """Return mean loss and accuracy of the images that validate."""
         labels, loss, right, done = self.data.validation_labels, 0.0, 0, 0
-        for logits, sums in self._said(loop):
+        for logits, sums in self._logits(loop):
             own = labels[done : done + len(logits)]
             loss += float(_losses(logits, sums, own).sum(dtype=np.float64))
             right += _count_right(logits, own)
@@ -263,7 +259,7 @@ class LinearTrainer(Trainer[LinearLoop, None]):
         accuracy = np.float32(right) * (np.float32(1) / np.float32(done))
         return _mean(loss, done), float(accuracy)
 
-    def _said(self, loop: LinearLoop) -> Iterator[tuple[Array, Array]]:
+    def _logits(self, loop: LinearLoop) -> Iterator[tuple[Array, Array]]:
         """Yield what the head says of the images that validate, some after the other.
 
         Yields:

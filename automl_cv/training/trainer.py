@@ -34,6 +34,10 @@ class Loop(Protocol):
         """Return a copy of the head's weights, in the order of the Keras model's."""
         ...
 
+    def set_weights(self, weights: Weights) -> None:
+        """Give the head weights that `weights` returned."""
+        ...
+
 
 L = TypeVar("L", bound=Loop)
 V = TypeVar("V")
@@ -78,14 +82,20 @@ class Trainer(ABC, Generic[L, V]):
         def train_epoch(number: int, rates: np.ndarray) -> Epoch:
             epoch = self.epoch(loop, task, views, number, rates)
             known = self.data.validation_labels
-            return scored(
-                epoch, task.metric, known, lambda: self.probabilities(loop, loop.weights())
-            )
+            return scored(epoch, task.metric, known, lambda: self.said(loop))
 
         result = training.run(train_epoch, loop.weights, on_epoch, replay)
         if not result.weights:
             return result
         return replace(result, probabilities=self.probabilities(loop, result.weights))
+
+    def probabilities(self, loop: L, weights: Weights) -> np.ndarray:
+        """Return what a head of some weights says; see `said`. The loop keeps its own."""
+        current = loop.weights()
+        loop.set_weights(weights)
+        found = self.said(loop)
+        loop.set_weights(current)
+        return found
 
     @abstractmethod
     def begin(self, task: TrainingTask, views: V | None) -> L:
@@ -110,5 +120,5 @@ class Trainer(ABC, Generic[L, V]):
         """
 
     @abstractmethod
-    def probabilities(self, loop: L, weights: Weights) -> np.ndarray:
-        """Return what a head says of the images that validate, float32 (m, classes)."""
+    def said(self, loop: L) -> np.ndarray:
+        """Return what a loop's head says of the images that validate, float32 (m, classes)."""

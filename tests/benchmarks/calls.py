@@ -15,7 +15,6 @@ import argparse
 import importlib.metadata
 import json
 import platform
-import random
 import sys
 import tempfile
 from collections.abc import Callable
@@ -26,7 +25,6 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from automl_cv.data import dataset
 from automl_cv.features import FeatureCache, Recipe
-from automl_cv.history import Epoch, History
 from automl_cv.results.leaderboard import ranked_frame, read_run
 from automl_cv.store.database import open_storage
 from automl_cv.store.facts import StudyFacts
@@ -35,6 +33,7 @@ from automl_cv.study.studyfile import Split
 from automl_cv.study.trial import TrainingTask
 from automl_cv.trained import TrainingData
 from automl_cv.training.linear import LinearTrainer
+from tests.benchmarks.report_speed import made_up
 
 RECORD = Path(__file__).with_suffix(".json")
 PACKAGES = ("numpy", "optuna", "pandas", "pillow", "sqlalchemy")
@@ -69,14 +68,6 @@ def counted(action: Callable[[], object]) -> int:
     return calls
 
 
-def made_up(number: int) -> History:
-    draw = random.Random(number)
-    epochs = [
-        Epoch(at, *(draw.random() for _ in range(4)), 0.1, 0.5) for at in range(1, EPOCHS + 1)
-    ]
-    return History(tuple(epochs), "epochs", seconds=1.0)
-
-
 def measured(folder: Path) -> dict[str, float]:
     """Return calls by unit of work.
 
@@ -89,7 +80,7 @@ def measured(folder: Path) -> dict[str, float]:
 
     def store() -> None:
         slot = next(slots)
-        trials.finish(slot, PARAMETERS, DISTRIBUTIONS, made_up(slot))
+        trials.finish(slot, PARAMETERS, DISTRIBUTIONS, made_up(EPOCHS))
 
     storing = counted(store)
     for _ in range(TRIALS - 2):

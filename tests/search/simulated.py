@@ -17,7 +17,6 @@ import random
 import sqlite3
 import sys
 import tempfile
-import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -45,37 +44,20 @@ from automl_cv.store.records import TrialRecord
 from automl_cv.store.runs import runs
 from automl_cv.study import studyfile
 from tests.orders.scripted import DEATH, ScriptedCrew, ScriptedWorker, obedient
+from tests.search import conducted
 from tests.search.conducted import IMAGES, empty_database
 
-STUDY = studyfile.parse(
-    tomllib.loads("""
-        name = "s"
-        [[stage]]
-        name = "coarse"
-        trials = 5
-        epochs = 4
-        pruner = { name = "median", n_startup_trials = 2 }
-        [stage.space]
-        optimizer = ["SGD", "Adam"]
-        batch_size = { low = 16, high = 64 }
-        learning_rate = { low = 0.01, high = 0.1 }
-        momentum = { low = 0.0, high = 0.9, when = { optimizer = ["SGD"] } }
-        [[stage]]
-        name = "narrowed"
-        narrow_from = "coarse"
-        trials = 3
-        epochs = 4
-        [[stage]]
-        name = "finalists"
-        retrain = { stages = ["coarse", "narrowed"], top = 2, repeats = 2 }
-        [[stage]]
-        name = "scratch"
-        retrain = { stages = "finalists", top = 1, repeats = 1 }
-        network = { name = "ResNet10", stem = "small", width = 0.125 }
-    """),
-    "s.toml",
-)
 EPOCHS = 4
+_RAW = conducted.STUDY.as_toml_data()
+_RAW["stage"][0] |= {
+    "trials": 5,
+    "epochs": EPOCHS,
+    "pruner": {"name": "median", "n_startup_trials": 2},
+}
+_RAW["stage"][1] |= {"trials": 3, "epochs": EPOCHS}
+STUDY = studyfile.parse(_RAW, "s.toml")
+"""That of `conducted`, with more trials, and a pruner that compares them."""
+
 MOST_ATTEMPTS = 60
 LONG = 0.3
 """The share of searches whose trials are long."""
