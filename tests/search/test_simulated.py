@@ -10,6 +10,7 @@ FOUND = [13, 43]
 """Seeds that once ended with another board, or in an error; each stays.
 
 13, 43: a worker died in a trial whose epochs had been written, and they were written twice.
+What is written twice does no harm by now; `tests/store/test_trials.py` holds to what is left of it.
 """
 
 

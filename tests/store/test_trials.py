@@ -196,6 +196,17 @@ def test_epochs_are_written_while_a_trial_runs(trials):
     assert len(record.history.epochs) == 5
 
 
+def test_a_trial_that_begins_again_writes_no_epoch_twice(trials):
+    """Its worker died after three; found by `tests/search/simulated.py`."""
+    trials.begin(0, PARAMETERS, DISTRIBUTIONS)
+    for n_epochs in (3, 1, 2, 4):
+        trials.write_epochs(0, History(HISTORY.epochs[:n_epochs]))
+        (record,) = trials.records()
+        assert len(record.history.epochs) == max(3, n_epochs), "what is known stays"
+    trials.finish(0, PARAMETERS, DISTRIBUTIONS, HISTORY)
+    assert len(optuna_trial(trials).intermediate_values) == len(HISTORY.epochs)
+
+
 def test_an_interrupted_slot_runs_again_and_the_finished_one_counts(trials):
     trials.begin(0, PARAMETERS, DISTRIBUTIONS)
     trials.interrupt(0, History(HISTORY.epochs[:2]))
