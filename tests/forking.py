@@ -19,6 +19,8 @@ import traceback
 from importlib import import_module
 from pkgutil import iter_modules
 
+from automl_cv.loading import process_is_ours
+
 LONGEST = 100_000  # bytes of a message, most of them environment
 BEGINNINGS = ("TF_", "KERAS_", "OMP_", "OPENBLAS_", "CUDA_", "XDG_", "HOME", "PYTHON")
 
@@ -29,7 +31,8 @@ def read_when_loaded() -> dict[str, str]:
 
 
 def load() -> bool:
-    """Import what workers do; tell whether children can use it."""
+    """Import what workers do, as they do; tell whether children can use it."""
+    process_is_ours()
     for room in ("automl_cv.worker", "automl_cv.engine"):
         for module in iter_modules(import_module(room).__path__, f"{room}."):
             import_module(module.name)

@@ -19,6 +19,7 @@ ROOMS = [
     "errors",
     "words",
     "places",
+    "loading",
     "registry",
     "history",
     "catalog",

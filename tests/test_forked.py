@@ -13,6 +13,7 @@ import pytest
 
 from automl_cv.data import dataset
 from automl_cv.history import Epoch
+from automl_cv.loading import NEEDLESS
 from automl_cv.orders import crew
 from automl_cv.orders.crew import Worker
 from automl_cv.orders.images import images_of
@@ -85,6 +86,9 @@ def test_it_trains_to_the_numbers_of_a_process_of_its_own(worker, cache_dir, mon
     try:
         assert isinstance(fresh._process, subprocess.Popen)
         assert trained(fresh, order, Train(trial)) == forked
+        mapped = Path(f"/proc/{fresh._process.pid}/maps").read_text()
+        assert "/tensorflow/" in mapped
+        assert not [name for name in NEEDLESS if f"/{name}/" in mapped]
     finally:
         fresh.close()
 

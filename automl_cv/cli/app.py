@@ -23,6 +23,7 @@ from automl_cv import __version__
 from automl_cv.cli import commands
 from automl_cv.cli.plain_help import PlainCommand, PlainGroup
 from automl_cv.errors import AutomlError, AutomlWarning, trouble
+from automl_cv.loading import process_is_ours
 from automl_cv.screen import streams
 from automl_cv.screen.console import caution, complain
 
@@ -131,6 +132,7 @@ def main() -> None:
     Ended from outside it is 128 and the signal's number, as shells have it: 130 after Ctrl-C.
     """
     debug = "--debug" in sys.argv
+    process_is_ours()
     streams.prepare()
     try:
         _run()

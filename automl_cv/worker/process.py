@@ -22,6 +22,7 @@ from pathlib import Path
 
 from automl_cv.errors import AutomlError, trouble
 from automl_cv.history import Epoch, History, StopReason
+from automl_cv.loading import process_is_ours
 from automl_cv.orders import messages
 from automl_cv.orders.crew import TEMPORARY
 from automl_cv.worker.materials import Materials
@@ -113,6 +114,7 @@ def main() -> None:
     temporary = Path(tempfile.gettempdir())
     if temporary.name.startswith(TEMPORARY):  # where the search was killed, nobody else removes it
         atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    process_is_ours()
     for module in sys.argv[2:]:
         import_module(module)
     connection = Connection(int(sys.argv[1]))

@@ -1,0 +1,40 @@
+"""What Keras loads beside itself: plots, tables and wrappers of other libraries.
+
+Keras imports `NEEDLESS` as it loads, wherever they are installed: for its galleries of images, for
+tables given to `fit`, for its wrappers of scikit-learn's kind. Nothing here asks Keras for these.
+Without them it loads in two thirds of the processor time (6.8 s for 10.1, loaded machine) and with
+150 MB less, in every worker. A process that is somebody else's, a notebook's, keeps a whole Keras.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import cast
+
+NEEDLESS = ("matplotlib", "pandas", "sklearn")
+
+_is_ours = False
+
+
+def process_is_ours() -> None:
+    """Say that this process is a worker or a command: nobody else uses its Keras."""
+    global _is_ours
+    _is_ours = True
+
+
+@contextmanager
+def without_needless() -> Iterator[None]:
+    """Have an import of Keras in the block find what is needless absent, in a process of ours.
+
+    What was loaded before is found; what is loaded later, by whoever needs it, too.
+    """
+    absent = [name for name in NEEDLESS if _is_ours and name not in sys.modules]
+    sys.modules.update(dict.fromkeys(absent, cast(ModuleType, None)))  # `import` refuses a None
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]
