@@ -1,8 +1,7 @@
 """Which tests run in which of two processes, and in which order.
 
 A file's tests stay together, since they share what its fixtures made; so do those of a folder in
-`TOGETHER`. Groups with the most slow tests begin first, those end to end before others: what is
-long must not begin last.
+`TOGETHER`. The longest group begins first: what is long must not begin last.
 """
 
 from __future__ import annotations
@@ -34,15 +33,23 @@ def group(name: str) -> str:
     return TOGETHER if name.startswith(TOGETHER) else name.split("::")[0]
 
 
-def longest_first(tests: list[pytest.Item]) -> None:
-    """Sort tests by how long their groups take; groups stay as they were.
+def seconds(test: pytest.Item) -> float:
+    """Return about how long a test takes, with a core to itself.
 
-    A slow test end to end takes some ten times as long as another slow one.
+    It is what a test's own mark says, `slow(seconds=40)`, where it takes much longer or less than
+    others of its kind. A slow test end to end takes some five times as long as another slow one.
     """
+    slow = test.get_closest_marker("slow")
+    if slow is None:
+        return 0.0
+    return float(slow.kwargs.get("seconds", 5 if "end_to_end/" in test.nodeid else 1))
+
+
+def longest_first(tests: list[pytest.Item]) -> None:
+    """Sort tests by how long their groups take; groups stay as they were."""
     lasts: Counter[str] = Counter()
     for test in tests:
-        if test.get_closest_marker("slow"):
-            lasts[group(test.nodeid)] += 10 if "end_to_end/" in test.nodeid else 1
+        lasts[group(test.nodeid)] += seconds(test)
     tests.sort(key=lambda test: -lasts[group(test.nodeid)])
 
 

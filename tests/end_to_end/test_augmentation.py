@@ -77,7 +77,7 @@ def test_the_study_names_every_operation():
 
 
 @pytest.mark.exhaustive
-@pytest.mark.slow
+@pytest.mark.slow(seconds=40)
 def test_resumed_with_two_workers_it_is_the_same_to_the_bit(call, tmp_path, cache_dir, undisturbed):
 
     (tmp_path / "aug.toml").write_text(STUDY)
@@ -131,7 +131,7 @@ def test_two_workers_extract_each_view_once_and_never_again(call, tmp_path):
 
 
 @pytest.mark.exhaustive
-@pytest.mark.slow
+@pytest.mark.slow(seconds=30)
 def test_a_trial_is_fitted_with_the_augmentation_it_drew(cache_dir, tmp_path, undisturbed):
     for trial in ("coarse/1", "online/0"):
         words = ("fit", "aug", "--trial", trial, "--out", tmp_path / "model")

@@ -23,7 +23,7 @@ from automl_cv.study.studyfile import Backbone, parse
 from automl_cv.study.trial import plan
 from tests.conftest import CONSOLE_SCRIPT, environment
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=120)
 
 
 # Below 16 channels oneDNN of TensorFlow damages memory in `maps` (it does not with

@@ -11,7 +11,7 @@ import pytest
 
 from tests.end_to_end.test_search import EXACT, Search, leaderboard
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=80)
 
 
 STUDY = """

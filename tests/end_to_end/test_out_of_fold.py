@@ -33,7 +33,7 @@ N_KNOWN = 269  # train and validation images of 1,797
 STAGES = ("exact", "coarse", "narrowed", "combined")
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow(seconds=20),
     # Keras's `save` copies variables in a way that NumPy 2 deprecates (keras/backend/tensorflow).
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]

@@ -29,15 +29,15 @@ trials = 2
 epochs = 4
 """
 
-# Long trials, for kills in the middle of one: a second is about 300 epochs. Two are enough, and
-# go on for as long as a report or a kill may take.
+# Long trials, for kills in the middle of one. Two are enough, and go on for as long as a kill may
+# take; a worker that is stopped lets a report take its time.
 LONG_STUDY = """
 extends = "optimizers"
 name = "long"
 [[stage]]
 name = "coarse"
 trials = 2
-epochs = 500
+epochs = 250
 pruner = "none"
 head = { name = "mlp", normalization = true }
 [[stage]]
@@ -190,7 +190,7 @@ def test_a_signal_keeps_everything_and_says_how_to_go_on(study, call, tmp_path, 
 
 
 @pytest.mark.exhaustive
-@pytest.mark.slow
+@pytest.mark.slow(seconds=30)
 class TestLongTrials:
     @pytest.fixture
     def study(self, tmp_path: Path) -> str:
@@ -202,10 +202,17 @@ class TestLongTrials:
     ):
 
         search = Search(tmp_path, cache_dir, study, "--stage", "coarse")
-        search.wait_for("epoch_ended", 100)
-        during = json.loads(call("report", "--format", "json").stdout)
-        assert [trial["state"] for trial in during["unfinished"]] == ["running"]
+        stored = []
+        while not stored:  # a trial is, once it has run for a second
+            search.wait_for("epoch_ended", 10)
+            (worker,) = search.workers()
+            os.kill(worker, signal.SIGSTOP)
+            stored = json.loads(call("report", "--format", "json").stdout)["unfinished"]
+            if not stored:
+                os.kill(worker, signal.SIGCONT)
+        assert [trial["state"] for trial in stored] == ["running"]
         search.process.send_signal(signal.SIGKILL)
+        os.kill(worker, signal.SIGCONT)
         search.end()
 
         call("search", study, "--stage", "coarse")
@@ -222,7 +229,7 @@ class TestLongTrials:
     ):
 
         search = Search(tmp_path, cache_dir, study, "--stage", "coarse")
-        search.wait_for("epoch_ended", 50)
+        search.wait_for("epoch_ended", 5)
         (worker,) = search.workers()
         os.kill(worker, signal.SIGKILL)
         ended = search.wait_for("trial_ended")
@@ -366,7 +373,7 @@ schedule = "cosine"
 
 
 @pytest.mark.exhaustive
-@pytest.mark.slow
+@pytest.mark.slow(seconds=30)
 def test_all_stages_from_coarse_to_the_comparison(call, tmp_path, cache_dir):
     (tmp_path / "stages.toml").write_text(ALL_STAGES)
     search = Search(tmp_path, cache_dir, "./stages.toml")

@@ -28,7 +28,7 @@ def test_the_board_is_that_of_an_undisturbed_search(seed, undisturbed, tmp_path)
 
 
 @pytest.mark.exhaustive
-@pytest.mark.slow
+@pytest.mark.slow(seconds=20)
 @pytest.mark.parametrize("first", range(200, 260, 10))
 def test_nor_does_any_of_many(first, undisturbed, tmp_path):
     for seed in range(first, first + 10):

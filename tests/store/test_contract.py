@@ -12,7 +12,7 @@ from automl_cv.store.database import open_storage
 from tests.store import servers
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow(seconds=0.3),
     pytest.mark.exhaustive,
     # A test leaves the storage that it unpickled open.
     pytest.mark.filterwarnings("ignore:.*deleted while still open:ResourceWarning"),

@@ -53,6 +53,7 @@ def shown(done) -> dict:
 
 
 @pytest.mark.exhaustive
+@pytest.mark.slow(seconds=28)
 def test_calibration_trained_the_search_s_own_trial_again(calibrated):
     manifest = folder.read(calibrated).manifest
     found, searched = manifest.calibration, manifest.winner.validation

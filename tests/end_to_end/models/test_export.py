@@ -135,6 +135,7 @@ def needs(form: str):
 
 
 @pytest.mark.exhaustive
+@pytest.mark.slow(seconds=25)
 @pytest.mark.parametrize("form", [needs(name) for name in EXPORTS.names])
 def test_the_same_images_give_the_same_classes_in_every_runtime(form, made, predicted, exported):
     out = f"model-{form}"
