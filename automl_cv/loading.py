@@ -2,8 +2,9 @@
 
 Keras imports `NEEDLESS` as it loads, wherever they are installed: for its galleries of images, for
 tables given to `fit`, for its wrappers of scikit-learn's kind. Nothing here asks Keras for these.
-Without them it loads in two thirds of the processor time (6.8 s for 10.1, loaded machine) and with
-150 MB less, in every worker. A process that is somebody else's, a notebook's, keeps a whole Keras.
+Without them `import keras` takes two thirds of the processor time (medians of three on a busy
+machine: 7.0 s, and 10.1 with them) and 150 MB less. A process that is somebody else's, a
+notebook's, keeps a whole Keras.
 """
 
 from __future__ import annotations

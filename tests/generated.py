@@ -24,7 +24,8 @@ SECONDS = 120.0
 
 def numbers(few: int, many: int = MANY) -> pytest.MarkDecorator:
     """Return what runs a test of generated cases with few of them, or with many."""
-    whole = pytest.param(many, id="many", marks=[pytest.mark.slow(seconds=20), pytest.mark.exhaustive])
+    marks = [pytest.mark.slow(seconds=20), pytest.mark.exhaustive]
+    whole = pytest.param(many, id="many", marks=marks)
     return pytest.mark.parametrize("cases", [pytest.param(few, id="few"), whole])
 
 
