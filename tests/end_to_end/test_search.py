@@ -29,15 +29,15 @@ trials = 2
 epochs = 4
 """
 
-# Long trials, for kills in the middle of one. Two are enough, and go on for as long as a kill may
-# take; a worker that is stopped lets a report take its time.
+# Long trials, for kills in the middle of one: an epoch takes 40 ms. Two are enough, and go on for as
+# long as a kill may take; a worker that is stopped lets a report take its time.
 LONG_STUDY = """
 extends = "optimizers"
 name = "long"
 [[stage]]
 name = "coarse"
 trials = 2
-epochs = 250
+epochs = 120
 pruner = "none"
 head = { name = "mlp", normalization = true }
 [[stage]]
@@ -254,7 +254,9 @@ class TestLongTrials:
         (line,) = search.errors.strip().splitlines()
         assert line.startswith("error: stage 'coarse': 3 trials in a row failed, the last with:")
 
-    def test_the_timeout_ends_a_trial_in_its_middle(self, study, call):
+    def test_the_timeout_ends_a_trial_in_its_middle(self, study, call, tmp_path):
+        longer = LONG_STUDY.replace("epochs = 120", "epochs = 500")
+        (tmp_path / "long.toml").write_text(longer)
         done = call("search", study, "--stage", "coarse", "--trials", "40", "--timeout", "6s")
         found = json.loads(call("report", "--format", "json").stdout)
         # On a slow machine the time has ended when the first trial begins; it has an epoch still.
