@@ -29,8 +29,8 @@ trials = 2
 epochs = 4
 """
 
-# Long trials, for kills in the middle of one: an epoch takes 40 ms. Two are enough, and go on for as
-# long as a kill may take; a worker that is stopped lets a report take its time.
+# Long trials, for kills in the middle of one: an epoch takes 40 ms. Two are enough, and go on for
+# as long as a kill may take; a worker that is stopped lets a report take its time.
 LONG_STUDY = """
 extends = "optimizers"
 name = "long"
