@@ -24,7 +24,7 @@ name = "moved"
 [[stage]]
 name = "coarse"
 trials = 8
-epochs = 60
+epochs = 30
 head = { name = "mlp", normalization = true }
 """
 """Heads in Keras: those of one layer would all be trained before anybody has looked."""
