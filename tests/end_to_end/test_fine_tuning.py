@@ -64,6 +64,7 @@ def study(tmp_path: Path) -> str:
 
 
 @pytest.mark.exhaustive
+@pytest.mark.slow(seconds=110)
 def test_killed_while_it_fine_tunes_it_ends_with_the_same_numbers(call, study, tmp_path, cache_dir):
 
     call("search", study, "--storage", "sqlite:///whole.db", "--workers", "2")
