@@ -78,7 +78,7 @@ class ScriptedWorker(Worker):
         except StopIteration:
             pass
 
-    def _epitaph(self) -> str:
+    def epitaph(self) -> str:
         return "the worker process ended with exit code 1"
 
     def close(self) -> None:
