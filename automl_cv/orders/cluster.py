@@ -16,7 +16,7 @@ from concurrent import futures
 from multiprocessing.connection import wait
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from automl_cv.errors import AutomlError, UserError, installing, naming, warn
 from automl_cv.orders.crew import TRIALS_BEFORE_REPLACEMENT, Crew, Worker, raise_failure
@@ -108,7 +108,7 @@ class ClusterCrew(Crew):
         futures.wait(leaving, SECONDS_TO_LEAVE)
         if self._client is not None:
             self._client.close()
-            self._marker.unlink(missing_ok=True)
+        self._marker.unlink(missing_ok=True)
 
     def hire(self, count: int) -> None:
         """Connect to the cluster, unless that is done, and wait until a worker is there."""
@@ -174,9 +174,8 @@ class ClusterCrew(Crew):
 
     def replace(self, worker: Worker) -> None:
         """End a worker's process, whatever it does, and have another in its place."""
-        assert isinstance(worker, RemoteWorker)
         worker.replace()
-        self._make_ready(worker)
+        self._make_ready(cast(RemoteWorker, worker))
 
     def answers(self, timeout: float | None = None) -> Iterator[tuple[Worker, Answer]]:
         """Yield what the workers have to say; nothing if none does within `timeout` seconds."""
@@ -202,9 +201,9 @@ class ClusterCrew(Crew):
 
     def _receive(self, worker: RemoteWorker) -> Answer:
         """Return a worker's next answer; one whose process died is made ready anew or gone."""
-        lives = worker.lives
+        lives = worker.n_lives
         answer = worker.receive()
-        worker.has_died = worker.is_lost or worker.lives > lives
+        worker.has_died = worker.is_lost or worker.n_lives > lives
         if worker.is_lost:
             self._remove(worker)
             self._gone.append(worker)

@@ -58,6 +58,10 @@ class _Relay:
         self.reason, self.is_lost = reason, True
         self._listening.cancel()
 
+    def kill(self) -> None:
+        """End the process; whoever listens hears of it."""
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop)
+
     def leave(self) -> futures.Future[None]:
         """End the process and the post."""
         self._listening.cancel()
@@ -67,18 +71,21 @@ class _Relay:
         try:
             self._post: Any = await self._future
             self._stands.set()
-            while True:
-                async with asyncio.timeout(SECONDS_OF_LISTENING + SECONDS_OF_SILENCE):
-                    said, end = await self._post.answers()
-                for answer in said:
-                    await asyncio.to_thread(self._pipe.send_bytes, answer)
-                if end is not None:
-                    self.reason = end
-                    return
+            await self._hear()
         except Exception as error:
             self._fail(error)
         finally:
             self._pipe.close()
+
+    async def _hear(self) -> None:
+        while True:
+            async with asyncio.timeout(SECONDS_OF_LISTENING + SECONDS_OF_SILENCE):
+                said, end = await self._post.answers()
+            for answer in said:
+                await asyncio.to_thread(self._pipe.send_bytes, answer)
+            if end is not None:
+                self.reason = end
+                return
 
     async def _send(self, message: bytes) -> None:
         await self._stands.wait()
@@ -89,16 +96,25 @@ class _Relay:
             self._listening.cancel()
 
     def _fail(self, error: Exception) -> None:
-        """Take note of what a call ended with: Dask says in several ways that a worker is gone."""
+        """Take note of what a call ended with: Dask says in several ways that a worker is gone.
+
+        Where the post did not stand yet, whether its machine is, is for the crew to see.
+        """
         said = f"{type(error).__name__}: {error}".splitlines()[0]
-        self.reason, self.is_lost = f"the machine of the worker was lost ({said})", True
+        if self._stands.is_set():
+            self.reason, self.is_lost = f"the machine of the worker was lost ({said})", True
+        else:
+            self.reason = f"the worker process could not be started ({said})"
 
     async def _leave(self) -> None:
+        await self._end()
+        self._future.release()
+
+    async def _end(self) -> None:
         with contextlib.suppress(Exception):  # whatever it is, the post is gone with the future
             if self._stands.is_set():
                 async with asyncio.timeout(SECONDS_TO_LEAVE):
                     await self._post.end()
-        self._future.release()
 
 
 class RemoteWorker(Worker):
@@ -115,7 +131,7 @@ class RemoteWorker(Worker):
         self, number: int, client: Client, address: str, *, loads: Sequence[str] = ()
     ) -> None:
         self.address = address
-        self.lives = 0
+        self.n_lives = 0
         """How many processes it had."""
         self.has_died = False
         """Whether its last answer was the end of one."""
@@ -130,7 +146,7 @@ class RemoteWorker(Worker):
         self.trained = self.n_prepared = 0
         if self.is_lost:
             return
-        self.lives += 1
+        self.n_lives += 1
         self.connection, theirs = Pipe(duplex=False)
         given = (self.number, self._loads)
         self._relay = _Relay(self._client, self.address, given, theirs)
@@ -150,7 +166,7 @@ class RemoteWorker(Worker):
 
     def kill(self) -> None:
         """End the process; its end shows when it is read."""
-        self._relay.leave()
+        self._relay.kill()
 
     def close(self) -> None:
         """Hang up and end the process."""
