@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
-from multiprocessing.connection import wait
+from types import SimpleNamespace
 
 import pytest
 
@@ -177,37 +176,43 @@ def test_a_machine_is_asked_for_software_and_folder(tmp_path):
     assert "here none" in refusal(Terms({**own, "numpy": None}, marker))
 
 
-@pytest.fixture
-def dask_crew(tmp_path, monkeypatch) -> Iterator[cluster_module.ClusterCrew]:
-    """Give a crew on a Dask cluster within this process; its worker process is a real one."""
-    distributed = pytest.importorskip("distributed", reason="the extra cluster is not installed")
-    monkeypatch.setattr(crew_module, "subprocess", subprocess)  # no fork of TensorFlow's
-    with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0", protocol="tcp"
-    ) as started:
-        address = started.scheduler_address.replace("tcp", "dask")
-        with cluster_module.ClusterCrew(
-            1, address, cache_dir=tmp_path, loads=lambda number: ()
-        ) as crew:
-            yield crew
-
-
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-def test_a_process_on_a_dask_worker_is_spoken_to_dies_and_ends_with_the_crew(dask_crew):
-    (worker,) = dask_crew.workers
-    worker.send(Survey())  # before anything was prepared: it fails, and lives on
-    assert wait([worker.connection], 60)
-    answer = worker.receive()
-    assert isinstance(answer, Failed) and "AttributeError" in answer.reason
-    assert not answer.is_lost and worker.n_lives == 1
-    post = worker._relay
-    worker.kill()
-    answer = worker.receive()
-    assert answer.reason.startswith("the worker process was killed") and not answer.is_lost
-    assert worker.n_lives == 2 and worker._relay is not post
-    worker.send(Survey())
-    assert isinstance(worker.receive(), Failed)
-    worker.lose("the machine of the worker was lost")
-    answer = worker.receive()
-    assert answer.is_lost and answer.reason.startswith("the machine of the worker was lost, on ")
+def test_a_process_on_a_dask_worker_is_spoken_to_dies_and_ends_with_the_crew(tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="the extra cluster is not installed")
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*words: object, **more: object) -> subprocess.Popen[bytes]:
+        started.append(subprocess.Popen(*words, **more))
+        return started[-1]
+
+    plain = SimpleNamespace(Popen=start, DEVNULL=subprocess.DEVNULL)  # no fork of TensorFlow's
+    monkeypatch.setattr(crew_module, "subprocess", plain)
+    with (
+        distributed.LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            processes=False,
+            dashboard_address=":0",
+            protocol="tcp",
+        ) as dask,
+        cluster_module.ClusterCrew(
+            1,
+            dask.scheduler_address.replace("tcp", "dask"),
+            cache_dir=tmp_path,
+            loads=lambda number: (),
+        ) as crew,
+    ):
+        (worker,) = crew.workers
+        worker.send(Survey())  # before anything was prepared: it fails, and lives on
+        answer = worker.receive()
+        assert isinstance(answer, Failed) and "AttributeError" in answer.reason
+        assert not answer.is_lost and worker.n_lives == 1
+        worker.kill()
+        answer = worker.receive()
+        assert answer.reason.startswith("the worker process was killed") and not answer.is_lost
+        assert worker.n_lives == 2
+        worker.send(Survey())
+        assert "AttributeError" in worker.receive().reason
+        crew.__exit__(None, None, None)
+        assert [process.wait(30) for process in started] == [-9, -9]
