@@ -101,13 +101,14 @@ class ClusterCrew(Crew):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        everyone = [*self.workers, *self._coming]
+        everyone, self.workers, self._coming = [*self.workers, *self._coming], [], []
         for worker in everyone:
             worker.close()
         leaving = [one for worker in (*everyone, *self._gone) for one in worker.leaving]
         futures.wait(leaving, SECONDS_TO_LEAVE)
         if self._client is not None:
             self._client.close()
+            self._client = None
         self._marker.unlink(missing_ok=True)
 
     def hire(self, count: int) -> None:
