@@ -32,16 +32,14 @@ class SleepingPost:
     """Stands where a `Post` does, and sleeps a second in place of a trial."""
 
     def __init__(self, number: int, loads: Sequence[str]) -> None:
-        self._ordered = 0
+        self._ordered = asyncio.Event()
 
     async def send(self, message: bytes) -> None:
-        self._ordered += 1
+        self._ordered.set()
 
     async def answers(self) -> tuple[list[bytes], str | None]:
-        if not self._ordered:
-            await asyncio.sleep(0.001)
-            return [], None
-        self._ordered -= 1
+        await self._ordered.wait()
+        self._ordered.clear()
         await asyncio.sleep(1.0)
         return [bytes(remote.ForkingPickler.dumps(Trained(History(), {})))], None
 
