@@ -25,7 +25,8 @@ def run(
     trials: int | None = None,
     preset: str | None = None,
     timeout: float | None = None,
-    workers: int = 1,
+    workers: int | None = None,
+    cluster: str | None = None,
     seed: int | None = None,
     new: bool = False,
     strict: bool = False,
@@ -53,7 +54,9 @@ def run(
         trials: a stage, in place of the study's own number; None for that.
         preset: in place of `trials`: "quick", "balanced", "thorough".
         timeout: seconds after which the search ends with what it has; None for never.
-        workers: processes that train side by side.
+        workers: processes that train side by side; None for one, on a cluster for one on each of
+            its workers.
+        cluster: address of a Dask scheduler whose workers train, such as "dask://10.0.0.1:8786".
         seed: in place of the study's own.
         new: begin a new run; the earlier one stays.
         strict: refuse damaged images.
@@ -88,6 +91,7 @@ def run(
         stage=stage,
         timeout=timeout,
         workers=workers,
+        cluster=cluster,
         new=new,
         strict=strict,
         despite_findings=despite_findings,

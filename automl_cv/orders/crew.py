@@ -75,6 +75,9 @@ class Worker:
         loads: modules that it loads at once, and not when something needs them.
     """
 
+    is_lost = False
+    """Whether the machine that it was on is gone, which says nothing of the trial."""
+
     def __init__(self, number: int, *, loads: Sequence[str] = (ENGINE,)) -> None:
         self.number = number
         self._loads = loads
@@ -111,12 +114,12 @@ class Worker:
             answer: Answer = self.connection.recv()
             return answer
         except (EOFError, ConnectionResetError):
-            reason = self._epitaph()
+            reason = self.epitaph()
             self.close()
             self._start()
-            return Failed(reason=reason, exit_code=1, traceback=reason)
+            return Failed(reason=reason, exit_code=1, traceback=reason, is_lost=self.is_lost)
 
-    def _epitaph(self) -> str:
+    def epitaph(self) -> str:
         """Say how the process ended, with the last line it printed."""
         status = self._process.wait()
         self._log.seek(0)
@@ -126,6 +129,10 @@ class Worker:
             return "the worker process was killed, most likely for want of memory"
         how = f"signal {-status}" if status < 0 else f"exit code {status}"
         return f"the worker process ended with {how}{last}"
+
+    def kill(self) -> None:
+        """End the process; its end shows when it is read."""
+        self._process.kill()
 
     def close(self) -> None:
         """Hang up and end the process."""
@@ -206,15 +213,19 @@ class Crew:
         Raises:
             UserError: a backbone or its weights can't be had.
         """
-        worker = self.workers[0]
-        self.order(worker, Ask(inputs))
-        match worker.receive():
+        match self.ask(Ask(inputs)):
             case Needed(orders=orders):
                 return orders
             case Failed() as failed:
                 raise_failure(failed)
             case other:
                 raise AssertionError(f"a worker answered {other}")
+
+    def ask(self, order: Ask | Survey) -> Answer:
+        """Have any worker carry out an order while none trains; return what it answers."""
+        worker = self.workers[0]
+        self.order(worker, order)
+        return worker.receive()
 
     def _prepare(
         self,
@@ -241,6 +252,10 @@ class Crew:
             for earlier in self._orders:
                 self._prepare(worker, earlier, lambda progress: None)
         worker.send(order)
+
+    def replace(self, worker: Worker) -> None:
+        """End a worker's process, whatever it does, and have another in its place."""
+        worker.replace()
 
     def answers(self, timeout: float | None = None) -> Iterator[tuple[Worker, Answer]]:
         """Yield what the workers have to say; nothing if none does within `timeout` seconds."""

@@ -27,7 +27,7 @@ class Budget:
         study: holds all stages.
         stages: those that this search runs, in order.
         seconds: the time that it has, from now; None for all it wants.
-        workers: processes that train side by side.
+        workers: processes that train side by side; of a cluster that may change.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Budget:
         self._study = study
         self._stages = stages
         self._ends = None if seconds is None else time.monotonic() + seconds
-        self._workers = workers
+        self.workers = workers
         self._seconds: dict[str, list[float]] = {}  # of each trial, by epoch allowed
         self._results: dict[str, int] = {}
         self._reserves: dict[str, float] = {}
@@ -87,7 +87,7 @@ class Budget:
         if not measured:
             return 0.0
         each = sorted(measured)[math.ceil(QUANTILE * len(measured)) - 1] * stage.epochs
-        return math.ceil(trials / self._workers) * each
+        return math.ceil(trials / self.workers) * each
 
     def _searched(self, stage: Stage) -> set[str]:
         """Return the names of the stages that searched what a stage trains again."""

@@ -14,6 +14,7 @@ from automl_cv.drawing.origins import StoredRun
 from automl_cv.drawing.samplers import check_sampler
 from automl_cv.features import FeatureCache, recipe
 from automl_cv.orders import messages
+from automl_cv.orders.cluster import ClusterCrew, scheduler_address
 from automl_cv.orders.crew import ENGINE, Crew, raise_failure
 from automl_cv.orders.images import Images, images_of
 from automl_cv.orders.messages import PrepareFeatures
@@ -55,7 +56,9 @@ class SearchOptions:
         cache_dir: folder of features and built-in data.
         stage: only this stage; None for all of them.
         timeout: seconds after which the search ends; None for never.
-        workers: processes that train at the same time, from 1.
+        workers: processes that train at the same time, from 1; None for one, and on a cluster
+            for one on each of its workers, those that join included.
+        cluster: address of a Dask scheduler, on whose workers they stand; None for this machine.
         new: begin a new run where the database holds one of this study on these images.
         strict: refuse a source that holds damaged images.
         despite_findings: search images too that results of are worth nothing.
@@ -65,7 +68,8 @@ class SearchOptions:
     cache_dir: Path
     stage: str | None = None
     timeout: float | None = None
-    workers: int = 1
+    workers: int | None = None
+    cluster: str | None = None
     new: bool = False
     strict: bool = False
     despite_findings: bool = False
@@ -104,14 +108,14 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
     if found is not None:
         listen(events.BackbonesAtHand(str(found), found.names, found.downloads))
     stages = [study.stage(options.stage)] if options.stage else list(study.stages)
-    budget = Budget(study, stages, options.timeout, options.workers)
-    _check(study, stages)
+    budget = Budget(study, stages, options.timeout, options.workers or 1)
+    _check(study, stages, options)
     storage = open_storage(options.storage, create=True)
     shortfalls: Mapping[str, str] = {}
     held = [] if options.new else runs(storage, with_planned=True)
     expected = expected_run(held, study, stages)
     count = _first_workers(study, stages, storage, options, expected)
-    with Crew(count, loads=_first_loaded(study, stages, options.cache_dir)) as crew:
+    with _crew(count, options, _first_loaded(study, stages, options.cache_dir)) as crew:
         images = read_images(
             study,
             cache_dir=options.cache_dir,
@@ -133,7 +137,7 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
             if is_settled(run, begun, stages):
                 tell_settled(run, stages, listen)
             else:
-                crew.hire(options.workers)
+                crew.hire(options.workers or 1)
                 given = images_of(images)
                 versions = _prepare(crew, study, options, given, listen)
                 facts = replace(facts, versions={**facts.versions, **versions})
@@ -166,8 +170,10 @@ def _while_held(taken: Claim, listen: events.Listener) -> events.Listener:
     return tell
 
 
-def _check(study: StudyFile, stages: Sequence[Stage]) -> None:
+def _check(study: StudyFile, stages: Sequence[Stage], options: SearchOptions) -> None:
     """Refuse what can be seen to be wrong before anything is opened or read."""
+    if options.cluster is not None:
+        scheduler_address(options.cluster)
     for stage in stages:
         check_sampler(stage)
     check_source(study)
@@ -181,10 +187,20 @@ def _first_workers(
     expected: StudyRun | None,
 ) -> int:
     """Return how many workers to start at once: none where all seems to be done already."""
+    count = options.workers or 1
     if expected is None:
-        return options.workers
+        return count
     run = StoredRun(study, storage, expected.name)
-    return 0 if is_settled(run, expected.stages, stages) else options.workers
+    return 0 if is_settled(run, expected.stages, stages) else count
+
+
+def _crew(count: int, options: SearchOptions, loads: Callable[[int], Sequence[str]]) -> Crew:
+    """Return the workers, on this machine or on a cluster."""
+    if options.cluster is None:
+        return Crew(count, loads=loads)
+    return ClusterCrew(
+        count, options.cluster, cache_dir=options.cache_dir, loads=loads, limit=options.workers
+    )
 
 
 def _first_loaded(
@@ -252,7 +268,7 @@ def _prepare(
         backbone=study.backbone,
         metric=study.metric,
         folds=study.validating_folds,
-        cache_dir=options.cache_dir,
+        cache_dir=options.cache_dir.absolute(),
         seed=study.seed,
         extracts=study.stages[0].images is None,
     )
@@ -312,9 +328,7 @@ def _surveyed(context: SearchContext, parameters: Mapping[str, Value]) -> messag
     backbone = drawn_backbone(context.run.study.backbone, parameters)
     if context.crew.made(PrepareFeatures(backbone)) is None:
         context.crew.prepare(PrepareFeatures(backbone), context.listen)
-    worker = context.crew.workers[0]
-    context.crew.order(worker, messages.Survey(backbone if parameters else None))
-    answer = worker.receive()
+    answer = context.crew.ask(messages.Survey(backbone if parameters else None))
     if isinstance(answer, messages.Failed):
         raise_failure(answer)
     assert isinstance(answer, messages.Surveyed), "the only other answer to a survey"

@@ -28,6 +28,10 @@ from automl_cv.study.trial import method_of, plan
 # So many trials that break one after the other are no accident (KerasTuner's number).
 BROKEN_IN_A_ROW = 3
 
+# A trial whose worker was lost with its machine runs again, so often (Dask's own number): it may
+# be what brings machines down.
+LOSSES_OF_A_TRIAL = 3
+
 # Longer trials are written while they run, about so often, so that a kill loses no epoch.
 SECONDS_BETWEEN_WRITES = 1.0
 
@@ -47,6 +51,7 @@ class _Running:
         written: when it was last written, on that clock.
         trained: what the worker ended with, where the trial waits for others.
         broke: whether it broke once.
+        losses: how many machines were lost while they trained it.
     """
 
     drawn: Drawn
@@ -55,6 +60,7 @@ class _Running:
     written: float | None = None
     trained: Trained | None = None
     broke: bool = False
+    losses: int = 0
 
     def history(self, error: str | None = None) -> History:
         """Return what it has reached so far."""
@@ -168,6 +174,7 @@ class StageRun:
         """Run the trials; return whether the time ended before they all were."""
         while pending or self._running or self._again:
             self._context.claim.check()
+            self._budget.workers = max(1, len(self._crew.workers))
             if self._budget.is_over(self._stage):
                 self._recall()
                 return True
@@ -235,6 +242,9 @@ class StageRun:
             case Trained():
                 self._broken = 0
                 self._end(worker, answer)
+            case Failed() if answer.is_lost and running.losses < LOSSES_OF_A_TRIAL:
+                running.losses += 1
+                self._again.append(self._running.pop(worker))
             case Failed():
                 if not running.broke:
                     # Trials and stages after it go by it: an accident must not decide.
@@ -341,7 +351,7 @@ class StageRun:
         """Give up what still runs, and end its processes."""
         for worker, running in self._running.items():
             self._give_up(running)
-            worker.replace()
+            self._crew.replace(worker)
         for waiting in (*self._waiting.values(), *self._again):
             self._give_up(waiting)
         self._running.clear()

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Pipe
+from pathlib import Path
+from unittest import mock
 
 from automl_cv.history import Epoch, History
+from automl_cv.orders import cluster
 from automl_cv.orders.crew import Crew, Worker
 from automl_cv.orders.messages import (
     Ask,
@@ -32,6 +36,7 @@ SILENCE = "the process answers nothing more"
 # Yields answers to an order, DEATH or SILENCE; a yielded Epoch returns its Verdict.
 Script = Callable[["ScriptedWorker", Order], Iterator[object]]
 
+PREPARE = Prepare(images=None, backbone=Backbone(), cache_dir=None, seed=0, metric="accuracy")
 PREPARED = Prepared(0, 4, 0.0, {"keras": "3"})
 SURVEYED = Surveyed({"val_accuracy": 0.5}, ("seen twice",))
 
@@ -78,7 +83,7 @@ class ScriptedWorker(Worker):
         except StopIteration:
             pass
 
-    def _epitaph(self) -> str:
+    def epitaph(self) -> str:
         return "the worker process ended with exit code 1"
 
     def close(self) -> None:
@@ -106,9 +111,86 @@ class ScriptedCrew(Crew):
 
     def make_ready(self) -> Prepare:
         """Prepare the workers as a search does before its first stage; return the order."""
-        order = Prepare(images=None, backbone=Backbone(), cache_dir=None, seed=0, metric="accuracy")
-        self.prepare(order, lambda progress: None)
-        return order
+        self.prepare(PREPARE, lambda progress: None)
+        return PREPARE
+
+
+class ScriptedCluster:
+    """Dask's client as far as a crew speaks to it: which workers are there is a list.
+
+    Args:
+        machines: addresses of the workers that are there.
+        refusals: what a machine that must not be used says, by address.
+    """
+
+    def __init__(self, machines: Sequence[str], refusals: dict[str, object] | None = None) -> None:
+        self.machines = list(machines)
+        self.refusals = refusals or {}
+
+    def nthreads(self) -> dict[str, int]:
+        return dict.fromkeys(self.machines, 1)
+
+    def run(
+        self, asked: object, terms: object, *, workers: list[str], on_error: str
+    ) -> dict[str, object]:
+        return {address: self.refusals.get(address) for address in workers}
+
+    def close(self) -> None:
+        pass
+
+    @contextmanager
+    def crew(
+        self, folder: Path, script: Script, limit: int | None = None
+    ) -> Iterator[cluster.ClusterCrew]:
+        """Give a crew whose workers on these machines follow a script."""
+
+        def stand(
+            number: int, client: object, address: str, *, loads: object
+        ) -> ScriptedRemoteWorker:
+            return ScriptedRemoteWorker(number, address, script)
+
+        with (
+            mock.patch.object(cluster, "connected", lambda address, scheduler: self),
+            mock.patch.object(cluster, "RemoteWorker", stand),
+            mock.patch.object(cluster, "SECONDS_BETWEEN_LOOKS", 0.0),
+            cluster.ClusterCrew(1, "dask://h:1", cache_dir=folder, limit=limit) as crew,
+        ):
+            yield crew
+
+
+class ScriptedRemoteWorker(ScriptedWorker):
+    """Such a worker on a machine that may get lost.
+
+    Args:
+        number: tells workers apart.
+        address: of its machine.
+        script: what it answers.
+    """
+
+    def __init__(self, number: int, address: str, script: Script) -> None:
+        self.address = address
+        self.deaths = self.n_prepared = 0
+        self.has_died = False
+        self.leaving: list[object] = []
+        self._orders: list[list[Order]] = []
+        super().__init__(number, script)
+
+    def _start(self) -> None:
+        if not self.is_lost:
+            super()._start()
+            self.n_prepared = 0
+
+    @property
+    def n_lives(self) -> int:
+        return len(self.lives)
+
+    def send(self, message: Order | Verdict) -> None:
+        if not self._theirs.closed:
+            super().send(message)
+
+    def lose(self, reason: str) -> None:
+        self.is_lost = True
+        self._theirs.close()
 
 
 def epochs_of(trial: int, count: int, accuracy: float | None = None) -> list[Epoch]:

@@ -21,7 +21,7 @@ from automl_cv.store.database import open_storage
 from automl_cv.store.facts import StudyFacts
 from automl_cv.study import studyfile
 from automl_cv.study.stage import Stage
-from tests.orders.scripted import Script, ScriptedCrew, obedient
+from tests.orders.scripted import PREPARE, Script, ScriptedCluster, ScriptedCrew, obedient
 
 STUDY = studyfile.parse(
     tomllib.loads("""
@@ -88,6 +88,7 @@ def conducted(
     workers: int = 1,
     seconds: float | None = None,
     stages: Sequence[Stage] = STUDY.stages,
+    cluster: ScriptedCluster | None = None,
 ) -> Iterator[tuple[SearchContext, Told]]:
     """Give the context of a search whose workers are ready, and what it tells."""
     told = Told()
@@ -99,8 +100,9 @@ def conducted(
     facts = StudyFacts(STUDY.as_toml_data(), seed=STUDY.seed, split_sizes=sizes)
     taken = claim(storage, "s", stages[0].name, facts)
     assert taken is not None
-    with taken.kept(), ScriptedCrew(workers, script) as crew:
-        crew.make_ready()
+    hired = cluster.crew(folder, script) if cluster else ScriptedCrew(workers, script)
+    with taken.kept(), hired as crew:
+        crew.prepare(PREPARE, told.append)
         yield (
             SearchContext(
                 run=StoredRun(STUDY, storage, "s"),

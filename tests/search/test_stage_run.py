@@ -20,7 +20,14 @@ from automl_cv.store.progress import Progress
 from automl_cv.store.runs import runs
 from automl_cv.store.trials import StageTrials
 from automl_cv.study.stage import Stage
-from tests.orders.scripted import DEATH, SILENCE, epochs_of, obedient, trained
+from tests.orders.scripted import (
+    DEATH,
+    SILENCE,
+    ScriptedCluster,
+    epochs_of,
+    obedient,
+    trained,
+)
 from tests.search.conducted import STUDY, conducted
 
 COARSE = STUDY.stage("coarse")
@@ -272,3 +279,31 @@ def test_a_checkpoint_goes_once_its_trial_is_stored_and_stays_where_it_broke(tmp
             False,
             False,
         ]
+
+
+@pytest.mark.parametrize("n_losses", [1, stage_run.LOSSES_OF_A_TRIAL + 2])
+def test_a_trial_whose_machine_is_lost_runs_again_but_not_for_ever(tmp_path, n_losses):
+    dask = ScriptedCluster(["a", "b"])
+    lost = []
+
+    def script(worker, order):
+        if isinstance(order, Train) and order.trial.number == 1 and len(lost) < n_losses:
+            yield epochs_of(1, 2)[0]
+            lost.append(worker.address)
+            dask.machines.remove(worker.address)
+            dask.machines.append(f"another {len(lost)}")
+            worker.lose("gone")
+            yield DEATH
+        yield from obedient(worker, order)
+
+    with conducted(tmp_path, script, cluster=dask) as (context, told):
+        run, trials = prepared(context)
+        run.run()
+        records = trials.records()
+    fails = n_losses > stage_run.LOSSES_OF_A_TRIAL + 1
+    assert len(lost) == n_losses
+    assert [(one.trial, one.state) for one in records] == [
+        (n, "failed" if fails and n == 1 else "complete") for n in range(4)
+    ]
+    assert [len(one.history.epochs) for one in records] == [2, 1 if fails else 2, 2, 2]
+    assert sorted(event.trial for event in told.of(events.TrialStarted)) == [0, 1, 2, 3]

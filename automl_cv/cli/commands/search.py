@@ -76,7 +76,22 @@ def search(
             "aside for finalists.",
         ),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that train side by side.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Processes that train side by side.",
+            show_default="1, or one on each worker of the cluster",
+        ),
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Train on the workers of a Dask scheduler, dask://HOST:PORT, which share the "
+            "cache folder.",
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed, in place of the study's own.")
     ] = None,
@@ -148,6 +163,7 @@ def search(
         stage=stage,
         timeout=seconds,
         workers=workers,
+        cluster=cluster,
         new=new,
         strict=strict,
         despite_findings=despite_findings,
