@@ -54,7 +54,7 @@ def drawn(images: int, features: int, classes: int) -> TrainingData:
     return TrainingData(values, train, labels[train], validation, labels[validation], classes)
 
 
-def bare(data: TrainingData, todo: TrainingTask, batch: int = BATCH) -> Callable[[int], None]:
+def bare(data: TrainingData, todo: TrainingTask) -> Callable[[int], None]:
     """Return an epoch in plain NumPy; it is given its number."""
     rate, steps = np.float32(RATE), 0
     shapes = [(data.features.shape[1], data.classes), (data.classes,)]
@@ -74,8 +74,8 @@ def bare(data: TrainingData, todo: TrainingTask, batch: int = BATCH) -> Callable
     def epoch(number: int) -> None:
         nonlocal steps
         order = epoch_order(len(data.train), 0, number)
-        for start in range(0, len(order), batch):
-            chosen = order[start : start + batch]
+        for start in range(0, len(order), BATCH):
+            chosen = order[start : start + BATCH]
             features, labels = taken(data.train[chosen]), data.train_labels[chosen]
             slopes = probabilities(features)
             slopes[np.arange(len(chosen)), labels] -= 1
