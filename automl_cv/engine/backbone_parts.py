@@ -6,6 +6,7 @@ it runs once for each image, and what comes out is cached as features are.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -86,6 +87,21 @@ def cut(backbone: Backbone, image_size: int, n_blocks: int) -> Cut:
     whole = backbones.on_pixels(network, preprocessing, image_size, backbones.pool)
     n_frozen = len(outputs) - len(behind)
     return Cut(frozen, trained, trained.get_weights(), shape, n_frozen, whole)
+
+
+def blocks_of_layers(network: keras.Model) -> dict[str, int]:
+    """Return by a layer's name which block it belongs to, the last one being 0.
+
+    Args:
+        network: of one output for each block, as the trained part of a cut is.
+    """
+    numbers = {step.name: number for number, step in enumerate(network.operations)}
+    # Keras copies the graph behind the cut, and its tensors: what made them tells them.
+    ends = sorted(numbers[output._keras_history.operation.name] for output in network.outputs)
+    return {
+        layer.name: len(ends) - 1 - bisect_left(ends, numbers[layer.name])
+        for layer in network.layers
+    }
 
 
 def _place(network: keras.Model, n_blocks: int) -> tuple[int, list[keras.KerasTensor]]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import keras
 import numpy as np
 
 from automl_cv.catalog.heads import HEADS, shape_of
 from automl_cv.engine.backbone import pool
-from automl_cv.engine.backbone_parts import Cut
+from automl_cv.engine.backbone_parts import Cut, blocks_of_layers
 from automl_cv.engine.network import Batch, NetworkData, NetworkTrainer
 from automl_cv.engine.views import epoch_views
 from automl_cv.features.cache import Matrix
@@ -112,10 +113,19 @@ class FineTuner:
         self._only_last = only_last
         self._frozen_width = 0 if only_last else frozen_width
 
-    def trainer(self, head_weights: Sequence[np.ndarray]) -> NetworkTrainer:
-        """Return what fine-tunes one trial, from the weights of its trained head on."""
+    def trainer(
+        self, head_weights: Sequence[np.ndarray], block_rate_factor: float = 1.0
+    ) -> NetworkTrainer:
+        """Return what fine-tunes one trial, from the weights of its trained head on.
+
+        Args:
+            head_weights: of the head.
+            block_rate_factor: see `study.sections.FineTune`.
+        """
         data = self._data
         begun = hashlib.blake2b(self._maps.fingerprint.encode(), digest_size=16)
+        if block_rate_factor != 1:
+            begun.update(repr(block_rate_factor).encode())
         for weight in head_weights:
             begun.update(weight.tobytes())
         return NetworkTrainer(
@@ -129,6 +139,7 @@ class FineTuner:
             ),
             lambda task: self.network(task, head_weights),
             shards=2,
+            rate_factors=partial(_rate_factors, block_rate_factor),
         )
 
     def network(self, task: TrainingTask, head_weights: Sequence[np.ndarray]) -> FineTuned:
@@ -178,3 +189,14 @@ class FineTuner:
 
     def _inputs(self, maps: Matrix, features: Matrix) -> tuple[np.ndarray, np.ndarray]:
         return maps, features[:, : self._frozen_width]
+
+
+def _rate_factors(block_rate_factor: float, network: FineTuned) -> list[float]:
+    """Return what the rate is multiplied by, for each of a network's trainable variables."""
+    blocks = blocks_of_layers(network.trained)
+    factors = {
+        id(variable): block_rate_factor ** blocks[layer.name]
+        for layer in network.trained.layers
+        for variable in layer.trainable_variables
+    }
+    return [factors.get(id(variable), 1.0) for variable in network.trainable_variables]

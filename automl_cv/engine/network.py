@@ -54,6 +54,9 @@ ValidationBatch = Callable[[np.ndarray], Batch]
 Build = Callable[[TrainingTask], keras.Model]
 """Builds the network, called as network(inputs, training=…) on one tensor or a list, to logits."""
 
+RateFactors = Callable[[keras.Model], Sequence[float]]
+"""Returns what the learning rate is multiplied by, for each trainable variable of a network."""
+
 
 @dataclass(frozen=True)
 class NetworkData:
@@ -91,12 +94,21 @@ class NetworkTrainer:
         shards: parts of equal size that a batch is divided into, which run beside each other.
             More than one only for networks whose images do not depend on each other while
             they train: BatchNorm in training mode would normalise each part by itself.
+        rate_factors: see `RateFactors`; None for one rate.
     """
 
-    def __init__(self, data: NetworkData, build: Build, *, shards: int = 1) -> None:
+    def __init__(
+        self,
+        data: NetworkData,
+        build: Build,
+        *,
+        shards: int = 1,
+        rate_factors: RateFactors | None = None,
+    ) -> None:
         self._data = data
         self._build = build
         self._shards = shards
+        self._rate_factors = rate_factors or _one_rate
 
     def train(
         self,
@@ -121,7 +133,8 @@ class NetworkTrainer:
         training = Training(task, self._data.training_images)
         keras.utils.set_random_seed(task.seed)
         class_weights = class_weights_of(task, self._data.training_labels, self._data.classes)
-        steps = _Steps(self._build(task), task, self._shards, class_weights)
+        network = self._build(task)
+        steps = _Steps(network, task, self._shards, class_weights, self._rate_factors(network))
         kept = keep = None
         if checkpoint is not None:
             fingerprint = self._fingerprint(task, replay)
@@ -204,14 +217,14 @@ class _Steps:
         task: TrainingTask,
         shards: int,
         class_weights: np.ndarray | None,
+        rate_factors: Sequence[float],
     ) -> None:
         self._network = network
         self._loss = loss_of(task)
         self._class_weights = class_weights
         self._shards = shards
         self._smoothing = float(task.head_parameters.get("label_smoothing", 0.0))
-        self._optimizer = new_optimizer(task)
-        self._optimizer.build(network.trainable_variables)
+        self._groups = _grouped(network.trainable_variables, rate_factors, task)
         self._traced: dict[tuple[bool, bool, int], Callable[..., tf.Tensor]] = {}
 
     def run(
@@ -270,11 +283,11 @@ class _Steps:
         self._network.set_weights(list(weights))
 
     def _variables(self) -> list[Any]:
-        return [*self._network.variables, *self._optimizer.variables]
+        own = [variable for group in self._groups for variable in group.optimizer.variables]
+        return [*self._network.variables, *own]
 
     def _training_step(self, shards, inputs, labels, rate):
         """Take one step; return the sums of losses and of images classified right, (2,)."""
-        self._optimizer.learning_rate.assign(rate)
         variables = self._network.trainable_variables
         images = tf.cast(tf.shape(labels)[0], tf.float32)
         parts, gradients = [], []
@@ -288,7 +301,10 @@ class _Steps:
         summed = [
             sum(of_variable[1:], of_variable[0]) for of_variable in zip(*gradients, strict=True)
         ]
-        self._optimizer.apply(summed, variables)
+        for group in self._groups:
+            group.optimizer.learning_rate.assign(rate * group.factor)
+            own = [(summed[place], variables[place]) for place in group.places]
+            group.optimizer.apply(*zip(*own, strict=True))
         return tf.add_n(parts)
 
     def _validation_step(self, shards, inputs, labels):
@@ -314,6 +330,40 @@ class _Steps:
         if self._class_weights is None:
             return losses
         return weighted(losses, labels, self._class_weights)
+
+
+def _one_rate(network: keras.Model) -> list[float]:
+    return [1.0] * len(network.trainable_variables)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Variables that learn at one rate.
+
+    Args:
+        factor: what the task's rate is multiplied by.
+        places: of the variables, among all trainable ones.
+        optimizer: their own; Keras's know one rate each.
+    """
+
+    factor: float
+    places: Sequence[int]
+    optimizer: keras.Optimizer
+
+
+def _grouped(
+    variables: Sequence[Any], factors: Sequence[float], task: TrainingTask
+) -> tuple[_Group, ...]:
+    """Return variables by their factor of the rate, the largest first."""
+    by_factor: dict[float, list[int]] = {}
+    for place, factor in enumerate(factors):
+        by_factor.setdefault(factor, []).append(place)
+    groups = []
+    for factor, places in sorted(by_factor.items(), reverse=True):
+        optimizer = new_optimizer(task)
+        optimizer.build([variables[place] for place in places])
+        groups.append(_Group(factor, places, optimizer))
+    return tuple(groups)
 
 
 def _keep(

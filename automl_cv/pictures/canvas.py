@@ -22,7 +22,6 @@ MARGIN = 16
 FONTS = (None, "DejaVuSans.ttf", "Arial.ttf", "Arial Unicode.ttf", "NotoSansCJK-Regular.ttc")
 SPACE = 0.35  # of the letters' size; Pillow's own font has 0.2, hardly seen in small text
 
-Point = tuple[int, int]
 Colour = tuple[int, int, int]
 
 
@@ -134,20 +133,6 @@ class Sheet:
         width = self.lettering.width(line, size)
         begin = x - {"left": 0, "right": width, "middle": width // 2}[anchor]
         self.lettering.draw(self._draw, begin, y, line, size, colour=colour)
-
-    def write_upright(self, x: int, y: int, text: str, size: int = TEXT) -> None:
-        """Write one line from below upwards, with its end, its upper corner, at (x, y)."""
-        line = Image.new("RGB", (max(1, self.lettering.width(text, size)), size + 5), "white")
-        self.lettering.draw(ImageDraw.Draw(line), 0, 0, text, size, colour=BLACK)
-        self._image.paste(line.transpose(Image.Transpose.ROTATE_90), (x, y))
-
-    def line(self, start: Point, end: Point, colour: Colour) -> None:
-        """Draw a line one pixel wide."""
-        self._draw.line((start, end), colour)
-
-    def box(self, corners: tuple[int, int, int, int], colour: Colour) -> None:
-        """Fill a rectangle, given its left, upper, right and lower end, all of them in it."""
-        self._draw.rectangle(corners, colour)
 
     def place(self, x: int, y: int, pixels: Pixels, frame: bool = False) -> None:
         """Put a picture down with its upper left corner at (x, y); a frame goes around it."""

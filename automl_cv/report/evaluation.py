@@ -317,3 +317,20 @@ FILES: dict[str, Callable[[Evaluation], str]] = {
     "confusion.csv": confusion_csv,
 }
 """What `evaluate --out` writes beside the plots, by the file's name."""
+
+
+def plots(evaluation: Evaluation) -> dict[str, bytes]:
+    """Return the plots that `evaluate --out` writes as PNG files, by the file's name."""
+    from automl_cv.report.page.plot import as_png
+    from automl_cv.report.page.scored import calibration, confusion
+
+    drawn = {
+        "confusion.png": confusion(
+            [printable(one) for one in evaluation.classes], evaluation.scores
+        ),
+        "reliability.png": calibration(evaluation.scores),
+    }
+    return {
+        name: as_png(plot, heading=(plot.told, printable(evaluation.about), plot.note))
+        for name, plot in drawn.items()
+    }

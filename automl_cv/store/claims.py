@@ -31,11 +31,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from automl_cv.errors import AutomlError
 from automl_cv.store.checksums import UNREADABLE, opened, sealed
-from automl_cv.store.database import database_seconds, is_private, patiently
+from automl_cv.store.database import database_seconds, is_private, seconds_of
 from automl_cv.store.facts import StageFacts, StudyFacts, facts_from_json, facts_to_json
 from automl_cv.store.lease import Lease, place, process_start
-from automl_cv.store.optuna_tables import StudyRow, read_studies, study_attribute, study_text
+from automl_cv.store.optuna_tables import StudyRow, read_studies, study_text
 from automl_cv.store.optuna_writes import checked_writes, swap_study_attributes
+from automl_cv.store.patience import patiently
 from automl_cv.store.records import BEAT, HOLDER
 
 BEAT_SECONDS = 10.0
@@ -185,10 +186,11 @@ class Claim:
 
     def beat(self) -> bool:
         """Show that this search lives; return whether the claim is still its own."""
-        after = _beat_text(self._owner, self.fence, database_seconds(self._storage))
+        with self._storage.engine.connect() as connection:
+            after = _beat_text(self._owner, self.fence, seconds_of(connection))
         if not swap_study_attributes(self._storage, self._study_id, {BEAT: (self._beat, after)}):
             # Where the connection was lost just then, the last beat may be stored after all.
-            found = study_attribute(self._storage, self._study_id, BEAT) or ""
+            found = self._stored(BEAT) or ""
             self._is_lost = not self._is_own(found)
             after = found
         self._beat = after
@@ -197,13 +199,17 @@ class Claim:
     def release(self) -> None:
         """Give the run back, unless another search has taken it since."""
         _OWN.discard(self._owner)
-        holder = study_attribute(self._storage, self._study_id, HOLDER)
-        beat = study_attribute(self._storage, self._study_id, BEAT) or ""
+        holder, beat = self._stored(HOLDER), self._stored(BEAT) or ""
         if not self._is_own(beat):
             return
         given_back = json.dumps(sealed({"owner": "", "fence": self.fence, "time": 0.0}))
         change = {BEAT: (beat, given_back), HOLDER: (holder, "null")}
         patiently(lambda: swap_study_attributes(self._storage, self._study_id, change))
+
+    def _stored(self, key: str) -> str | None:
+        """Return an attribute at once, or not at all: nobody waits to give a claim back."""
+        with self._storage.engine.connect() as connection:
+            return study_text(connection, self._study_id, key)
 
     def _beat_until(self, ended: Event, seconds: float) -> None:
         while not ended.wait(seconds) and not self._is_lost:

@@ -6,28 +6,21 @@ import logging
 import re
 import time
 import warnings
-from collections.abc import Callable, Mapping
-from itertools import count
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import optuna
 from alembic.util import CommandError
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 from sqlalchemy.engine import URL, ExceptionContext, make_url
-from sqlalchemy.exc import (
-    ArgumentError,
-    DBAPIError,
-    InterfaceError,
-    OperationalError,
-    SAWarning,
-    SQLAlchemyError,
-)
+from sqlalchemy.exc import ArgumentError, SAWarning, SQLAlchemyError
 
 from automl_cv.errors import AutomlError, UserError, installing
 from automl_cv.store.optuna_writes import lengthen_texts
+from automl_cv.store.patience import patient, said
 
 BUSY_SECONDS = 5.0  # SQLite itself waits this long for another writer
 # What SQLite says of a damaged file (https://sqlite.org/rescode.html), whatever the exception.
@@ -56,17 +49,8 @@ DRIVERS = {
     "mariadb": "mysql+pymysql",
 }
 """What is taken where an address names a kind of server alone; extras bring them."""
-# Connections, deadlocks, a server that ends or begins, no connections or locks left
-# (https://www.postgresql.org/docs/current/errcodes-appendix.html); and the same of MySQL
-# (https://dev.mysql.com/doc/mysql-errors/8.4/en/): 0 is PyMySQL's own, of a closed connection.
-PASSING_CLASSES = ("08", "40", "57P", "53300", "55P03")
-PASSING_CODES = frozenset({0, 1040, 1053, 1205, 1213, 1927, 2002, 2003, 2006, 2013, 2055})
 RECYCLE_SECONDS = 1800  # MySQL and firewalls close what is silent for hours
-# Between tries to reach a server again: 0.1 s, 0.2 s, … 5 s, 45 s in all. After a minute the run
-# may be another's.
-_WAITS = tuple(min(0.1 * 2**attempt, 5.0) for attempt in range(14))
-AWAY_SECONDS = sum(_WAITS)
-ATTEMPTS = 5  # and a write is begun anew this often before it counts as failed
+MAKING_ATTEMPTS = 5  # where other searches make the tables at the same moment
 
 _REFUSALS = (
     *(SQLAlchemyError, StorageInternalError, RuntimeError, CommandError, ValueError),
@@ -77,7 +61,18 @@ _REFUSALS = (
 # What a table or a row of Optuna's says that another process has made in the meantime.
 _MADE_BY_OTHERS = ("already exists", "alembic_version", "version_info")
 
-T = TypeVar("T")
+
+# What is read by Optuna's own methods, which give up with the connection.
+_READS = (
+    "get_all_studies",
+    "get_all_trials",
+    "get_study_directions",
+    "get_study_id_from_name",
+    "get_study_name_from_id",
+    "get_study_system_attrs",
+    "get_study_user_attrs",
+    "get_trial",
+)
 
 
 def open_storage(url: str, *, create: bool, busy_seconds: float = BUSY_SECONDS) -> RDBStorage:
@@ -113,6 +108,8 @@ def open_storage(url: str, *, create: bool, busy_seconds: float = BUSY_SECONDS) 
             raise AutomlError(damaged(address, _reason(error))) from None
         raise UserError(f"--storage {_shown(address)}: {_reason(error)}") from None
     _tell_damage(storage)
+    for name in _READS:
+        setattr(storage, name, patient(getattr(storage, name)))
     if address.get_backend_name() == "sqlite":
         _tune_sqlite(storage, write_ahead=create)
         _check_tables(storage)
@@ -123,7 +120,7 @@ def open_storage(url: str, *, create: bool, busy_seconds: float = BUSY_SECONDS) 
 
 def _made(url: str, arguments: Mapping[str, Any], create: bool) -> RDBStorage:
     """Have Optuna open a database, and make its tables where there are none."""
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in range(1, MAKING_ATTEMPTS + 1):
         try:
             with warnings.catch_warnings():
                 # Of arguments that SQLite does not know, and that mean nothing.
@@ -136,7 +133,9 @@ def _made(url: str, arguments: Mapping[str, Any], create: bool) -> RDBStorage:
                 )
         except _REFUSALS as error:
             # Another search looked for the tables at the same moment, and made them first.
-            if attempt == ATTEMPTS or not any(text in _reason(error) for text in _MADE_BY_OTHERS):
+            if attempt == MAKING_ATTEMPTS or not any(
+                text in _reason(error) for text in _MADE_BY_OTHERS
+            ):
                 raise
             time.sleep(0.1 * attempt)
     raise AssertionError("unreachable")
@@ -155,13 +154,19 @@ def is_private(storage: RDBStorage) -> bool:
     return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
 
 
+@patient
 def database_seconds(storage: RDBStorage) -> float:
     """Return the time in the database's clock, as seconds since 1970 UTC.
 
     SQLite's is the clock of this machine, to the millisecond.
     """
     with storage.engine.connect() as connection:
-        return float(connection.exec_driver_sql(CLOCKS[connection.dialect.name]).scalar_one())
+        return seconds_of(connection)
+
+
+def seconds_of(connection: Connection) -> float:
+    """Return what `database_seconds` does, or raise at once where the connection is lost."""
+    return float(connection.exec_driver_sql(CLOCKS[connection.dialect.name]).scalar_one())
 
 
 def place_of(storage: RDBStorage) -> str:
@@ -180,43 +185,6 @@ def damaged_facts(storage: RDBStorage, run: str, stage: str) -> str:
         f"{run} is not what was written; put a copy from before in its place, or begin a new run "
         "with `search --new`"
     )
-
-
-def patiently(action: Callable[[], T]) -> T:
-    """Do a write, again while the database is locked or can't be reached.
-
-    Optuna retries only the creation of a trial; a lock while a result is stored would lose
-    the result. A write that meets a lock has been rolled back, so doing it again is safe. Of one
-    that lost its connection nobody knows whether it was done: whatever is given here does no harm
-    when it is done twice.
-
-    Raises:
-        AutomlError: the database stayed locked for all `ATTEMPTS`, or away for `AWAY_SECONDS`.
-    """
-    waits = iter(_WAITS)
-    for attempt in count(1):
-        try:
-            return action()
-        except (StorageInternalError, DBAPIError) as error:
-            if _is_locked(error):
-                if attempt == ATTEMPTS:
-                    raise AutomlError(
-                        f"the database of trials stayed locked for {ATTEMPTS} attempts: another "
-                        "process holds it; close that one and run the same command again"
-                    ) from error
-                time.sleep(0.1 * attempt)
-            elif _is_away(error):
-                wait = next(waits, None)
-                if wait is None:
-                    raise AutomlError(
-                        f"the database of trials could not be reached for {AWAY_SECONDS:.0f} s "
-                        f"({_reason(error)}); run the same command again once it can, what was "
-                        "stored is kept"
-                    ) from error
-                time.sleep(wait)
-            else:
-                raise
-    raise AssertionError("unreachable")
 
 
 def _silence_optuna() -> None:
@@ -329,42 +297,9 @@ def damaged(address: URL, said: str) -> str:
     )
 
 
-def _is_away(error: BaseException) -> bool:
-    """Tell whether a server can't be reached, or ended a write that waited in a circle."""
-    return any(
-        isinstance(cause, DBAPIError)
-        and "sqlite3" not in type(cause.orig).__module__
-        and (
-            cause.connection_invalidated
-            or (isinstance(cause, OperationalError | InterfaceError) and _will_pass(cause.orig))
-        )
-        for cause in (error, error.__cause__)
-    )
-
-
-def _will_pass(said: Any) -> bool:
-    """Tell by its code whether what a server says is over soon; without one nobody answered."""
-    state = getattr(said, "sqlstate", None) or getattr(said, "pgcode", None)
-    if state is not None:
-        return str(state).startswith(PASSING_CLASSES)
-    code = next(iter(said.args), None)
-    return not isinstance(code, int) or code in PASSING_CODES
-
-
-def _is_locked(error: BaseException) -> bool:
-    return any(
-        isinstance(cause, OperationalError)
-        and "sqlite3" in type(cause.orig).__module__
-        and "locked" in str(cause.orig)
-        for cause in (error, error.__cause__)
-    )
-
-
 def _reason(error: Exception) -> str:
     """Say in one line why a database could not be opened."""
-    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-    original = getattr(cause, "orig", None)
-    text = " ".join(str(original or cause).split())
+    text = said(error)
     if "no such table" in text or "does not exist" in text:
         return f"holds no trials of automl-cv ({text})"
     if "unable to open" in text:

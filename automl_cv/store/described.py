@@ -12,8 +12,8 @@ from typing import Any
 from optuna.storages import RDBStorage
 from optuna.study.study import _SYSTEM_ATTR_METRIC_NAMES as METRIC_NAMES
 
-from automl_cv.store.database import patiently
 from automl_cv.store.facts import StudyFacts
+from automl_cv.store.patience import patiently
 from automl_cv.words import in_markdown
 
 NOTE_VERSION = "dashboard:note_ver"

@@ -19,9 +19,9 @@ from optuna.storages import RDBStorage
 from automl_cv.errors import warn
 from automl_cv.store.checksums import UNREADABLE, opened, sealed
 from automl_cv.store.claims import first_study
-from automl_cv.store.database import patiently
 from automl_cv.store.optuna_tables import study_attribute
 from automl_cv.store.optuna_writes import swap_study_attribute
+from automl_cv.store.patience import patiently
 from automl_cv.store.records import LABELS
 
 

@@ -23,6 +23,7 @@ from optuna.trial import TrialState
 from sqlalchemy import Connection, String, func, select, type_coerce
 
 from automl_cv.store.checksums import UNREADABLE, begun_sum, opened, record_sum, sampler_sum
+from automl_cv.store.patience import patient
 from automl_cv.store.records import CHECKSUMS, INTERRUPTED, PREDICTIONS, PREFIX, TRIAL
 
 
@@ -61,6 +62,7 @@ class StudyRow:
     texts: dict[str, str]
 
 
+@patient
 def read_trials(
     storage: RDBStorage, study_id: int, *, with_system_attributes: bool = False
 ) -> list[TrialRow]:
@@ -177,6 +179,7 @@ def _slots(texts: Mapping[str, str]) -> Iterable[int]:
             yield slot
 
 
+@patient
 def read_studies(storage: RDBStorage) -> list[StudyRow]:
     """Return all Optuna studies of a database, in the order in which they were made."""
     study, attribute = models.StudyModel, models.StudyUserAttributeModel
@@ -191,6 +194,7 @@ def read_studies(storage: RDBStorage) -> list[StudyRow]:
     return [StudyRow(study_id, str(name), texts[study_id]) for study_id, name in studies]
 
 
+@patient
 def system_attribute(
     storage: RDBStorage, study_id: int, key: str, numbers: Sequence[int] | None = None
 ) -> dict[int, str]:
@@ -214,6 +218,7 @@ def system_attribute(
         return {number: text for number, text in connection.execute(wanted)}
 
 
+@patient
 def trials_with(storage: RDBStorage, study_id: int, key: str) -> set[int]:
     """Return Optuna's numbers of the trials of a study that have a system attribute."""
     trial, attribute = models.TrialModel, models.TrialSystemAttributeModel
@@ -226,6 +231,7 @@ def trials_with(storage: RDBStorage, study_id: int, key: str) -> set[int]:
         return set(rows.scalars())
 
 
+@patient
 def last_attributes(storage: RDBStorage, keys: Sequence[str]) -> dict[int, dict[str, str]]:
     """Return attributes, as stored, of the trial that was begun last, by Optuna study's number."""
     trial, attribute = models.TrialModel, models.TrialUserAttributeModel
@@ -239,6 +245,7 @@ def last_attributes(storage: RDBStorage, keys: Sequence[str]) -> dict[int, dict[
     return _by_owner(rows)
 
 
+@patient
 def study_attribute(storage: RDBStorage, study_id: int, key: str) -> str | None:
     """Return a user attribute of an Optuna study as the stored text; None if there is none."""
     with storage.engine.connect() as connection:

@@ -25,6 +25,7 @@ from sqlalchemy.exc import IntegrityError
 
 from automl_cv.errors import AutomlError
 from automl_cv.history import Epoch
+from automl_cv.store.patience import patient
 
 WROTE = "automl-cv wrote"  # of a connection: its transaction has changed something
 
@@ -120,6 +121,7 @@ def _end(connection: Connection, trial_id: int, ending: Ending, epochs: Sequence
     return changed.rowcount == 1
 
 
+@patient
 def _has_ended(storage: RDBStorage, trial_id: int, ending: Ending) -> bool:
     """Tell whether a trial ended just so: its connection was lost when all had been stored."""
     trial = models.TrialModel.__table__
@@ -289,7 +291,8 @@ def checked_writes(storage: RDBStorage, check: Callable[[Connection], None]) -> 
             check(connection)
 
     def forget(connection: Connection) -> None:
-        connection.info.pop(WROTE, None)
+        if not connection.invalidated:  # lost, it has none, and asking for them raises
+            connection.info.pop(WROTE, None)
 
     listeners = (("after_cursor_execute", note), ("commit", commit), ("rollback", forget))
     for name, listener in listeners:

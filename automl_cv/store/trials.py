@@ -17,13 +17,14 @@ from automl_cv.errors import AutomlError
 from automl_cv.history import Epoch, History
 from automl_cv.store.checksums import UNREADABLE, begun_sums, finished_sums, opened, sealed
 from automl_cv.store.claims import run_holder
-from automl_cv.store.database import damaged_facts, patiently
+from automl_cv.store.database import damaged_facts
 from automl_cv.store.described import describe
 from automl_cv.store.facts import StageFacts, StudyFacts, facts_from_json, facts_to_json
 from automl_cv.store.lease import Lease
 from automl_cv.store.optuna_tables import TrialRow, read_trials, study_attribute, trials_with
 from automl_cv.store.optuna_writes import Ending, end_trial, widen, write_curve
 from automl_cv.store.outcome import outcome, plain
+from automl_cv.store.patience import patiently
 from automl_cv.store.predictions import Predictions, packed
 from automl_cv.store.reading import is_held, read_predictions, read_records
 from automl_cv.store.records import (

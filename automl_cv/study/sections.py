@@ -173,11 +173,18 @@ class FineTune(Section):
     Args:
         blocks: how many of its last blocks; all of them, and its stem is trained as well.
         rate_factor: what the trial's learning rate is multiplied by.
+        block_rate_factor: what the rate of each block is multiplied by again for the block before
+            it, nearer to the image; 1 trains all at one rate. Howard and Ruder 2018
+            (https://arxiv.org/abs/1801.06146, section 3.2) take 1 / 2.6.
     """
 
     blocks: int = Field(1, ge=1)
     rate_factor: float = Field(0.1, gt=0, le=1)
+    block_rate_factor: float = Field(1.0, gt=0, le=1)
 
     def __str__(self) -> str:
         blocks = "last block" if self.blocks == 1 else f"last {self.blocks} blocks"
-        return f"{blocks} of the backbone trained too, at {self.rate_factor:g} of the rate"
+        rates = f"at {self.rate_factor:g} of the rate"
+        if self.block_rate_factor != 1:
+            rates += f", each block at {self.block_rate_factor:g} of the next one's"
+        return f"{blocks} of the backbone trained too, {rates}"

@@ -95,7 +95,8 @@ class FineTuning:
         if not head.weights:
             error = "the head that fine-tuning begins with: " + str(head.history.error)
             return replace(head, history=replace(head.history, epochs=(), error=error))
-        trainer = self.prepare(trial).trainer(head.weights)
+        factor = trial.stage.tuning.block_rate_factor
+        trainer = self.prepare(trial).trainer(head.weights, factor)
         result = trainer.train(lowered(trial), on_epoch, checkpoint)
         seconds = time.perf_counter() - started
         return replace(result, history=replace(result.history, seconds=seconds))
@@ -111,7 +112,8 @@ class FineTuning:
         tuned_weights, heads, histories, logits = [], [], [], []
         for trial in order.trials:
             head = self._fit_head(trial, searched_heads)
-            task, trainer = lowered(trial), tuner.trainer(head.weights)
+            task = lowered(trial)
+            trainer = tuner.trainer(head.weights, trial.stage.tuning.block_rate_factor)
             checkpoint = self._materials.fit_checkpoint(order, trial)
             result = finished(trainer.train(task, on_epoch, checkpoint, order.replay))
             tuned = tuner.network(task, head.weights)

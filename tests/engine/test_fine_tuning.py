@@ -22,7 +22,7 @@ with later():
 
     from automl_cv.engine import backbone as backbones
     from automl_cv.engine import saved_network
-    from automl_cv.engine.backbone_parts import Cut, cut
+    from automl_cv.engine.backbone_parts import Cut, blocks_of_layers, cut
     from automl_cv.engine.fine_tuning import FineTuner, Maps
     from automl_cv.engine.training import HeadTrainer
     from automl_cv.engine.views import epoch_views
@@ -178,6 +178,32 @@ def test_it_learns_more_and_changes_nothing_frozen(case):
         np.testing.assert_array_equal(now, before)
     for before, now in zip(others, values(trained, False), strict=True):
         assert np.abs(now - before).max() > 0
+
+
+@pytest.mark.slow
+def test_blocks_nearer_to_the_image_learn_at_lower_rates():
+    """A step of SGD is as long as its rate, so steps say what the rates were."""
+    case = make("all", 3)
+    blocks = blocks_of_layers(case.parts.trained)
+    assert set(blocks.values()) == {0, 1, 2}
+    one_step = {"epochs": 1, "batch_size": TRAIN, "optimizer_parameters": {"momentum": 0.0}}
+
+    def moved(block_rate_factor: float) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        own = dataclasses.replace(first_task(), learning_rate=0.002, **one_step)
+        network = case.tuner.network(own, case.head.weights)
+        before = [weight.numpy() for weight in network.weights]
+        found = case.tuner.trainer(case.head.weights, block_rate_factor).train(own, go_on)
+        steps = [after - start for after, start in zip(found.weights, before, strict=True)]
+        n_trained = len(network.trained.weights)
+        return steps[:n_trained], steps[n_trained:]
+
+    (same, head), (lower, own_head) = moved(1.0), moved(0.25)
+    owners = [blocks[layer.name] for layer in case.parts.trained.layers for _ in layer.weights]
+    for block, step, lowered in zip(owners, same, lower, strict=True):
+        np.testing.assert_allclose(lowered, step * 0.25**block, rtol=2e-3, atol=2e-7)
+        assert block == 0 or not step.any() or np.abs(lowered).max() < np.abs(step).max()
+    for step, also in zip(head, own_head, strict=True):
+        np.testing.assert_array_equal(also, step)
 
 
 @pytest.mark.slow

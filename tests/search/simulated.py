@@ -36,7 +36,7 @@ from automl_cv.search import stage_run
 from automl_cv.search.budget import Budget
 from automl_cv.search.context import SearchContext
 from automl_cv.search.stages import StageSequence
-from automl_cv.store import claims, database
+from automl_cv.store import claims, patience
 from automl_cv.store.claims import claim
 from automl_cv.store.database import open_storage
 from automl_cv.store.facts import StudyFacts
@@ -240,7 +240,7 @@ def searched(folder: Path, seed: int | None) -> tuple[list[tuple[Any, ...]], lis
     # Trials count as short, which are written at their end, or as long, after each epoch.
     seconds = 0.0 if draw.random() < LONG else 1e9
     with (
-        mock.patch.object(database.time, "sleep", lambda seconds: None),
+        mock.patch.object(patience.time, "sleep", lambda seconds: None),
         mock.patch.object(stage_run, "SECONDS_BETWEEN_WRITES", seconds),
     ):
         for number in range(MOST_ATTEMPTS):

@@ -70,6 +70,7 @@ def clock(monkeypatch):
     clock = Clock()
     for module in (claims, runs_module):
         monkeypatch.setattr(module, "database_seconds", clock)
+    monkeypatch.setattr(claims, "seconds_of", clock)
     return clock
 
 
@@ -167,7 +168,7 @@ def test_two_of_one_host_name_and_process_number_are_told_apart(storage, clock, 
 def test_a_process_gives_up_a_claim_that_it_could_not_give_back(storage, monkeypatch):
     first = claimed(storage)
     assert claim(storage, "quickstart", "coarse", FACTS) is None
-    monkeypatch.setattr(claims, "study_attribute", lambda *_: "null")
+    monkeypatch.setattr(Claim, "_stored", lambda *_: "null")
     first.release()
     monkeypatch.undo()
     assert claimed(storage).fence == 2

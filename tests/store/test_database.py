@@ -9,8 +9,9 @@ from sqlalchemy.exc import OperationalError
 
 from automl_cv.errors import AutomlError, UserError
 from automl_cv.results.leaderboard import leaderboard
-from automl_cv.store import database
-from automl_cv.store.database import open_storage, patiently
+from automl_cv.store import database, patience
+from automl_cv.store.database import open_storage
+from automl_cv.store.patience import patiently
 from automl_cv.store.records import HISTORY
 from automl_cv.store.trials import StageTrials
 from tests.published import COARSE, FACTS, build, finish
@@ -114,7 +115,7 @@ def test_a_write_waits_for_a_lock_to_go(tmp_path):
 
 
 def test_a_lock_that_stays_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(database, "ATTEMPTS", 2)
+    monkeypatch.setattr(patience, "ATTEMPTS", 2)
     path = tmp_path / "a.db"
     storage = open_storage(f"sqlite:///{path}", create=True, busy_seconds=0.01)
     trials = StageTrials.create(storage, "run", "stage", FACTS)

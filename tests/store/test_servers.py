@@ -1,6 +1,7 @@
 """What a search stores in PostgreSQL and MariaDB, and how it outlives a restart of them."""
 
 import gc
+import random
 import threading
 import time
 from dataclasses import replace
@@ -15,12 +16,13 @@ from sqlalchemy.exc import OperationalError
 
 from automl_cv.errors import AutomlError, UserError, trouble
 from automl_cv.history import Epoch, History
-from automl_cv.store import claims, database
+from automl_cv.store import claims, patience
 from automl_cv.store.claims import STALE_SECONDS, Claim, claim
-from automl_cv.store.database import database_seconds, open_storage, patiently
+from automl_cv.store.database import database_seconds, open_storage
 from automl_cv.store.labels import read_labels, write_labels
 from automl_cv.store.optuna_tables import study_attribute
 from automl_cv.store.optuna_writes import Ending, end_trial, swap_study_attributes
+from automl_cv.store.patience import patiently
 from automl_cv.store.records import BEAT
 from automl_cv.store.runs import find_run, runs
 from automl_cv.store.trials import StageTrials
@@ -164,7 +166,7 @@ def test_a_restart_of_the_server_costs_nothing(server, trials):
 
 def test_a_write_whose_answer_was_lost_is_done_once(trials, monkeypatch):
     """The server has committed, and the connection breaks before it can say so."""
-    monkeypatch.setattr(database.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(patience.time, "sleep", lambda seconds: None)
     engine, broken = trials.storage.engine, []
     commit = engine.dialect.do_commit
 
@@ -191,9 +193,40 @@ def test_a_write_whose_answer_was_lost_is_done_once(trials, monkeypatch):
         end_trial(trials.storage, found[0]._trial_id, other)
 
 
+@pytest.mark.slow
+def test_a_connection_may_be_lost_before_any_statement(trials, monkeypatch):
+    monkeypatch.setattr(patience.time, "sleep", lambda seconds: None)
+    engine, draw, broken = trials.storage.engine, random.Random(0), []
+    execute = engine.dialect.do_execute
+
+    def lost(cursor, statement, *given):
+        if draw.random() < 0.1:
+            cursor.connection.close()
+            broken.append(statement)
+        execute(cursor, statement, *given)
+
+    taken = claim(trials.storage, "quickstart", "coarse", FACTS)
+    with taken.kept():
+        monkeypatch.setattr(engine.dialect, "do_execute", lost)
+        for trial in range(5):
+            opened = StageTrials.open(trials.storage, "quickstart", "coarse")
+            opened.begin(trial, PARAMETERS, DISTRIBUTIONS)
+            opened.write_epochs(trial, History(HISTORY.epochs[:3]))
+            opened.finish(trial, PARAMETERS, DISTRIBUTIONS, HISTORY)
+            opened.update_facts(notes=(str(trial),))
+            opened.describe()
+        found = StageTrials.open(trials.storage, "quickstart", "coarse")
+        records = found.records()
+        taken.check()
+        monkeypatch.undo()
+    assert {one.split()[0].lower() for one in broken} == {"select", "insert", "update"}
+    assert [(one.state, one.history) for one in records] == [("complete", HISTORY)] * 5
+    assert found.stage_facts.notes == ("4",)
+
+
 def test_a_server_that_stays_away_is_told_in_a_line(server, trials, monkeypatch):
     waited = []
-    monkeypatch.setattr(database.time, "sleep", waited.append)
+    monkeypatch.setattr(patience.time, "sleep", waited.append)
     taken = claim(trials.storage, "quickstart", "coarse", FACTS)
     server.kill()
     try:
@@ -202,8 +235,10 @@ def test_a_server_that_stays_away_is_told_in_a_line(server, trials, monkeypatch)
                 trials.update_facts(notes=("never",))
         assert len(str(told.value).splitlines()) == 1
         assert 45 < sum(waited) < STALE_SECONDS
-        with pytest.raises(OperationalError) as unread:
+        with pytest.raises(AutomlError, match="could not be reached for 46 s"):
             runs(trials.storage)
+        with pytest.raises(OperationalError) as unread:
+            trials.storage.engine.connect()
         assert trouble(unread.value).startswith("the database server can't be used (")
         with pytest.raises(UserError, match=r"^--storage .*") as refused:
             open_storage(server.url, create=False)

@@ -30,6 +30,9 @@ def test_defaults_are_the_last_block_at_a_tenth_of_the_rate():
         3,
         "last 2 blocks of the backbone trained too, at 0.1 of the rate",
     )
+    lower = {"blocks": 2, "block_rate_factor": 0.5}
+    stage = studyfile.parse(study(fine_tune=lower), "mine.toml").stage("tuned")
+    assert str(stage.fine_tune).endswith("at 0.1 of the rate, each block at 0.5 of the next one's")
 
 
 def test_what_it_says_changes_results():
@@ -45,8 +48,8 @@ def test_what_it_says_changes_results():
     [
         (
             study(fine_tune={"block": 1}),
-            "stage.tuned.fine_tune.block: unknown key; did you mean 'blocks'? known: blocks, "
-            "rate_factor",
+            "stage.tuned.fine_tune.block: unknown key; did you mean 'blocks'? known: "
+            "blocks, rate_factor, block_rate_factor",
         ),
         (study(fine_tune={"blocks": 0}), "stage.tuned.fine_tune.blocks: got 0; "),
         (study(fine_tune={"rate_factor": 0}), "stage.tuned.fine_tune.rate_factor: got 0; "),

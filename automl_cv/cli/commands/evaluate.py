@@ -101,7 +101,7 @@ def _check_out(out: Path, model: Path) -> None:
 
 def _write(found: Evaluation, out: Path) -> None:
     """Write all files, each whole or not at all."""
-    from automl_cv.pictures import evaluation as pictures
+    from automl_cv.pictures.mistakes import worst_mistakes
     from automl_cv.report import evaluation as report
     from automl_cv.report.files import writing
 
@@ -110,8 +110,9 @@ def _write(found: Evaluation, out: Path) -> None:
         for name, write in report.FILES.items():
             with writing(out / name) as temporary:
                 temporary.write_text(write(found), encoding="utf-8")
-        for name, sheet in pictures.draw(found).items():
+        pictures = report.plots(found) | {"wrong.png": worst_mistakes(found).png()}
+        for name, picture in pictures.items():
             with writing(out / name) as temporary:
-                sheet.save(temporary)
+                temporary.write_bytes(picture)
     except OSError as error:
         raise UserError(f"--out {out}: can't be written to: {error.strerror}") from None

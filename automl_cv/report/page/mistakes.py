@@ -10,7 +10,8 @@ import numpy as np
 from automl_cv.errors import AutomlError
 from automl_cv.report.columns import Column
 from automl_cv.report.document import Grid, Report, Section
-from automl_cv.report.page.plot import COLOURS, FAINT, INK, Plot, axes, drawing, shortened
+from automl_cv.report.page.plot import Plot
+from automl_cv.report.page.scored import calibration, confusion
 from automl_cv.report.page.sections import Content, Thumbnail
 from automl_cv.results.leaderboard import RunTrials
 from automl_cv.results.said import key, said_of
@@ -70,7 +71,7 @@ def _looked_at(
 
 
 def _plots(names: list[str], scores: Scores) -> tuple[Plot, ...]:
-    return _confusion(names, scores), _calibration(scores)
+    return confusion(names, scores, most=MOST_CLASSES), calibration(scores)
 
 
 def _said(read: RunTrials, labels: Labels) -> tuple[TrialRecord, np.ndarray, Labels] | None:
@@ -97,76 +98,6 @@ def _told(
         recall, name = min(known)
         text += f"; its worst class is {name}, of which it finds {recall:.1%}".replace("%", " %")
     return f"{text}. Expected calibration error {scores.calibration_error:.4f}."
-
-
-def _confusion(names: list[str], scores: Scores) -> Plot:
-    confusion = scores.confusion
-    note = "true classes down, predicted across; colour: share of the true class"
-    kept = np.arange(len(names))
-    if len(names) > MOST_CLASSES:
-        off = confusion - np.diag(np.diag(confusion))
-        kept = np.sort(np.argsort(-(off.sum(0) + off.sum(1)), kind="stable")[:MOST_CLASSES])
-        note += f"; the {MOST_CLASSES} most confused of {len(names)} classes"
-    part = confusion[np.ix_(kept, kept)]
-    shares = part / np.maximum(confusion[kept].sum(axis=1, keepdims=True), 1)
-    with drawing():
-        figure, plot = axes(height=3.6)
-        plot.grid(False)
-        drawn = plot.pcolormesh(
-            shares, cmap="Blues", vmin=0, vmax=1, edgecolors=FAINT, linewidth=0.2, rasterized=False
-        )
-        drawn.set_antialiased(False)
-        plot.invert_yaxis()
-        labels = [shortened(names[one], 12) for one in kept]
-        size = 8 if len(kept) <= 12 else 5
-        plot.set_xticks(np.arange(len(kept)) + 0.5, labels, rotation=90, fontsize=size)
-        plot.set_yticks(np.arange(len(kept)) + 0.5, labels, fontsize=size)
-        for (row, column), value in np.ndenumerate(part):
-            if value and len(kept) <= 20:
-                dark = "#ffffff" if shares[row, column] > 0.5 else "#1b1f24"
-                plot.text(
-                    column + 0.5,
-                    row + 0.55,
-                    f"{value}",
-                    ha="center",
-                    va="center",
-                    fontsize=size - 1,
-                    color=dark,
-                )
-    off = np.where(np.eye(len(names), dtype=bool), 0, confusion)
-    row, column = np.unravel_index(int(off.argmax()), off.shape)
-    told = "Confusion matrix; no image is taken for another class"
-    if off.max():
-        told = (
-            f"Confusion matrix; most often {names[row]} is taken for {names[column]}, "
-            f"{off.max():,} times"
-        )
-    return Plot("confusion", "Confusion", told, figure, note)
-
-
-def _calibration(scores: Scores) -> Plot:
-    bins = [one for one in scores.bins if one.images]
-    with drawing():
-        figure, plot = axes()
-        plot.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle="--")
-        sizes = np.array([one.images for one in bins])
-        plot.plot(
-            [one.probability for one in bins], [one.accuracy for one in bins], color=INK, lw=1
-        )
-        plot.scatter(
-            [one.probability for one in bins],
-            [one.accuracy for one in bins],
-            s=10 + 120 * sizes / sizes.max(),
-            color=COLOURS[0],
-            alpha=0.8,
-        )
-        plot.set_xlim(0, 1.02)
-        plot.set_ylim(0, 1.02)
-        plot.set_xlabel("confidence")
-        plot.set_ylabel("accuracy")
-    told = f"Calibration; expected calibration error {scores.calibration_error:.4f}"
-    note = "below the diagonal it is surer than it is right; larger dots are more images"
-    return Plot("calibration", "Calibration", told, figure, note)
 
 
 def _text(heading: str) -> Column:

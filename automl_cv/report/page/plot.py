@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+import textwrap
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import matplotlib as mpl
 import numpy as np
@@ -18,6 +21,7 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
@@ -29,7 +33,13 @@ FAINT = "#80868f"
 # of 3:1 or more beside white and beside the page's dark grey.
 COLOURS = ("#2f7fc1", "#cc6f1a", "#2a9068", "#d04f5e", "#8a6bc1", "#7d7f36", "#b0568f", "#58808f")
 WIDTH, HEIGHT = 4.2, 2.9  # inches; 302 units of the SVG, so that a phone shows letters of 10 px
-LETTERS = 9
+LETTERS = 9  # points
+LETTERS_AN_INCH = 16  # of a heading
+# What machines have for letters that matplotlib's own font, DejaVu Sans, lacks.
+MORE_FONTS = (
+    *("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans", "WenQuanYi Zen Hei"),
+    *("Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "Hiragino Sans", "Arial Unicode MS"),
+)
 FAR = 4  # times the best's distance from the median, below which values are left out
 
 _IDS = re.compile(r'<g id="[A-Za-z0-9_.]+"')
@@ -59,35 +69,49 @@ class Plot:
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Draw in the page's style; figures are made and changed within."""
-    with mpl.rc_context(
-        {
-            "font.family": "sans-serif",
-            "font.size": LETTERS,
-            "axes.edgecolor": FAINT,
-            "axes.facecolor": "none",
-            "axes.labelcolor": INK,
-            "axes.titlecolor": INK,
-            "axes.prop_cycle": cycler(color=COLOURS),
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.grid": True,
-            "axes.axisbelow": True,
-            "grid.color": FAINT,
-            "grid.alpha": 0.25,
-            "grid.linewidth": 0.6,
-            "text.color": INK,
-            "xtick.color": FAINT,
-            "ytick.color": FAINT,
-            "xtick.labelcolor": INK,
-            "ytick.labelcolor": INK,
-            "legend.frameon": False,
-            "legend.fontsize": LETTERS - 1,
-            "text.parse_math": False,
-            "svg.fonttype": "none",
-        }
+    """Draw in the page's style; figures are made and changed within.
+
+    Letters that no font of the machine has become boxes in a PNG file, without a word; an SVG
+    file and the page hold texts, for which its reader's machine has the fonts.
+    """
+    with (
+        warnings.catch_warnings(),
+        mpl.rc_context(
+            {
+                "font.family": ["sans-serif", *_more_fonts()],
+                "font.size": LETTERS,
+                "axes.edgecolor": FAINT,
+                "axes.facecolor": "none",
+                "axes.labelcolor": INK,
+                "axes.titlecolor": INK,
+                "axes.prop_cycle": cycler(color=COLOURS),
+                "axes.spines.top": False,
+                "axes.spines.right": False,
+                "axes.grid": True,
+                "axes.axisbelow": True,
+                "grid.color": FAINT,
+                "grid.alpha": 0.25,
+                "grid.linewidth": 0.6,
+                "text.color": INK,
+                "xtick.color": FAINT,
+                "ytick.color": FAINT,
+                "xtick.labelcolor": INK,
+                "ytick.labelcolor": INK,
+                "legend.frameon": False,
+                "legend.fontsize": LETTERS - 1,
+                "text.parse_math": False,
+                "svg.fonttype": "none",
+            }
+        ),
     ):
+        warnings.filterwarnings("ignore", message="(?s)Glyph .* missing from font")
         yield
+
+
+@cache
+def _more_fonts() -> list[str]:
+    known = {one.name for one in fontManager.ttflist}
+    return [name for name in MORE_FONTS if name in known]
 
 
 def axes(*, width: float = WIDTH, height: float = HEIGHT) -> tuple[Figure, Axes]:
@@ -155,10 +179,19 @@ def as_svg(plot: Plot) -> bytes:
     return _svg(plot, facecolor="white").encode()
 
 
-def as_png(plot: Plot) -> bytes:
-    """Return a plot as a PNG file of 200 dots an inch."""
+def as_png(plot: Plot, heading: Sequence[str] = ()) -> bytes:
+    """Return a plot as a PNG file of 200 dots an inch.
+
+    Args:
+        plot: what is drawn.
+        heading: lines above it, broken where they are too long.
+    """
     file = io.BytesIO()
     with drawing():
+        if heading:
+            within = round(plot.figure.get_figwidth() * LETTERS_AN_INCH)
+            lines = [part for line in heading for part in textwrap.wrap(line, within)]
+            plot.figure.suptitle("\n".join(lines), x=0.02, ha="left", fontsize=LETTERS - 1)
         _lay_out(plot.figure)
         plot.figure.savefig(file, format="png", dpi=200, facecolor="white")
     return file.getvalue()
