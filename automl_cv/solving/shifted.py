@@ -40,9 +40,9 @@ class Shifted:
             shift: above 0.
         """
         raised = self._diagonal + max(shift, self._least)
-        if len(raised) == 1:
-            return self._right / raised
-        *_, found, _ = lapack.dgtsv(self._beside, raised, self._beside, self._right)
+        found: np.ndarray = self._right / raised[0]
+        if len(raised) > 1:
+            *_, found, _ = lapack.dgtsv(self._beside, raised, self._beside, self._right)
         return self._turned("N", found)
 
     def _turned(self, transposed: str, columns: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What the solved heads of `quickstart` take on digits whose features are cached, by trial.
 
-    python tests/benchmarks/exact_stage.py --cache CACHE [--heads kernel] [--keep FILE.json] [--beside FILE.json]
+    python tests/benchmarks/exact_stage.py --cache CACHE --heads kernel --keep FILE.json
+    python tests/benchmarks/exact_stage.py --cache CACHE --heads kernel --beside FILE.json
 
 Every head and setting of the stage, out of five folds, as a worker solves them. Prints processor
 seconds, accuracy and log loss; beside what another version kept (PYTHONPATH names the checkout),
