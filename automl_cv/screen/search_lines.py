@@ -132,13 +132,17 @@ def stage_line(event: events.StageStarted) -> str:
     return f"stage {event.stage}: {counted(event.trials, 'trial')}{seen}{done}"
 
 
-def aside(event: events.SpaceExhausted | events.StageWaits | events.TrialRedrawn) -> str:
+def aside(
+    event: events.SpaceExhausted | events.StageWaits | events.TrialRedrawn | events.TrialBroke,
+) -> str:
     """Return what comes otherwise than asked for."""
     match event:
         case events.SpaceExhausted():
             return f"stage {event.stage}: {sets_text(event.sets)}"
         case events.StageWaits():
             return f"stage {event.stage}: left for the next search, the time ended"
+        case events.TrialBroke():
+            return f"{event.stage}: trial {event.trial} broke and runs again: {event.reason}"
     return (
         f"{event.stage}: trial {event.trial} drew the parameters of trial {event.same_as}, "
         "and is drawn anew"

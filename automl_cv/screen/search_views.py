@@ -87,7 +87,7 @@ class PlainLines:
                 self._ticker.tick(lambda: epoch_line(event, self._metric))
             case events.Surveying():
                 say(SURVEYING)
-            case events.StageWaits() | events.TrialRedrawn():
+            case events.StageWaits() | events.TrialRedrawn() | events.TrialBroke():
                 say(aside(event))
             case events.StageStarted():
                 self._metric = METRICS[event.metric]

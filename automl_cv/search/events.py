@@ -241,6 +241,21 @@ class TrialRedrawn:
 
 
 @dataclass(frozen=True)
+class TrialBroke:
+    """A trial broke, most often with its worker's process, and runs again.
+
+    Args:
+        stage: its stage.
+        trial: its number.
+        reason: why it broke.
+    """
+
+    stage: str
+    trial: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class TrialStarted:
     """A worker trains a trial."""
 
@@ -313,6 +328,7 @@ Event = (
     | SpaceExhausted
     | StageWaits
     | TrialRedrawn
+    | TrialBroke
     | TrialStarted
     | EpochEnded
     | TrialEnded

@@ -236,10 +236,12 @@ class StageRun:
                 self._broken = 0
                 self._end(worker, answer)
             case Failed():
-                if self._memory.has_lag and not running.broke:
-                    # Those after it are judged or drawn by it: an accident must not decide.
+                if not running.broke:
+                    # Trials and stages after it go by it: an accident must not decide.
                     running.broke = True
                     self._again.append(self._running.pop(worker))
+                    number = running.drawn.trial
+                    self._listen(events.TrialBroke(self._stage.name, number, answer.reason))
                     return
                 self._broken += 1
                 history = replace(running.history(answer.reason), stop_reason="failed")

@@ -170,6 +170,11 @@ class Claim:
                     beating.start()
                 try:
                     yield self
+                except Exception as error:
+                    # What another search has done since may break anything here.
+                    if self._was_taken():
+                        raise self._loss() from error
+                    raise
                 finally:
                     ended.set()
                     if beating.ident is not None:
@@ -222,6 +227,11 @@ class Claim:
         if not self._is_own(study_text(connection, self._study_id, BEAT, locked=True) or ""):
             self._is_lost = True
             raise self._loss()
+
+    def _was_taken(self) -> bool:
+        with suppress(SQLAlchemyError):
+            self._is_lost = self._is_lost or not self._is_own(self._stored(BEAT) or "")
+        return self._is_lost
 
     def _is_own(self, text: str) -> bool:
         try:

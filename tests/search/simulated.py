@@ -3,7 +3,9 @@
 What a machine does to a search is drawn from the seed: the process is killed before any statement
 that it gives the database, before or after any commit, or between two answers of its workers;
 the database is locked, or its disk is full; a worker dies in an epoch; workers answer in any order.
-Killed, it writes nothing more, not even its claim back. The same command is then given again.
+Killed, it writes nothing more, not even its claim back. The same command is then given again. Or
+the process sleeps for an hour: the same search is begun elsewhere meanwhile, takes the run over and
+ends it, and the first wakes.
 
     python -m tests.search.simulated [--searches 1000] [--from 0]
 
@@ -18,7 +20,7 @@ import sqlite3
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +38,7 @@ from automl_cv.search import stage_run
 from automl_cv.search.budget import Budget
 from automl_cv.search.context import SearchContext
 from automl_cv.search.stages import StageSequence
-from automl_cv.store import claims, patience
+from automl_cv.store import claims, database, patience
 from automl_cv.store.claims import claim
 from automl_cv.store.database import open_storage
 from automl_cv.store.facts import StudyFacts
@@ -61,11 +63,50 @@ STUDY = studyfile.parse(_RAW, "s.toml")
 MOST_ATTEMPTS = 60
 LONG = 0.3
 """The share of searches whose trials are long."""
-KINDS = ("kill", "kill at commit", "kill after commit", "kill at an answer", "locked", "full")
+KINDS = (
+    *("kill", "kill at commit", "kill after commit", "kill at an answer", "locked", "full"),
+    "asleep",
+)
 
 
 class Killed(BaseException):
     """Stands for the end of the process that conducts: nothing catches it."""
+
+
+@dataclass
+class World:
+    """What all machines share.
+
+    Args:
+        place: where the process runs that is at work; nobody sees the processes elsewhere.
+        slept: how far the database's clock is ahead of this machine's, in seconds.
+        taken_over: how often a search was.
+    """
+
+    place: int = 0
+    slept: float = 0.0
+    taken_over: int = 0
+
+    @contextmanager
+    def elsewhere(self, seconds: float) -> Iterator[None]:
+        """Let time pass, and have another process be at work for a with block."""
+        self.slept += seconds
+        here, self.place = self.place, self.place + 1
+        try:
+            yield
+        finally:
+            self.place = here
+
+    @contextmanager
+    def turning(self) -> Iterator[None]:
+        """Have claims go by this world's places and clock for a with block."""
+        told = claims.seconds_of
+        with (
+            mock.patch.object(claims, "place", lambda: f"place {self.place}"),
+            mock.patch.object(claims, "seconds_of", lambda asked: told(asked) + self.slept),
+            mock.patch.object(database, "seconds_of", lambda asked: told(asked) + self.slept),
+        ):
+            yield
 
 
 @dataclass
@@ -124,8 +165,9 @@ class Machine:
 class HitCrew(ScriptedCrew):
     """Hears its workers in any order; a worker may die in an epoch of a trial, once."""
 
-    def __init__(self, count: int, machine: Machine) -> None:
+    def __init__(self, count: int, machine: Machine, sleep: Callable[[], None]) -> None:
         self._machine = machine
+        self._sleep = sleep
         super().__init__(count, self._answer)
 
     def _answer(self, worker: ScriptedWorker, order: object) -> Iterator[object]:
@@ -145,6 +187,8 @@ class HitCrew(ScriptedCrew):
     def answers(self, timeout: float | None = None) -> Iterator[tuple[ScriptedWorker, Answer]]:
         if self._machine.meets("kill at an answer"):
             self._machine.kill()
+        if self._machine.meets("asleep"):
+            self._sleep()
         waiting = [one for one in self.workers if one.connection.poll()]
         if waiting:
             worker = self._machine.draw.choice(waiting)
@@ -167,8 +211,15 @@ def _opened(path: Path, machine: Machine) -> Iterator[Any]:
         storage.engine.dispose()
 
 
-def attempt(path: Path, machine: Machine, workers: int) -> bool:
+def attempt(path: Path, machine: Machine, workers: int, world: World) -> bool:
     """Search as far as the machine lets it; return whether all is done."""
+
+    def sleep() -> None:
+        other = Machine(machine.draw, is_sound=True)
+        with world.elsewhere(3600.0):
+            assert attempt(path, other, workers, world), "it took the run over, and ended it"
+        world.taken_over += 1
+
     with _opened(path, machine) as storage:
         facts = StudyFacts(STUDY.as_toml_data(), seed=STUDY.seed, split_sizes={})
         try:
@@ -176,7 +227,7 @@ def attempt(path: Path, machine: Machine, workers: int) -> bool:
             begun = next((one.stages for one in runs(storage) if one.name == "s"), ())
             taken = claim(storage, "s", STUDY.stages[0].name, facts)
             assert taken is not None, "nobody else is there"
-            with taken.kept(3600.0), HitCrew(workers, machine) as crew:
+            with taken.kept(3600.0), HitCrew(workers, machine, sleep) as crew:
                 crew.make_ready()
                 context = SearchContext(
                     run=run,
@@ -239,7 +290,9 @@ def searched(folder: Path, seed: int | None) -> tuple[list[tuple[Any, ...]], lis
     happened = []
     # Trials count as short, which are written at their end, or as long, after each epoch.
     seconds = 0.0 if draw.random() < LONG else 1e9
+    world = World()
     with (
+        world.turning(),
         mock.patch.object(patience.time, "sleep", lambda seconds: None),
         mock.patch.object(stage_run, "SECONDS_BETWEEN_WRITES", seconds),
     ):
@@ -248,7 +301,7 @@ def searched(folder: Path, seed: int | None) -> tuple[list[tuple[Any, ...]], lis
             machine = Machine(draw, is_sound=seed is None or number > draw.randrange(1, 5))
             workers = 1 if seed is None else draw.choice((1, 2, 4))
             happened.append("" if machine.is_sound else machine.kind)
-            if attempt(path, machine, workers):
+            if attempt(path, machine, workers, world):
                 return board(path), happened
     raise AssertionError(f"seed {seed}: not done after {MOST_ATTEMPTS} attempts")
 

@@ -6,11 +6,14 @@ import pytest
 
 from tests.search.simulated import searched
 
-FOUND = [13, 43]
+FOUND = [13, 24, 30, 43]
 """Seeds that once ended with another board, or in an error; each stays.
 
 13, 43: a worker died in a trial whose epochs had been written, and they were written twice.
 What is written twice does no harm by now; `tests/store/test_trials.py` holds to what is left of it.
+30: workers died in finalists, and the stage below went by those that were left.
+24: likewise; and a search that slept met what the one that took it over had stored, and said "a
+bug of automl-cv" in place of who has the run.
 """
 
 

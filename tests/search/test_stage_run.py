@@ -155,23 +155,33 @@ def test_a_failed_trial_gets_another_chance(tmp_path):
     assert told.of(events.StageStarted)[0].finished == 3
 
 
-def test_a_worker_that_dies_costs_one_trial_and_is_prepared_again(tmp_path):
+@pytest.mark.parametrize("n_deaths", [1, 2])
+def test_a_trial_whose_worker_dies_runs_again_once(tmp_path, n_deaths):
+    died = []
+
     def script(worker, order):
-        if isinstance(order, Train) and order.trial.number == 1:
+        if isinstance(order, Train) and order.trial.number == 1 and len(died) < n_deaths:
+            died.append(worker)
             yield epochs_of(1, 2)[0]
             yield DEATH
         else:
             yield from obedient(worker, order)
 
-    with conducted(tmp_path, script) as (context, _):
+    with conducted(tmp_path, script) as (context, told):
         run, trials = prepared(context)
-        assert run.run() == (Progress(4), 3)
-        failed = trials.records()[1]
+        assert run.run() == (Progress(4), 5 - n_deaths)
+        record = trials.records()[1]
         (worker,) = context.crew.workers
-    assert failed.reason == "the worker process ended with exit code 1"
-    assert len(failed.history.epochs) == 1, "what it had reached is kept"
-    first, second = worker.lives
-    assert [type(order) for order in second[:2]] == [type(first[0]), Train]
+    reason = "the worker process ended with exit code 1"
+    assert told.of(events.TrialBroke) == [events.TrialBroke("coarse", 1, reason)]
+    assert (record.state, record.reason) == (
+        ("complete", "") if n_deaths == 1 else ("failed", reason)
+    )
+    assert len(record.history.epochs) == 3 - n_deaths, "what it had reached is kept"
+    first, *others = worker.lives
+    assert [[type(order) for order in one[:2]] for one in others] == [
+        [type(first[0]), Train]
+    ] * n_deaths, "each is prepared again"
 
 
 def test_the_deadline_recalls_trials_at_the_end_of_their_epoch(tmp_path):
@@ -251,7 +261,7 @@ def checkpoint_of(context: SearchContext, trial: int) -> Path:
 def test_a_checkpoint_goes_once_its_trial_is_stored_and_stays_where_it_broke(tmp_path):
     def script(worker, order):
         if isinstance(order, Train):
-            checkpoint_of(context, order.trial.number).mkdir(parents=True)
+            checkpoint_of(context, order.trial.number).mkdir(parents=True, exist_ok=True)
         yield from with_trials(lambda n: broken("killed") if n == 1 else None)(worker, order)
 
     with conducted(tmp_path, script) as (context, _):
