@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from automl_cv.solving.ridge import Ridge
 from automl_cv.solving.scaling import Form, formed
+from automl_cv.solving.shifted import Shifted
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class KernelHead:
 
 
 class Kernel:
-    """What kernel ridge regression of any penalty is solved from: one decomposition.
+    """What kernel ridge regression of any penalty is solved from: one matrix, made tridiagonal.
 
     Args:
         features: float64 (images, features), each image's of length 1.
@@ -64,11 +64,13 @@ class Kernel:
         products = features @ features.T
         median = 1 - float(np.median(products[np.triu_indices(len(features), 1)]))
         self.factor = reach / max(median, 1e-12)
-        self._ridge = _OfKernel(likeness_of(products, self.factor), labels, classes)
+        targets = np.eye(classes)[labels]
+        self._shares = targets.mean(axis=0)  # the kernel is not centred: they are the bias
+        self._systems = Shifted(likeness_of(products, self.factor), targets - self._shares)
 
     def solve(self, penalty: float) -> tuple[np.ndarray, np.ndarray]:
         """Return weights (images, classes) and bias (classes,), float64; penalty above 0."""
-        return self._ridge.solve(penalty)
+        return self._systems.solve(penalty), self._shares
 
     def path(self, penalties: Iterable[float]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield what `solve` returns for each."""
@@ -77,17 +79,6 @@ class Kernel:
     def head(self, on: Form, weights: np.ndarray, bias: np.ndarray) -> KernelHead:
         """Return a solution as it is kept and asked."""
         return KernelHead(on, self.anchors, self.factor, weights, bias)
-
-
-class _OfKernel(Ridge):
-    """Ridge whose likenesses are products of what is regressed on: weights of the images."""
-
-    def __init__(self, likenesses: np.ndarray, labels: np.ndarray, classes: int) -> None:
-        targets = np.eye(classes)[labels]
-        self._shares = targets.mean(axis=0)
-        self._mean = np.zeros(len(labels))  # the kernel is not centred: the bias is the shares
-        self._values, self._basis = np.linalg.eigh(likenesses)
-        self._targets = self._basis.T @ (targets - self._shares)
 
 
 def likeness(features: np.ndarray, anchors: np.ndarray, factor: float) -> np.ndarray:

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from automl_cv.solving.shifted import Shifted
 from automl_cv.solving.threads import one_thread
 
 
 class Ridge:
-    """What ridge regression of any penalty is solved from: one decomposition.
+    """What ridge regression of any penalty is solved from: one matrix, made tridiagonal.
 
     Minimises the sum of squared differences + penalty * |weights|^2, the bias free, as
     scikit-learn's `Ridge(alpha=penalty)` does. A class that training lacked has weights and
@@ -18,7 +19,7 @@ class Ridge:
     """
 
     def __init__(self, features: np.ndarray, labels: np.ndarray, classes: int) -> None:
-        """Decompose, on the smaller side of images and features.
+        """Take products, on the smaller side of images and features.
 
         Args:
             features: float64 (images, features), as `scaling` has them.
@@ -28,16 +29,14 @@ class Ridge:
         targets = np.eye(classes)[labels]
         self._mean, self._shares = features.mean(axis=0), targets.mean(axis=0)
         centred = features - self._mean
-        self._wide = centred.shape[0] < centred.shape[1]
-        with one_thread():
-            side = centred @ centred.T if self._wide else centred.T @ centred
-            self._values, vectors = np.linalg.eigh(side)
         towards = targets - self._shares
-        if self._wide:
-            # weights = X' U 1 / (values + penalty) U' Y
-            self._basis, self._targets = centred.T @ vectors, vectors.T @ towards
-        else:
-            self._basis, self._targets = vectors, vectors.T @ (centred.T @ towards)
+        # With fewer images than features, weights are X' (X X' + penalty)^-1 Y.
+        self._images = centred if centred.shape[0] < centred.shape[1] else None
+        with one_thread():
+            if self._images is not None:
+                self._systems = Shifted(centred @ centred.T, towards)
+            else:
+                self._systems = Shifted(centred.T @ centred, centred.T @ towards)
 
     def path(self, penalties: Iterable[float]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield what `solve` returns for each."""
@@ -49,6 +48,6 @@ class Ridge:
         Args:
             penalty: above 0.
         """
-        divided = self._targets / (np.maximum(self._values, 0.0) + penalty)[:, None]
-        weights = self._basis @ divided
+        found = self._systems.solve(penalty)
+        weights = found if self._images is None else self._images.T @ found
         return weights, self._shares - self._mean @ weights
