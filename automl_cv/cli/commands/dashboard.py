@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+from concurrent.futures import Future
 from pathlib import Path
+from threading import Thread
 from typing import Annotated
 
 import typer
@@ -86,8 +88,19 @@ def dashboard(
     if host not in (LOOPBACK, "localhost", "::1"):
         caution(f"--host {host}: whoever reaches this address can read and change the database")
     say(f"{place_of(opened)} is shown at http://{host}:{port}/; Ctrl-C ends it")
+    served: Future[None] = Future()
+
+    def serve() -> None:
+        try:
+            run_server(opened, host=host, port=port, artifact_store=store)
+            served.set_result(None)
+        except BaseException as error:
+            served.set_exception(error)
+
+    # In a thread of its own: the server swallows a Ctrl-C that comes while it answers a request.
+    Thread(target=serve, daemon=True).start()
     try:
-        run_server(opened, host=host, port=port, artifact_store=store)
+        served.result()
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
