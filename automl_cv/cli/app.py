@@ -10,10 +10,13 @@ import importlib
 import pkgutil
 import signal
 import sys
+import threading
 import traceback
 import warnings
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from types import FrameType
 from typing import Annotated, Any
 
@@ -29,9 +32,14 @@ from automl_cv.screen.console import caution, complain
 
 # Ended from outside, a command ends as with Ctrl-C. What is ignored (`nohup`) stays so.
 ENDING = tuple(
-    getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    if hasattr(signal, name)
 )
+UNTOUCHED = (signal.SIG_DFL, signal.default_int_handler)
 INTERRUPTED = 128 + signal.SIGINT
+TIMES_TO_WAIT, SECONDS_TO_WAIT = 100, 0.01
+"""For an object to end that would take no interrupt, before it is broken off."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -98,19 +106,41 @@ def _warnings_as_lines() -> Iterator[None]:
 def _signals_end_as_ctrl_c() -> Iterator[list[int]]:
     """Raise KeyboardInterrupt on the signals of `ENDING`; yield the list of those that came."""
     came: list[int] = []
+    waited = count()
 
     def end(number: int, frame: FrameType | None) -> None:
+        if _drops_errors(frame) and next(waited) < TIMES_TO_WAIT:
+            threading.Timer(SECONDS_TO_WAIT, _send, [number]).start()
+            return
         came.append(number)
         raise KeyboardInterrupt
 
-    taken = [number for number in ENDING if signal.getsignal(number) == signal.SIG_DFL]
+    before = {number: signal.getsignal(number) for number in ENDING}
+    taken = {number: handler for number, handler in before.items() if handler in UNTOUCHED}
     for number in taken:
         signal.signal(number, end)
     try:
         yield came
     finally:
-        for number in taken:
-            signal.signal(number, signal.SIG_DFL)
+        for number, handler in taken.items():
+            signal.signal(number, handler)
+
+
+def _drops_errors(frame: FrameType | None) -> bool:
+    """Tell whether Python only prints what is raised there: as objects end, in `__del__`."""
+    while frame is not None:
+        if frame.f_code.co_name == "__del__" or frame.f_code.co_filename == weakref.__file__:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _send(number: int) -> None:
+    """Send a signal to the main thread, which wakes from whatever it waits for."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    else:
+        signal.raise_signal(number)
 
 
 def _run() -> None:

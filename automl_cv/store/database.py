@@ -62,8 +62,11 @@ _REFUSALS = (
 _MADE_BY_OTHERS = ("already exists", "alembic_version", "version_info")
 
 
-# What is read by Optuna's own methods, which give up with the connection.
-_READS = (
+class _PatientStorage(RDBStorage):
+    """Optuna's storage, whose own reads give up with their connection; these do not."""
+
+
+for _name in (
     "get_all_studies",
     "get_all_trials",
     "get_study_directions",
@@ -72,7 +75,8 @@ _READS = (
     "get_study_system_attrs",
     "get_study_user_attrs",
     "get_trial",
-)
+):
+    setattr(_PatientStorage, _name, patient(getattr(RDBStorage, _name)))
 
 
 def open_storage(url: str, *, create: bool, busy_seconds: float = BUSY_SECONDS) -> RDBStorage:
@@ -108,8 +112,6 @@ def open_storage(url: str, *, create: bool, busy_seconds: float = BUSY_SECONDS) 
             raise AutomlError(damaged(address, _reason(error))) from None
         raise UserError(f"--storage {_shown(address)}: {_reason(error)}") from None
     _tell_damage(storage)
-    for name in _READS:
-        setattr(storage, name, patient(getattr(storage, name)))
     if address.get_backend_name() == "sqlite":
         _tune_sqlite(storage, write_ahead=create)
         _check_tables(storage)
@@ -126,7 +128,7 @@ def _made(url: str, arguments: Mapping[str, Any], create: bool) -> RDBStorage:
                 # Of arguments that SQLite does not know, and that mean nothing.
                 warnings.simplefilter("ignore", SAWarning)
                 # RDBStorage fills "{…}" in an address, so braces of a path are doubled.
-                return RDBStorage(
+                return _PatientStorage(
                     url.replace("{", "{{").replace("}", "}}"),
                     engine_kwargs=dict(arguments),
                     skip_table_creation=not create,

@@ -154,7 +154,7 @@ def test_tables_that_another_search_made_at_the_same_moment(tmp_path, monkeypatc
             raise OperationalError("CREATE TABLE studies", {}, sqlite3.OperationalError(said))
         return optuna.storages.RDBStorage(*given, **named)
 
-    monkeypatch.setattr(database, "RDBStorage", late_once)
+    monkeypatch.setattr(database, "_PatientStorage", late_once)
     open_storage(f"sqlite:///{tmp_path}/new.db", create=True)
     assert len(opened) == 2
     opened.clear()
