@@ -69,11 +69,6 @@ class Judge:
         self._settled: set[int] = set()
         self._first_unsettled = 0
 
-    @property
-    def has_lag(self) -> bool:
-        """Whether verdicts rest on declared trials, not on those that happen to have ended."""
-        return self._lag > 0
-
     def knows(self, place: int, lag: int) -> bool:
         """Tell whether all trials up to `lag` places below one are settled."""
         while self._first_unsettled in self._settled:

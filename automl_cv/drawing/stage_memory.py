@@ -100,11 +100,6 @@ class StageMemory:
     draws = True
     """Whether its trials are drawn by the stage's sampler."""
 
-    @property
-    def has_lag(self) -> bool:
-        """Whether a trial depends on declared ones before it, which must not get lost then."""
-        return self._judge.has_lag or self._lag > 0
-
     def restore(
         self,
         trial: int,

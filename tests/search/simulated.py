@@ -80,12 +80,10 @@ class World:
     Args:
         place: where the process runs that is at work; nobody sees the processes elsewhere.
         slept: how far the database's clock is ahead of this machine's, in seconds.
-        taken_over: how often a search was.
     """
 
     place: int = 0
     slept: float = 0.0
-    taken_over: int = 0
 
     @contextmanager
     def elsewhere(self, seconds: float) -> Iterator[None]:
@@ -218,7 +216,6 @@ def attempt(path: Path, machine: Machine, workers: int, world: World) -> bool:
         other = Machine(machine.draw, is_sound=True)
         with world.elsewhere(3600.0):
             assert attempt(path, other, workers, world), "it took the run over, and ended it"
-        world.taken_over += 1
 
     with _opened(path, machine) as storage:
         facts = StudyFacts(STUDY.as_toml_data(), seed=STUDY.seed, split_sizes={})
