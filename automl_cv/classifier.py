@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,8 +57,8 @@ class Classifier:
         from automl_cv.engine import saved_network
         from automl_cv.engine.prediction import Predictor
 
-        window = saved.manifest.data.window
-        return cls(saved, Predictor(saved_network.load_whole(saved), window=window))
+        manifest, model = saved.manifest, saved_network.load_whole(saved)
+        return cls(saved, Predictor(model, window=manifest.data.window, engine=manifest.engine))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -113,7 +113,7 @@ class Classifier:
                 names.append(str(source) if isinstance(source, Path) else f"image {number}")
                 yield source
 
-        for predicted in self._predictor.predict(sources()):
+        for predicted in self._predictor.predict(sources(), _known_count(images)):
             for reason, name in zip(predicted.reasons, names, strict=False):
                 if reason is not None:
                     raise UserError(f"{name}: {reason}")
@@ -163,7 +163,7 @@ class Classifier:
                 names.append(path)
                 yield Path(path)
 
-        for predicted in self._predictor.predict(sources()):
+        for predicted in self._predictor.predict(sources(), _known_count(paths)):
             # Of equal probabilities the class that comes first counts, as in argmax.
             order = np.argsort(-predicted.probabilities, axis=1, kind="stable")[:, :top]
             shares = np.take_along_axis(predicted.probabilities, order, axis=1)
@@ -178,6 +178,11 @@ class Classifier:
                 else:
                     yield Prediction(path, error=reason)
             del names[: len(predicted.reasons)]
+
+
+def _known_count(images: Images) -> int:
+    """Return how many images there are at least, as far as that is known beforehand."""
+    return len(images) if isinstance(images, Sized) else 0
 
 
 def _sources(images: Images, window: Window | None) -> Iterator[Source]:

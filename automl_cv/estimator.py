@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from automl_cv.classifier import Classifier
 from automl_cv.data import given
 from automl_cv.data.candidates import as_label
+from automl_cv.errors import UserError
 from automl_cv.saved import folder as folders
 from automl_cv.study import library, studyfile
 from automl_cv.study.studyfile import StudyFile
@@ -50,7 +51,10 @@ class AutoClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         trials: a stage, in place of the study's own number; None for that.
         preset: in place of `trials`: "quick", "balanced", "thorough".
         timeout: seconds after which the search ends with what it has; None for never.
-        workers: processes that train side by side.
+        workers: processes that train side by side; None for one, on a cluster for one on each of
+            its workers.
+        cluster: address of a Dask scheduler whose workers train, such as "dask://10.0.0.1:8786";
+            `folder` is one that all its machines share then. The winner is trained here.
         calibrate: divide the logits by a temperature, as `automl-cv fit --calibrate` does.
         random_state: seed; None for the study's own, so that the same call gives the same
             classifier; or a RandomState, which a seed is drawn from.
@@ -76,7 +80,8 @@ class AutoClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         trials: int | None = None,
         preset: str | None = None,
         timeout: float | None = None,
-        workers: int = 1,
+        workers: int | None = None,
+        cluster: str | None = None,
         calibrate: bool = False,
         random_state: int | np.random.RandomState | None = None,
         folder: str | Path | None = None,
@@ -87,6 +92,7 @@ class AutoClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.preset = preset
         self.timeout = timeout
         self.workers = workers
+        self.cluster = cluster
         self.calibrate = calibrate
         self.random_state = random_state
         self.folder = folder
@@ -103,10 +109,15 @@ class AutoClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             TypeError: there is something else than X and y.
             ValueError: X holds no images, y no labels, or their numbers differ.
-            UserError: the study or an option is wrong, a file is no whole image, or a class has
-                too few images to be divided.
+            UserError: the study, the cluster or an option is wrong, a file is no whole image, or a
+                class has too few images to be divided.
             AutomlError: no trial has a result.
         """
+        if self.cluster is not None and self.folder is None:
+            raise UserError(
+                f"cluster={self.cluster!r}: its machines read the images where they are written; "
+                "name a folder that all of them share, with folder="
+            )
         if others:
             raise TypeError(
                 f"fit takes X and y, and no {listed(sorted(others))}: images can't be weighed one "
@@ -200,6 +211,7 @@ class AutoClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             cache_dir,
             timeout=self.timeout,
             workers=self.workers,
+            cluster=self.cluster,
             strict=True,
             despite_findings=True,  # whoever gives arrays is told, but not stopped
         )

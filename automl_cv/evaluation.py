@@ -121,7 +121,9 @@ def load_predictor(saved: SavedClassifier) -> Predictor:
     from automl_cv.engine import saved_network
     from automl_cv.engine.prediction import Predictor
 
-    return Predictor(saved_network.load_whole(saved), window=saved.manifest.data.window)
+    manifest = saved.manifest
+    model = saved_network.load_whole(saved)
+    return Predictor(model, window=manifest.data.window, engine=manifest.engine)
 
 
 def evaluate(
@@ -326,7 +328,7 @@ def _predict(
     distances = [np.empty(0, np.float32)]
     logits: list[NDArray[np.float32]] = []
     reasons: list[str | None] = []
-    for predicted in predictor.predict(map(Path, paths)):
+    for predicted in predictor.predict(map(Path, paths), len(paths)):
         found.append(predicted.probabilities)
         logits.append(predicted.logits)
         if predicted.distances is not None:

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pytest
+
 import automl_cv
 
 PACKAGE = Path(automl_cv.__file__).parent
@@ -19,6 +21,7 @@ ROOMS = [
     "errors",
     "words",
     "places",
+    "processors",
     "loading",
     "registry",
     "history",
@@ -183,6 +186,7 @@ def loaded_by(*command_lines: Sequence[str], folder: Path) -> list[tuple[int, se
     return [(code, set(loaded)) for code, loaded in json.loads(done.stdout.splitlines()[-1])]
 
 
+@pytest.mark.slow
 def test_help_loads_nothing_heavy(tmp_path):
     commands = sorted(path.stem for path in (PACKAGE / "cli" / "commands").glob("[a-z]*.py"))
     lines = [["--help"], *([command, "--help"] for command in commands)]
@@ -192,6 +196,7 @@ def test_help_loads_nothing_heavy(tmp_path):
         assert not loaded & heavy, words
 
 
+@pytest.mark.slow
 def test_studies_loads_neither_tensorflow_nor_optuna(tmp_path):
     for exit_code, loaded in loaded_by(
         ["studies"], ["studies", "show", "quickstart"], folder=tmp_path
@@ -200,6 +205,7 @@ def test_studies_loads_neither_tensorflow_nor_optuna(tmp_path):
         assert not loaded & {"tensorflow", "keras", "optuna", "pandas"}
 
 
+@pytest.mark.slow
 def test_report_loads_no_tensorflow(tmp_path):
     [(exit_code, loaded)] = loaded_by(["report"], folder=tmp_path)
     assert exit_code == 2, "there is no database here"

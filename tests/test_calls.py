@@ -9,6 +9,7 @@ from tests.benchmarks import calls
 MORE = 1.2
 
 
+@pytest.mark.slow
 def test_no_unit_of_work_has_grown(tmp_path):
     versions, known = calls.recorded()
     if calls.versions() != versions:

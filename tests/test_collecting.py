@@ -60,6 +60,7 @@ def slow_imports(source: str) -> list[str]:
     return [name for name in found if within(name, slow_modules())]
 
 
+@pytest.mark.slow
 def test_no_test_module_loads_what_is_slow_when_it_is_collected():
     paths = {path.relative_to(TESTS).as_posix(): path for path in TESTS.rglob("*.py")}
     own = {name for name in paths if not name.startswith("benchmarks/")} - PROGRAMS

@@ -485,6 +485,7 @@ def test_they_are_searched_and_reported(followed):
     followed("report", "new", "--out", "new.loud")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_columns_of_the_other_views(followed, monkeypatch, tmp_path):
     (pair,) = rows(followed("report", "new", "--compare", "--format", "csv"))
@@ -500,6 +501,7 @@ def test_columns_of_the_other_views(followed, monkeypatch, tmp_path):
     assert "loud_share" in shown and "ROW 0" in shown
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_they_are_fitted_and_evaluated(followed, fitted):
     for model in fitted:
@@ -515,6 +517,7 @@ def test_they_are_fitted_and_evaluated(followed, fitted):
     assert "intervals: of the accuracy, top_two Wilson's" in followed("evaluate", "head", "--quiet")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_they_predict_and_are_exported(followed, fitted, tmp_path):
     stripes(tmp_path, print)

@@ -74,6 +74,7 @@ def test_what_libraries_read_when_they_load_is_read_by_a_process_of_its_own(
     assert isinstance(worker._process, subprocess.Popen)
 
 
+@pytest.mark.exhaustive
 def test_it_trains_to_the_numbers_of_a_process_of_its_own(worker, cache_dir, monkeypatch):
     study = library.load("quickstart")
     stage = study.stages[0]

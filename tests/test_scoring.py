@@ -62,6 +62,7 @@ def test_figures_are_those_of_scikit_learn(n_classes, digits):
     assert [one.images for one in found.classes] == list(images)
 
 
+@pytest.mark.slow
 def test_every_resample_is_measured_as_scikit_learn_does(monkeypatch):
     monkeypatch.setattr(measures, "BLOCK", 100)  # several blocks
     labels, probabilities = drawn(40, 3, seed=4, digits=1)
@@ -75,6 +76,7 @@ def test_every_resample_is_measured_as_scikit_learn_does(monkeypatch):
             assert found[name][number] == pytest.approx(value, abs=1e-6), name
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_figure_and_narrow_with_more_images():
     widths = []
     for n_images in (60, 2400):
@@ -143,6 +145,7 @@ def test_aurocs_interval_is_newcombes_where_delongs_variance_is_his():
         assert abs(one.value - end) / np.sqrt(variance) == pytest.approx(1.96, rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_classes", [2, 5])
 def test_aurocs_interval_covers_at_fifty_images(n_classes):
     """The bootstrap's percentiles covered 81 % of such."""

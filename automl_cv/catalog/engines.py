@@ -15,7 +15,7 @@ AUTO = "auto"
 """Whatever suits the images and this machine, decided when a run begins."""
 
 TENSORFLOW = "tensorflow"
-FLOAT32, BFLOAT16 = "float32", "bfloat16"
+FLOAT32, BFLOAT16, FLOAT16 = "float32", "bfloat16", "float16"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +33,15 @@ class EngineEntry(Entry):
         precisions: types that it can compute in.
         worthwhile: 224 × 224 pixels of so many images from which on "auto" takes it: converting
             a network takes a while. 0 for always.
+        speed: ResNet50's images a second beside TensorFlow's, measured with AVX-512 and without
+            (docs/benchmarks.md). Of several "auto" takes the fastest on its kind of processor.
     """
 
     needs: tuple[str, ...] = ()
     extra: str = ""
     precisions: tuple[str, ...] = (FLOAT32,)
     worthwhile: int = 0
+    speed: tuple[float, float] = (1.0, 1.0)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -73,7 +76,6 @@ class EngineEntry(Entry):
         return self.load()(network, batch_size, precision)
 
 
-# In the order in which "auto" prefers them: by speed, see docs/benchmarks.md.
 ENGINES: Table[EngineEntry] = Table(
     "engine",
     [
@@ -85,6 +87,7 @@ ENGINES: Table[EngineEntry] = Table(
             extra="openvino",
             precisions=(FLOAT32, BFLOAT16),
             worthwhile=2000,
+            speed=(1.31, 1.07),
         ),
         EngineEntry(
             name="onnxruntime",
@@ -93,11 +96,13 @@ ENGINES: Table[EngineEntry] = Table(
             needs=("onnxruntime", "onnx", "tf2onnx"),
             extra="export",
             worthwhile=10_000,
+            speed=(1.21, 1.32),
         ),
         EngineEntry(
             name=TENSORFLOW,
             about="TensorFlow, which is always there, on GPUs too",
             target="automl_cv.engine.backbone:compile_calls",
+            precisions=(FLOAT32, FLOAT16),
         ),
     ],
 )

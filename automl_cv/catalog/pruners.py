@@ -18,11 +18,15 @@ class PrunerEntry(SettableEntry):
             counts as COMPLETE with its best epoch. "drop": it is worse than others, and
             counts as PRUNED, which takes the parameter `lag`: a trial is compared with those up
             to so many slots before it; 0 for those that happen to have ended.
+        earliest: names a function (values, **parameters) -> the first epoch, after those of
+            `values`, that it might stop a trial at; those before it need not wait. Empty where it
+            might at any.
         marks_trials: whether what it writes into trials has a say when it judges later ones.
     """
 
     stop_means: Literal["finish", "drop"]
     marks_trials: bool = False
+    earliest: str = ""
 
 
 _LAG = {LAG: Setting(1, lowest=0)}
@@ -41,11 +45,13 @@ PRUNERS: Table[PrunerEntry] = Table(
             about="every trial takes all its epochs",
             target="optuna.pruners:NopPruner",
             stop_means="finish",
+            earliest="automl_cv.drawing.pruning:never",
         ),
         PrunerEntry(
             name="early_stopping",
             about="stops where the metric has not improved for `patience` epochs",
             target="automl_cv.drawing.pruning:EarlyStoppingPruner",
+            earliest="automl_cv.drawing.pruning:earliest_plateau",
             stop_means="finish",
             parameters={"patience": Setting(10, lowest=0), "min_delta": Setting(0.0, lowest=0)},
         ),

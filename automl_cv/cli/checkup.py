@@ -24,6 +24,7 @@ from automl_cv.catalog.exports import EXPORTS, EXTRA, ExportEntry
 from automl_cv.errors import installing
 
 TENSORFLOW_SECONDS = 120  # a cold disk and a busy machine included
+DEVELOPING = {"test", "peers"}  # extras that no user needs
 DRIVER_SECONDS = 20  # nvidia-smi takes some where no process holds the driver
 
 PCI_DEVICES = Path("/sys/bus/pci/devices")
@@ -85,7 +86,7 @@ def _software() -> Iterator[Finding]:
         # "scikit-learn>=1.6", 'torch>=2.2; extra == "gp"': PEP 508.
         name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
         extra = re.search(r"extra == ['\"]([\w-]+)['\"]", requirement)
-        if extra and extra[1] == "test":
+        if extra and extra[1] in DEVELOPING:
             continue
         try:
             yield Finding("software", name, "ok", importlib.metadata.version(name))

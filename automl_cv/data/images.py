@@ -8,7 +8,6 @@ classifiers take along.
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 import warnings
 from collections.abc import Iterator
@@ -25,13 +24,14 @@ from automl_cv.data.decoding import FORMATS, UndefinedRange, as_rgb, deep_values
 from automl_cv.data.large import LEAST, Box, InFlight, Large
 from automl_cv.data.large import Window as Window
 from automl_cv.errors import AutomlError
+from automl_cv.processors import cores
 
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM")
 
 
 # Of all threads, as many as four photographs of 16 megapixels, and more where there are more cores;
 # a picture takes up to ten bytes a pixel on its way.
-IN_FLIGHT = InFlight(max(2**26, (os.cpu_count() or 1) * 2**24))
+IN_FLIGHT = InFlight(max(2**26, cores() * 2**24))
 COUNTED = 2**18  # pixels below which a picture is not worth counting
 
 

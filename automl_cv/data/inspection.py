@@ -29,6 +29,7 @@ from automl_cv.data.large import Large
 from automl_cv.data.ledger import Sizes
 from automl_cv.data.stamps import Stamp
 from automl_cv.errors import warn
+from automl_cv.processors import cores
 from automl_cv.words import counted
 
 OnProgress = Callable[[int, int], None]
@@ -112,7 +113,7 @@ def inspect(
         return [_look(paths[place], taken[place], by_content) for place in batch]
 
     batches = [waiting[start : start + BATCH] for start in range(0, len(waiting), BATCH)]
-    with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(MAX_THREADS, cores())) as pool:
         try:
             for batch, found in zip(batches, pool.map(look, batches), strict=True):
                 for place, row in zip(batch, found, strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ THRESHOLD = 0.9
 SHRINKAGE = 0.1
 
 SHOWN = 5  # examples kept for each pair of splits
+HELD_BLOCKS = 4  # whitened at a time; of 2,048 channels each takes 16 MiB
 BLOCK = 2048  # rows compared at a time: a block of similarities takes 16 MiB
 
 
@@ -235,13 +237,21 @@ def _nearest(
     """Return the cosine and the row of the nearest of `others`, for each of `rows`."""
     best = np.full(len(rows), -1.0, dtype=np.float32)
     twin = np.full(len(rows), -1, dtype=np.intp)
-    for other_block in _blocks(others):
-        candidates = directions(others[other_block])  # (block, channels)
+    for held in _batched(_blocks(others), HELD_BLOCKS):
+        candidates = [directions(others[one]) for one in held]  # each (block, channels)
         for block in _blocks(rows):
-            cosines = directions(rows[block]) @ candidates.T  # (block, other block)
-            place = cosines.argmax(axis=1)
-            value = cosines[np.arange(len(place)), place]
-            better = value > best[block]
-            best[block] = np.where(better, value, best[block])
-            twin[block] = np.where(better, others[other_block][place], twin[block])
+            own = directions(rows[block])  # whitening costs what a comparison does
+            for other_block, candidate in zip(held, candidates, strict=True):
+                cosines = own @ candidate.T  # (block, other block)
+                place = cosines.argmax(axis=1)
+                value = cosines[np.arange(len(place)), place]
+                better = value > best[block]
+                best[block] = np.where(better, value, best[block])
+                twin[block] = np.where(better, others[other_block][place], twin[block])
     return best, twin
+
+
+def _batched(blocks: Iterator[slice], count: int) -> Iterator[tuple[slice, ...]]:
+    """Yield so many blocks at a time."""
+    while some := tuple(islice(blocks, count)):
+        yield some

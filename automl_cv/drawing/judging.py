@@ -18,6 +18,7 @@ from automl_cv.catalog.pruners import PRUNERS
 from automl_cv.catalog.settings import LAG
 from automl_cv.drawing.horizon import HorizonStorage
 from automl_cv.history import Epoch, History, StopReason
+from automl_cv.registry import load
 from automl_cv.store.outcome import outcome
 from automl_cv.study.stage import Stage
 
@@ -124,6 +125,18 @@ class Judge:
             one.epochs.append(epoch)
         self._judge(place, one)
         return None if one.cut is None or epoch.epoch < one.cut else self._stop
+
+    def next_ask(self, place: int) -> int:
+        """Return the epoch that a running trial has to wait at; it goes on up to there."""
+        one = self._open[place]
+        if one.cut is not None:
+            return one.cut
+        if not self._entry.earliest:
+            return 0
+        earliest: int = load(self._entry.earliest)(
+            [float(epoch.merit) for epoch in one.epochs], **self._parameters
+        )
+        return earliest
 
     def n_judged(self, place: int) -> int:
         """Return how many epochs of a running trial stand, whatever comes of others."""

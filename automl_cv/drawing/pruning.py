@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -44,9 +45,21 @@ def has_plateaued(values: Sequence[float], patience: int, min_delta: float) -> b
         patience: epochs without improvement that are waited for.
         min_delta: not below 0.
     """
+    return len(values) >= earliest_plateau(values, patience, min_delta)
+
+
+def earliest_plateau(values: Sequence[float], patience: int = 10, min_delta: float = 0.0) -> int:
+    """Return the epoch that EarlyStopping stops at where no later one improves on `values`.
+
+    It is the first that it might stop at: an improvement puts it off. See `has_plateaued`.
+    """
     best, best_at = None, 0
     for position, value in enumerate(values):
-        if best is None or np.float32(value - min_delta) > best:
+        if best is None or np.float32(value - abs(min_delta)) > best:
             best, best_at = np.float32(value), position
-    last = len(values) - 1
-    return last > 0 and last > best_at and last - best_at >= patience
+    return best_at + 1 + max(1, patience)
+
+
+def never(values: Sequence[float]) -> int:
+    """Return an epoch that no trial has."""
+    return sys.maxsize

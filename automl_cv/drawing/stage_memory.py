@@ -225,6 +225,10 @@ class StageMemory:
         """Take an epoch of a running trial; return why it should stop, or None to go on."""
         return self._judge.after(self._places.get(trial, trial), epoch)
 
+    def next_ask(self, trial: int) -> int:
+        """Return the epoch that a running trial has to wait at; it goes on up to there."""
+        return self._judge.next_ask(self._places.get(trial, trial))
+
     def n_judged(self, trial: int) -> int:
         """Return how many epochs of a running trial stand, whatever comes of others."""
         return self._judge.n_judged(self._places.get(trial, trial))

@@ -143,8 +143,11 @@ def compile_calls(network: keras.Model, batch_size: int, precision: str = FLOAT3
     Args:
         network: from pixels to a list of vectors.
         batch_size: images of a full batch.
-        precision: float32; TensorFlow has no other here.
+        precision: float32, or float16: layers compute in that, as Keras's mixed precision has
+            it, but for preprocessing and pooling.
     """
+    if precision != FLOAT32:
+        network = in_half(network)
     compiled = traced(network, batch_size)
 
     def call(pixels: np.ndarray) -> list[Matrix]:
@@ -153,6 +156,30 @@ def compile_calls(network: keras.Model, batch_size: int, precision: str = FLOAT3
         return [vectors.numpy() for vectors in outputs]
 
     return on_full_batches(call, (batch_size, *network.input_shape[1:]))
+
+
+def in_half(network: keras.Model) -> keras.Model:
+    """Return a network of `build` whose backbone computes in float16, with the same weights.
+
+    Preprocessing and pooling around it stay in float32: half precision has no room for 255 and
+    fractions, nor for sums over many places.
+    """
+
+    def halved(layer: keras.layers.Layer) -> keras.layers.Layer:
+        config = {**layer.get_config(), "dtype": "mixed_float16"}
+        return type(layer).from_config(config)
+
+    def cloned(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if not isinstance(layer, keras.Model):
+            return layer
+        half = keras.models.clone_model(layer, clone_function=halved, recursive=True)
+        half.set_weights(layer.get_weights())
+        for own in half._flatten_layers():
+            if isinstance(own, layers.Normalization):
+                own.finalize_state()  # else it goes on with the statistics it was made with
+        return half
+
+    return keras.models.clone_model(network, clone_function=cloned)
 
 
 def traced(network: keras.Model, batch_size: int) -> Any:

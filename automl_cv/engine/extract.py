@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from automl_cv.catalog.engines import ENGINES, TENSORFLOW
+from automl_cv.catalog.engines import ENGINES
 from automl_cv.data.images import Window
-from automl_cv.engine import augment, images, mixing
+from automl_cv.engine import augment, batch_sizes, images, mixing
 from automl_cv.engine import backbone as backbones
 from automl_cv.engine.backbone_parts import cut
 from automl_cv.engine.compared import Unsuited, compile_compared
 from automl_cv.features import FeatureCache, Recipe, view_name, view_names
 from automl_cv.features.cache import Matrix
 from automl_cv.orders.messages import OnProgress
+from automl_cv.processors import cores
 from automl_cv.study.studyfile import Backbone
 
 # ResNet50 at 224 px on two cores: a process of 1.6 to 2.0 GB; of 2.5 to 2.8 with batches of 32,
-# which were no faster.
+# which were no faster. On a GPU it is the least, see `batch_sizes`.
 BATCH_SIZE = 16
 # A shard is written whenever one of these is reached: what a kill can cost, and the
 # most that is held in memory (4,096 images of ResNet152's 50 blocks are 0.8 GB; a feature
@@ -33,20 +33,33 @@ SHARD_IMAGES = 4096
 SHARD_BYTES = 2**30
 SHARD_SECONDS = 30.0
 
-# Images that pass before the speed of a network is measured: it is traced and warms up with them.
-WARM_UP = 2 * BATCH_SIZE
+# Batches that pass before the speed of a network is measured: it is traced and warms up with them.
+WARM_UP = 2
 
 Network = backbones.Calls
 """A compiled backbone: from pixels to the vectors of each block."""
 
 
-def load(backbone: Backbone, recipe: Recipe, pixels: images.Batch | None = None) -> Network:
+class Loaded(NamedTuple):
+    """A compiled backbone, and how many images it takes at once."""
+
+    network: Network
+    batch_size: int
+
+
+def load(
+    backbone: Backbone,
+    recipe: Recipe,
+    pixels: images.Batch | None = None,
+    batch_size: int = BATCH_SIZE,
+) -> Network:
     """Build a study's backbone, or its part before the last blocks, and compile it.
 
     Args:
         backbone: the study's `[backbone]`.
         recipe: says which part, and the engine.
         pixels: a batch that an engine is compared with TensorFlow on; None where it was before.
+        batch_size: images of a full batch.
 
     Raises:
         UserError: the backbone can't be built or cut (see `backbone.build`, `backbone_parts.cut`),
@@ -57,10 +70,22 @@ def load(backbone: Backbone, recipe: Recipe, pixels: images.Batch | None = None)
         network = cut(backbone, recipe.image_size, recipe.n_blocks_after).frozen
     else:
         network = backbones.build(backbone, recipe.image_size)
-    if recipe.engine == TENSORFLOW or pixels is None:
-        compiled: Network = ENGINES[recipe.engine].compile(network, BATCH_SIZE, recipe.precision)
+    if recipe.is_reference or pixels is None:
+        compiled: Network = ENGINES[recipe.engine].compile(network, batch_size, recipe.precision)
         return compiled
-    return compile_compared(network, BATCH_SIZE, recipe.engine, recipe.precision, pixels)
+    return compile_compared(network, batch_size, recipe.engine, recipe.precision, pixels)
+
+
+def _batch_size(backbone: Backbone, recipe: Recipe, cache: FeatureCache, n_missing: int) -> int:
+    """Return how many images pass at once; what a GPU was found to want once is kept."""
+    if not batch_sizes.uses_gpu(recipe) or recipe.n_blocks_after:
+        return BATCH_SIZE
+    known = cache.batch_size(recipe)
+    if known is None and n_missing >= batch_sizes.WORTHWHILE:
+        network = backbones.build(backbone, recipe.image_size)
+        known = batch_sizes.found(network, BATCH_SIZE, recipe.precision)
+        cache.note_batch_size(recipe, known)
+    return known or BATCH_SIZE
 
 
 def extract(
@@ -73,6 +98,8 @@ def extract(
     on_progress: OnProgress | None = None,
     views: int = 1,
     window: Window | None = None,
+    missing: Sequence[str] | None = None,
+    loaded: MutableMapping[Recipe, Loaded] | None = None,
 ) -> int:
     """Fill the cache with the features of those images, or views of them, that it lacks.
 
@@ -91,6 +118,9 @@ def extract(
         views: how many views of each image, where the recipe makes views; more can be added
             later.
         window: which values of deep greys become black and white, see `data.images.decode`.
+        missing: names that the cache lacks, of the images or views that are meant; None for all
+            that it lacks.
+        loaded: networks of earlier calls, by recipe; this one's is added.
 
     Returns:
         How many images passed the backbone, each image, or each view of it, counted once.
@@ -109,12 +139,14 @@ def extract(
     # Views of an image stand side by side, so that it is decoded once for most of them.
     wanted = content_hashes if recipe.view is None else view_names(content_hashes, views)
     recipe = cache.kept(recipe)
-    missing = cache.missing(recipe, wanted, backbone.features)
+    loaded = {} if loaded is None else loaded
+    share = missing
+    missing = cache.missing(recipe, wanted, backbone.features) if share is None else share
     if not missing:
         return 0
     missing_paths = [files[_content_hash(name)] for name in missing]
     first = None
-    if recipe.engine != TENSORFLOW:
+    if not recipe.is_reference and recipe not in loaded:
         few = slice(BATCH_SIZE)
         hashes = [_content_hash(name) for name in missing[few]]
         batch = images.batches(
@@ -122,9 +154,14 @@ def extract(
         )
         first = next(batch)
     try:
-        network = load(backbone, recipe, first)
+        if recipe not in loaded:
+            size = _batch_size(backbone, recipe, cache, len(missing))
+            loaded[recipe] = Loaded(load(backbone, recipe, first, size), size)
     except Unsuited as reason:
         cache.refuse(recipe, str(reason))
+        if share is not None:
+            lacked = {*cache.missing(cache.kept(recipe), wanted, backbone.features)}
+            share = [name for name in share if name in lacked]
         return extract(
             backbone,
             paths,
@@ -134,16 +171,22 @@ def extract(
             on_progress=on_progress,
             views=views,
             window=window,
+            missing=share,
+            loaded=loaded,
         )
+    network, batch_size = loaded[recipe]
     shard = _Shard(cache, recipe)
     started, done = time.monotonic(), 0
     steady, before = started, 0
     try:
-        for blocks in _run(network, recipe, missing_paths, missing, window=window):
+        batches = _run(
+            network, recipe, missing_paths, missing, window=window, batch_size=batch_size
+        )
+        for blocks in batches:
             n_images = len(blocks[0])
             shard.append(missing[done : done + n_images], blocks)
             done += n_images
-            if done <= WARM_UP:
+            if done <= WARM_UP * batch_size:
                 steady, before = time.monotonic(), done
             if on_progress is not None:
                 on_progress(done, len(missing), done / (time.monotonic() - started))
@@ -205,6 +248,7 @@ def _run(
     cuts: Sequence[NDArray[np.int32]] = (),
     *,
     window: Window | None = None,
+    batch_size: int = BATCH_SIZE,
 ) -> Iterator[list[Matrix]]:
     """Yield each batch's outputs, in order.
 
@@ -212,13 +256,12 @@ def _run(
     extraction takes the machine's cores by calling the network from as many threads. A GPU
     is one device: a second caller would only double its memory.
     """
-    cores = os.cpu_count() or 1
-    on_gpu = recipe.engine == TENSORFLOW and tf.config.list_physical_devices("GPU")
-    callers = 1 if on_gpu else cores
+    threads = cores()
+    callers = 1 if batch_sizes.uses_gpu(recipe) else threads
     hashes = [_content_hash(name) for name in names]
     alter = _alteration(recipe, names, cuts)
     pixels = images.batches(
-        paths, hashes, recipe.image_size, BATCH_SIZE, cores, alter=alter, window=window
+        paths, hashes, recipe.image_size, batch_size, threads, alter=alter, window=window
     )
     with ThreadPoolExecutor(callers, "backbone") as pool:
         yield from images.in_order(pool, network, pixels, ahead=callers)

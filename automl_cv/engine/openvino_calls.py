@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 
 import keras
@@ -12,6 +11,7 @@ from automl_cv.catalog.engines import BFLOAT16, FLOAT32
 from automl_cv.engine.backbone import Calls, on_full_batches, traced
 from automl_cv.errors import UserError
 from automl_cv.features.cache import Matrix
+from automl_cv.processors import cores
 
 # What OpenVINO calls them.
 PRECISIONS = {FLOAT32: ("f32", "FP32"), BFLOAT16: ("bf16", "BF16")}
@@ -36,15 +36,15 @@ def compile_calls(network: keras.Model, batch_size: int, precision: str) -> Call
     converted = openvino.convert_model(traced(network, batch_size))
     # Of more than ten outputs OpenVINO sorts the names: Identity, Identity_1, Identity_10.
     order = sorted(range(len(converted.outputs)), key=lambda place: _number(converted, place))
-    cores = os.cpu_count() or 1
+    threads = cores()
     # A thread each call, as in TensorFlow: an image's features do not depend on the cores.
     compiled = core.compile_model(
         converted,
         "CPU",
         {
             "INFERENCE_PRECISION_HINT": hint,
-            "NUM_STREAMS": cores,
-            "INFERENCE_NUM_THREADS": cores,
+            "NUM_STREAMS": threads,
+            "INFERENCE_NUM_THREADS": threads,
         },
     )
     own = threading.local()

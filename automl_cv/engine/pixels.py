@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from automl_cv.engine import augment, images, mixing
 from automl_cv.features import ViewRecipe, view_name
 from automl_cv.features.pixels import PixelCache, Pixels
 from automl_cv.orders.messages import OnProgress
+from automl_cv.processors import cores
 
 DECODING_BATCH = 16  # images a thread decodes and resizes at once
 
@@ -71,9 +71,8 @@ def _decoded(
     window: Window | None,
 ) -> Iterator[Pixels]:
     started, done = time.monotonic(), 0
-    threads = os.cpu_count() or 1
     batches = images.batches(
-        paths, content_hashes, image_size, DECODING_BATCH, threads, window=window
+        paths, content_hashes, image_size, DECODING_BATCH, cores(), window=window
     )
     for batch in batches:
         yield np.rint(batch).astype(np.uint8)

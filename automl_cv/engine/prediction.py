@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from automl_cv.catalog.engines import FLOAT32, TENSORFLOW
 from automl_cv.data.images import DamagedImage, Window, held
 from automl_cv.data.large import Large
 from automl_cv.engine import images, saved_network
-from automl_cv.engine.backbone import compile_calls
+from automl_cv.engine.backbone import Calls, compile_calls
+from automl_cv.engine.compared import Unsuited, compile_compared
+from automl_cv.errors import warn
 from automl_cv.features.cache import Matrix
+from automl_cv.features.engines import serves
+from automl_cv.processors import cores
 
 # Images that pass the network at once, by the greatest image size, in pixels, that they hold
 # for. Small images want many: `compact` at 32 pixels takes a fifth less processor time with 64
@@ -26,8 +31,16 @@ from automl_cv.features.cache import Matrix
 BATCH_SIZES = {64: 64, 128: 32}
 LEAST_BATCH_SIZE = 16
 
+# By how much an engine's probabilities and logits may differ from TensorFlow's, of the largest of
+# them. A head of square roots magnifies rounding: 1.5e-4 of a logit was measured on digits, 5e-4 of
+# a probability on noise. `fit` asks the same of what it writes.
+TOLERANCE = 1e-3
+
 Source = Path | images.Pixels
 """A file, or an image: uint8, shape (height, width, 3)."""
+
+Loaded = tuple[tuple[str | None, ...], images.Batch]
+"""Of some images why each can't be read, None where it can; and the pixels of those that can."""
 
 
 @dataclass(frozen=True)
@@ -57,39 +70,76 @@ class Predictor:
         window: which values of deep greys become black and white, see `data.images.decode`.
         batch_size: images that pass the network at once; smaller batches are filled up. None
             takes what suits the network's image size.
+        engine: what made the features that it learned from; many images pass through that.
     """
 
     def __init__(
-        self, model: keras.Model, batch_size: int | None = None, *, window: Window | None = None
+        self,
+        model: keras.Model,
+        batch_size: int | None = None,
+        *,
+        window: Window | None = None,
+        engine: str = TENSORFLOW,
     ) -> None:
-        network = saved_network.with_logits(model)
+        self._network = network = saved_network.with_logits(model)
         self._size = int(network.input_shape[1])
         self._batch_size = batch_size or suited_batch_size(self._size)
         self._call = compile_calls(network, self._batch_size)
+        self._engine = engine
+        self._by_engine: Calls | None = None
         self._window = window
         self._classes = int(model.outputs[0].shape[-1])
         self.knows_foreign = len(model.outputs) > 1
 
-    def predict(self, sources: Iterable[Source]) -> Iterator[Predicted]:
+    def predict(self, sources: Iterable[Source], count: int = 0) -> Iterator[Predicted]:
         """Classify images in their order; however many there are, few are in memory.
 
         Args:
             sources: files and images; asked for one by one, not far ahead of the results.
+            count: how many there are at least, as far as is known: with many, and where the
+                classifier's engine is installed, that one takes TensorFlow's place.
         """
-        cores = os.cpu_count() or 1
+        threads = cores()
         # TensorFlow has one thread for each operation (see `runtime`), so the cores are taken
         # by as many callers. A GPU is one device.
-        callers = 1 if tf.config.list_physical_devices("GPU") else cores
+        callers = 1 if tf.config.list_physical_devices("GPU") else threads
         with (
-            ThreadPoolExecutor(cores, "decode") as decoders,
+            ThreadPoolExecutor(threads, "decode") as decoders,
             ThreadPoolExecutor(callers, "network") as networks,
         ):
             loaded = images.in_order(
-                decoders, self._load, _chunks(sources, self._batch_size), ahead=2 * cores
+                decoders, self._load, _chunks(sources, self._batch_size), ahead=2 * threads
             )
-            yield from images.in_order(networks, self._classify, loaded, ahead=2 * callers)
+            if serves(self._engine, count, self._size):
+                call, loaded = self._call_of_engine(loaded)
+            else:
+                call = self._call
+            classify = partial(self._classify, call)
+            yield from images.in_order(networks, classify, loaded, ahead=2 * callers)
 
-    def _load(self, sources: list[Source]) -> tuple[tuple[str | None, ...], images.Batch]:
+    def _call_of_engine(self, loaded: Iterator[Loaded]) -> tuple[Calls, Iterator[Loaded]]:
+        """Return the network as the engine runs it, compared on the first images, and all images.
+
+        It is TensorFlow's where the engine does not suit, which is told once.
+        """
+        first = next(loaded)
+        pixels = first[1]
+        if self._by_engine is None and len(pixels):
+            try:
+                self._by_engine = compile_compared(
+                    self._network,
+                    self._batch_size,
+                    self._engine,
+                    FLOAT32,
+                    pixels,
+                    tolerance=TOLERANCE,
+                )
+            except Unsuited as reason:
+                warn(f"TensorFlow predicts in place of {self._engine}: {reason}")
+                self._by_engine = self._call
+        return self._by_engine or self._call, chain([first], loaded)
+
+    def _load(self, sources: list[Source]) -> Loaded:
         reasons: list[str | None] = []
 
         def decoded() -> Iterator[images.Pixels | Large]:
@@ -110,13 +160,13 @@ class Predictor:
         pixels = images.resize_all(decoded(), self._size)
         return tuple(reasons), pixels
 
-    def _classify(self, loaded: tuple[tuple[str | None, ...], images.Batch]) -> Predicted:
+    def _classify(self, call: Calls, loaded: Loaded) -> Predicted:
         reasons, pixels = loaded
         if len(pixels) == 0:
             nothing = np.empty((0, self._classes), np.float32)
             distances = nothing[:, 0] if self.knows_foreign else None
             return Predicted(reasons, nothing, nothing, distances)
-        probabilities, logits, *others = self._call(pixels)
+        probabilities, logits, *others = call(pixels)
         return Predicted(reasons, probabilities, logits, others[0][:, 0] if others else None)
 
 

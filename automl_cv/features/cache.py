@@ -34,7 +34,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_cv.catalog.engines import TENSORFLOW
 from automl_cv.errors import AutomlError, naming, warn
 from automl_cv.features import arrays
 from automl_cv.features.recipes import Recipe
@@ -102,12 +101,33 @@ class FeatureCache:
 
     def refusal(self, recipe: Recipe) -> str | None:
         """Return why TensorFlow makes a recipe's features in place of its engine, if it does."""
-        if recipe.engine == TENSORFLOW:
+        if recipe.is_reference:
             return None
         try:
             return (self._refusals / replace(recipe, view=None).key).read_text("utf-8")
         except OSError:
             return None
+
+    def note_batch_size(self, recipe: Recipe, images: int) -> None:
+        """Keep how many images were found to suit this machine's GPU at once.
+
+        Args:
+            recipe: of whichever views.
+            images: of a batch.
+        """
+        with naming(self._refusals):
+            self._refusals.mkdir(parents=True, exist_ok=True)
+            arrays.write_text(self._batch_size_file(recipe), str(images))
+
+    def batch_size(self, recipe: Recipe) -> int | None:
+        """Return what `note_batch_size` kept; None where nothing was."""
+        try:
+            return int(self._batch_size_file(recipe).read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+
+    def _batch_size_file(self, recipe: Recipe) -> Path:
+        return self._refusals / f"{replace(recipe, view=None).key}.batch"
 
     def kept(self, recipe: Recipe) -> Recipe:
         """Return how features of a recipe are made here; see `refuse`."""

@@ -98,6 +98,11 @@ class Recipe:
             del data["engine"]
         return data
 
+    @property
+    def is_reference(self) -> bool:
+        """Whether TensorFlow makes the features in float32: what all others are compared with."""
+        return (self.engine, self.precision) == (TENSORFLOW, FLOAT32)
+
     def by_tensorflow(self) -> Recipe:
         """Return the same made by TensorFlow, in float32."""
         return replace(self, engine=TENSORFLOW, precision=FLOAT32)
@@ -160,7 +165,7 @@ def recipe(backbone: Backbone, augmentation: Augmentation | None = None, seed: i
             its entry names an unknown preprocessing.
     """
     engine = TENSORFLOW if backbone.engine == engines.AUTO else backbone.engine
-    precision = FLOAT32 if engine == TENSORFLOW else backbone.precision
+    precision = FLOAT32 if backbone.engine == engines.AUTO else backbone.precision
     altering = augmentation.of_level("image", "batch") if augmentation else None
     view = ViewRecipe(altering, seed) if altering else None
     if weightfile.is_vectors(backbone):

@@ -13,10 +13,11 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
+from dataclasses import replace
 from multiprocessing.connection import wait
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from automl_cv.errors import AutomlError, UserError, installing, naming, warn
 from automl_cv.orders.crew import TRIALS_BEFORE_REPLACEMENT, Crew, Worker, raise_failure
@@ -25,15 +26,18 @@ from automl_cv.orders.messages import (
     Ask,
     Extracting,
     Failed,
+    Look,
     Need,
     Prepare,
     Prepared,
+    PrepareFeatures,
     SpaceNeeded,
     Survey,
     Train,
 )
 from automl_cv.orders.post import Terms, refusal, software
 from automl_cv.orders.remote import SECONDS_TO_LEAVE, RemoteWorker
+from automl_cv.orders.spread import OnProgress, spread
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -46,8 +50,6 @@ SECONDS_BETWEEN_LOOKS = 1.0
 """So often a search looks which of Dask's workers are there."""
 DEATHS_AT_WORK = 3
 """A process that dies so often before it is ready does so for a reason that stays."""
-
-OnProgress = Callable[[Extracting | SpaceNeeded], None]
 
 
 class ClusterCrew(Crew):
@@ -129,45 +131,67 @@ class ClusterCrew(Crew):
             self._look()
 
     def prepare(self, order: Prepare | Need, on_progress: OnProgress) -> Prepared:
-        """Have one worker extract the features; the others open them while it trains already.
+        """Have the workers extract features together, and one put them in order.
+
+        The others open them while it trains already.
 
         Raises:
             UserError: the backbone or its weights can't be had.
             AutomlError: extraction failed, or the cluster has no worker any more.
         """
-        prepared = None
-        while prepared is None:
-            worker = self._anyone()
-            worker.send(order)
-            prepared = self._extracted(worker, on_progress)
+        if isinstance(order, Prepare) and order.extracts:
+            # All must know the images before they divide them.
+            self.prepare(replace(order, extracts=False), on_progress)
+            order = PrepareFeatures(order.backbone)
+        began, extracted = time.monotonic(), 0
+        if isinstance(order, PrepareFeatures):
+            extracted = spread(self, order, on_progress)
+        answer = self.answered(order, on_progress)
+        assert isinstance(answer, Prepared), "the only other answer to it"
+        if extracted:
+            total = answer.extracted + extracted
+            answer = replace(answer, extracted=total, seconds=time.monotonic() - began)
         self._orders.append(order)
-        self._made.append(prepared)
-        worker.n_prepared += 1
-        for other in [one for one in self.workers if one is not worker]:
+        self._made.append(answer)
+        first, *others = self.workers
+        first.n_prepared += 1
+        for other in others:
             self._make_ready(other)
-        return prepared
+        return answer
 
-    def _extracted(self, worker: RemoteWorker, on_progress: OnProgress) -> Prepared | None:
-        """Return what came of features that a worker makes; None where another one has to."""
-        while True:
-            match self._receive(worker):
-                case Extracting() | SpaceNeeded() as progress:
-                    on_progress(progress)
-                case Prepared() as prepared:
-                    return prepared
-                case Failed() as failed:
-                    if not worker.has_died or worker.deaths >= DEATHS_AT_WORK:
-                        raise_failure(failed)
-                    return None
+    def ask(
+        self, order: Prepare | Need | Look | Ask | Survey, on_progress: OnProgress | None = None
+    ) -> Answer:
+        """Have a worker carry out an order while none trains; return what it answers at last.
 
-    def ask(self, order: Ask | Survey) -> Answer:
-        """Have any worker carry out an order while none trains; return what it answers."""
+        Where its process dies or its machine is lost, another one does. It is the first of
+        `workers` then.
+        """
+        deaths = 0
         while True:
             worker = self._anyone()
             worker.send(order)
             answer = self._receive(worker)
-            if not worker.has_died or worker.deaths >= DEATHS_AT_WORK:
+            while isinstance(answer, Extracting | SpaceNeeded):
+                if on_progress is not None:
+                    on_progress(answer)
+                answer = self._receive(worker)
+            deaths += worker.has_died and not worker.is_lost
+            if not worker.has_died or deaths >= DEATHS_AT_WORK:
                 return answer
+
+    def answered(self, order: Prepare | Need | Look, on_progress: OnProgress) -> Answer:
+        """As `ask`, but raise what a failure stands for."""
+        answer = self.ask(order, on_progress)
+        if isinstance(answer, Failed):
+            self.give_up(answer, *self.workers[:1])
+        return answer
+
+    def give_up(self, failed: Failed, worker: RemoteWorker | None = None) -> NoReturn:
+        """Raise what a worker's failure stands for; say where it was, if others do not fail."""
+        if worker is not None and not worker.has_died:
+            failed = replace(failed, reason=f"{worker.address}: {failed.reason}")
+        raise_failure(failed)
 
     def order(self, worker: Worker, order: Ask | Survey | Train) -> None:
         """Send an order to a worker that waits for one."""
@@ -178,7 +202,12 @@ class ClusterCrew(Crew):
         worker.replace()
         self._make_ready(cast(RemoteWorker, worker))
 
-    def answers(self, timeout: float | None = None) -> Iterator[tuple[Worker, Answer]]:
+    @property
+    def n_hired(self) -> int:
+        """How many workers there are, ready or not."""
+        return len(self.workers) + len(self._coming)
+
+    def answers(self, timeout: float | None = None) -> Iterator[tuple[RemoteWorker, Answer]]:
         """Yield what the workers have to say; nothing if none does within `timeout` seconds."""
         self._look()
         heard: dict[Any, RemoteWorker] = {
@@ -237,7 +266,7 @@ class ClusterCrew(Crew):
                 self._make_ready(worker)
             case Failed() as failed:
                 if not worker.has_died or worker.deaths >= DEATHS_AT_WORK:
-                    raise_failure(failed)
+                    self.give_up(failed, worker)
 
     def _look(self) -> None:
         """See which of Dask's workers are there, give up those that left, hire on those that came.

@@ -112,6 +112,44 @@ Need = PrepareFeatures | PreparePixels
 
 
 @dataclass(frozen=True)
+class Look:
+    """Order: say how many images have no cached features of an order; answered Lacking."""
+
+    order: PrepareFeatures
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """Answer to Look: so many images, or views of them, have to pass the backbone."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class Extract:
+    """Order: put the features of a share of the images into the cache; nothing is held.
+
+    Args:
+        order: which features.
+        share: which share, from 0; an image's content says which it is in.
+        shares: how many there are.
+        is_begun: whether another worker may have put some of it there.
+    """
+
+    order: PrepareFeatures
+    share: int
+    shares: int
+    is_begun: bool = False
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """Answer to Extract, once: so many images have passed the backbone."""
+
+    count: int
+
+
+@dataclass(frozen=True)
 class Ask:
     """Order: say what trials need to be at hand; nothing is made ready yet.
 
@@ -131,7 +169,7 @@ class Needed:
 
 @dataclass(frozen=True)
 class SpaceNeeded:
-    """Answer to PrepareFeatures, before a large extraction: it will take so much of the disk.
+    """Answer to Look or PrepareFeatures, before a large extraction: it takes so much of the disk.
 
     Args:
         n_bytes: what will be written.
@@ -146,7 +184,7 @@ class SpaceNeeded:
 
 @dataclass(frozen=True)
 class Extracting:
-    """Answer to Prepare, many times: so many images have passed the backbone."""
+    """Answer to Prepare or Extract, many times: so many images have passed the backbone."""
 
     done: int
     total: int
@@ -203,15 +241,17 @@ class Surveyed:
 
 @dataclass(frozen=True)
 class Train:
-    """Order: train one trial; the worker sends each Epoch and waits for a Verdict.
+    """Order: train one trial; the worker sends each Epoch, and waits for a Verdict.
 
     Args:
         trial: what is trained.
         checkpoint: folder of the trial's checkpoint; None where trials are short.
+        next_ask: epochs before this one don't wait: an answer may take longer than an epoch.
     """
 
     trial: Trial
     checkpoint: Path | None = None
+    next_ask: int = 0
 
 
 @dataclass(frozen=True)
@@ -277,11 +317,14 @@ class Verdict:
 
     Args:
         stop: why the trial has ended.
-        is_cut: the time ended; the trial is given up, and answered with Failed.
+        is_cut: the time ended; the trial is given up, and answered with Failed. Sent after any
+            epoch, whether the worker waits or not.
+        next_ask: see `Train`, of the epochs to come.
     """
 
     stop: StopReason | None
     is_cut: bool = False
+    next_ask: int = 0
 
 
 @dataclass(frozen=True)
@@ -319,5 +362,7 @@ class Failed:
     is_lost: bool = False
 
 
-Order = Prepare | Need | Ask | Survey | Train | Fit
-Answer = Extracting | SpaceNeeded | Prepared | Needed | Surveyed | Epoch | Trained | Fitted | Failed
+Order = Prepare | Need | Look | Extract | Ask | Survey | Train | Fit
+Answer = (
+    Extracting | SpaceNeeded | Prepared | Lacking | Extracted | Needed | Surveyed | Epoch | Trained
+) | (Fitted | Failed)

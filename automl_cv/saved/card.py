@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from automl_cv.catalog.augmentations import drawn_augmentation
-from automl_cv.catalog.engines import AUTO, FLOAT32, TENSORFLOW
+from automl_cv.catalog.engines import FLOAT32, TENSORFLOW
 from automl_cv.catalog.kinds import KINDS
 from automl_cv.catalog.metrics import METRICS, MetricEntry
 from automl_cv.data.ledger import Ledger
@@ -99,12 +99,11 @@ def _network(manifest: Manifest) -> str:
 
 def _engine(manifest: Manifest) -> str:
     """Return what made the features, where that was not the saved network's own TensorFlow."""
-    fitted = (manifest.backbone or {}).get("engine", TENSORFLOW)
-    if fitted in (AUTO, TENSORFLOW):
-        return ""
     searched = manifest.study.get("backbone", {}).get("precision", FLOAT32)
+    if manifest.engine == TENSORFLOW and searched == FLOAT32:
+        return ""
     coarse = "" if searched == FLOAT32 else f", those of the search in {searched}"
-    return f" The features that it was trained on were made by {fitted}{coarse}."
+    return f" The features that it was trained on were made by {manifest.engine}{coarse}."
 
 
 def _is_over_folds(manifest: Manifest) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from automl_cv.catalog.engines import AUTO, TENSORFLOW
 from automl_cv.catalog.kinds import DEFAULT_KIND, KINDS
 from automl_cv.catalog.metrics import ACCURACY
 from automl_cv.data.images import Window
@@ -271,6 +272,12 @@ class Manifest(Facts):
         if kind not in KINDS:
             raise ValueError(f"unknown kind {kind!r}")
         return kind
+
+    @property
+    def engine(self) -> str:
+        """What made the features that it learned from, an entry of the table of engines."""
+        fitted: str = (self.backbone or {}).get("engine", TENSORFLOW)
+        return TENSORFLOW if fitted == AUTO else fitted
 
     @property
     def overconfidence(self) -> str | None:

@@ -52,6 +52,7 @@ class _Running:
         trained: what the worker ended with, where the trial waits for others.
         broke: whether it broke once.
         losses: how many machines were lost while they trained it.
+        next_ask: its worker waits at this epoch, and at no earlier one.
     """
 
     drawn: Drawn
@@ -61,6 +62,7 @@ class _Running:
     trained: Trained | None = None
     broke: bool = False
     losses: int = 0
+    next_ask: int = 0
 
     def history(self, error: str | None = None) -> History:
         """Return what it has reached so far."""
@@ -210,7 +212,9 @@ class StageRun:
             members=self._memory.members(number),
         )
         is_long = self._stage.training.is_long
-        self._crew.order(worker, Train(trial, self._checkpoint(number) if is_long else None))
+        running.next_ask = self._memory.next_ask(number)
+        checkpoint = self._checkpoint(number) if is_long else None
+        self._crew.order(worker, Train(trial, checkpoint, running.next_ask))
         running.epochs, running.started = [], time.monotonic()
         self._running[worker] = running
 
@@ -230,7 +234,10 @@ class StageRun:
         match answer:
             case Epoch():
                 running.epochs.append(answer)
-                worker.send(Verdict(self._memory.after(running.drawn.trial, answer)))
+                stop = self._memory.after(running.drawn.trial, answer)
+                if answer.epoch >= running.next_ask:
+                    running.next_ask = self._memory.next_ask(running.drawn.trial)
+                    worker.send(Verdict(stop, next_ask=running.next_ask))
                 if answer.is_finite:
                     self._budget.note_result()
                 self._keep(running)
@@ -340,7 +347,8 @@ class StageRun:
                     continue
                 if isinstance(answer, Epoch):
                     self._running[worker].epochs.append(answer)
-                    worker.send(Verdict(None, is_cut=True))
+                    if worker not in recalled:
+                        worker.send(Verdict(None, is_cut=True))
                     recalled.add(worker)
                 elif worker in recalled:
                     self._give_up(self._running.pop(worker))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from automl_cv.solving.linear import with_absent
+from automl_cv.solving.scaling import IMAGES_AT_ONCE
 from automl_cv.solving.threads import one_thread
 
 NOTHING = 1e-12
@@ -38,7 +39,10 @@ class Discriminant:
         self._log_shares = np.log(counts / len(labels))
         one_hot = np.eye(len(counts))[places]
         self._means = (features.T @ one_hot) / counts
-        within = features - self._means.T[places]
+        within = np.empty_like(features)
+        for start in range(0, len(features), IMAGES_AT_ONCE):
+            block = slice(start, start + IMAGES_AT_ONCE)
+            np.subtract(features[block], self._means.T[places[block]], out=within[block])
         within /= np.sqrt(len(labels))
         images, dimensions = within.shape
         self._mean_variance = float(np.einsum("if,if->", within, within)) / dimensions

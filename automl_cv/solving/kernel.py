@@ -34,9 +34,9 @@ class KernelHead:
     weights: np.ndarray
     bias: np.ndarray
 
-    def logits(self, features: np.ndarray) -> np.ndarray:
-        """Return logits of features as a backbone gives them, float64 (images, classes)."""
-        near = likeness(formed(self.on, features), self.anchors, self.factor)
+    def logits(self, features: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        """Return logits of features as a backbone gives them; see `linear.Linear`."""
+        near = likeness(formed(self.on, features, rows), self.anchors, self.factor)
         logits: np.ndarray = near @ self.weights + self.bias
         return logits
 

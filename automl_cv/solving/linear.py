@@ -27,9 +27,14 @@ class Linear:
     weights: np.ndarray
     bias: np.ndarray
 
-    def logits(self, features: np.ndarray) -> np.ndarray:
-        """Return logits of features as a backbone gives them, float64 (images, classes)."""
-        logits: np.ndarray = formed(self.on, features) @ self.weights + self.bias
+    def logits(self, features: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        """Return logits of features as a backbone gives them, float64 (images, classes).
+
+        Args:
+            features: (images, features); may be memory-mapped.
+            rows: of those that are wanted; None for all.
+        """
+        logits: np.ndarray = formed(self.on, features, rows) @ self.weights + self.bias
         return logits
 
     def times(self, factor: float) -> Linear:

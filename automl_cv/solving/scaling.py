@@ -43,24 +43,28 @@ class Scaling:
         """What is done to an image's features by itself."""
         return "plain" if self.name == "standard" else self.name
 
-    def scaled(self, features: np.ndarray) -> np.ndarray:
-        """Return scaled features, float64 (images, features)."""
-        exact = formed(self.form, features)
+    def scaled(self, features: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        """Return scaled features, float64 (images, features), of some rows; None for all."""
+        exact = formed(self.form, features, rows)
         exact -= self.mean
         exact /= self.scale
         return exact
 
 
-def measured(name: Name, features: np.ndarray) -> Scaling:
+def measured(name: Name, features: np.ndarray, rows: np.ndarray | None = None) -> Scaling:
     """Measure what scales features.
 
     Args:
         name: see `Scaling`.
-        features: (images, features) of the images to measure, at least one.
+        features: (images, features), at least one.
+        rows: of the images to measure; None for all.
     """
     form: Form = "plain" if name == "standard" else name
-    blocks = np.array_split(features, max(1, len(features) // IMAGES_AT_ONCE))
-    mean, variance = moments(formed(form, block) for block in blocks)
+    count = len(features) if rows is None else len(rows)
+    blocks = np.array_split(np.arange(count), max(1, count // IMAGES_AT_ONCE))
+    mean, variance = moments(
+        formed(form, features, block if rows is None else rows[block]) for block in blocks
+    )
     if name != "standard":
         variance = np.full_like(variance, variance.mean())
     return Scaling(name, mean, np.sqrt(variance))
@@ -84,19 +88,25 @@ def moments(blocks: Iterator[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.maximum(variance, SMALLEST_VARIANCE * max(float(variance.mean()), 1e-12))
 
 
-def formed(form: Form, features: np.ndarray) -> np.ndarray:
+def formed(form: Form, features: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
     """Return features in a form that each image has by itself, float64 (images, features).
 
     Args:
         form: "plain" as they are; "unit" of Euclidean length 1; "root" square roots, their signs
             kept, of length 1: activations above 0 spread less (Perronnin et al. 2010, "Improving
             the Fisher Kernel for Large-Scale Image Classification", section 3.3).
-        features: (images, features).
+        features: (images, features); may be memory-mapped, only what is returned is held.
+        rows: of those that are wanted; None for all.
     """
-    exact = features.astype(np.float64)
-    if form == "root":
-        exact = np.sign(exact) * np.sqrt(np.abs(exact))
-    return exact if form == "plain" else unit_length(exact)
+    count = len(features) if rows is None else len(rows)
+    found = np.empty((count, features.shape[1]))
+    for start in range(0, count, IMAGES_AT_ONCE):
+        block = slice(start, start + IMAGES_AT_ONCE)
+        exact = features[block if rows is None else rows[block]].astype(np.float64)
+        if form == "root":
+            exact = np.sign(exact) * np.sqrt(np.abs(exact))
+        found[block] = exact if form == "plain" else unit_length(exact)
+    return found
 
 
 def unit_length(features: np.ndarray) -> np.ndarray:

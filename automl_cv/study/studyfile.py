@@ -107,7 +107,7 @@ class Backbone(Section):
     weights: str | None = None
     ids: str | None = None
     engine: str = engines.AUTO
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
 
     @model_validator(mode="before")
     @classmethod

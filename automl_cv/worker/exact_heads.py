@@ -137,9 +137,13 @@ class ExactHeads:
         key = (trial.backbone, trial.folds, trial.fold, entry.name, *sorted(others.items()))
         if key not in self._prepared:
             train, _ = self._materials.division(trial)
-            features = self._materials.features.plain(trial.backbone)[train]
-            scaling = measured(own["scaling"] if "scaling" in own else own["form"], features)
-            given = scaling.scaled(features) if entry.is_linear else formed(scaling.form, features)
+            features = self._materials.features.plain(trial.backbone)
+            scaling_name = own["scaling"] if "scaling" in own else own["form"]
+            scaling = measured(scaling_name, features, train)
+            if entry.is_linear:
+                given = scaling.scaled(features, train)
+            else:
+                given = formed(scaling.form, features, train)
             for name in (*SCALING, *FORM):
                 others.pop(name, None)
             labels, classes = self._materials.images.labels[train], self._materials.images.classes
@@ -169,7 +173,7 @@ class ExactHeads:
         said = order.joined([softmax(part.logits / t, axis=1) for part, t in pairs])
         features = self._materials.features.plain(trial.backbone)
         trained = np.concatenate(
-            [softmax(part.head.logits(features[part.train]) / t, axis=1) for part, t in pairs]
+            [softmax(part.head.logits(features, part.train) / t, axis=1) for part, t in pairs]
         )
         own = accuracy_and_loss(labels[np.concatenate([one.train for one in found.parts])], trained)
         other = accuracy_and_loss(labels[order.rows], said)
@@ -218,8 +222,8 @@ class ExactHeads:
         scaling, solver = self.prepare(on_all)
         head = _head(scaling, solver, solver.solve(found.strength)).times(1 / temperature)
         rows, _ = self._materials.division(on_all)
-        features = self._materials.features.plain(trial.backbone)[rows]
-        said = softmax(head.logits(features), axis=1)
+        features = self._materials.features.plain(trial.backbone)
+        said = softmax(head.logits(features, rows), axis=1)
         own = accuracy_and_loss(self._materials.images.labels[rows], said)
         # Nothing validates it, as with any head that is fitted.
         epoch = Epoch(1, own[0], own[0], own[1], own[1], 0.0, 0.0)
@@ -280,7 +284,7 @@ class ExactHeads:
         parts = []
         for one, solution in zip(divided, solutions, strict=True):
             head = _head(one.scaling, one.solver, solution)
-            logits = head.logits(features[one.validation])
+            logits = head.logits(features, one.validation)
             parts.append(Solved(head, one.train, one.validation, logits))
         temperatures = self._temperatures(trial, parts)
         labels = self._materials.images.labels

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,13 +14,20 @@ import numpy as np
 
 from automl_cv.errors import UserError
 from automl_cv.features import FeatureCache, Recipe, recipe, vectors, view_names, weightfile
-from automl_cv.orders.messages import OnProgress, Prepare, Prepared, PrepareFeatures, SpaceNeeded
+from automl_cv.orders.messages import (
+    Extract,
+    OnProgress,
+    Prepare,
+    Prepared,
+    PrepareFeatures,
+    SpaceNeeded,
+)
 from automl_cv.study.studyfile import Backbone
 from automl_cv.worker.versions import versions
 
 if TYPE_CHECKING:
     from automl_cv.engine.backbone_parts import Cut
-    from automl_cv.engine.extract import Network
+    from automl_cv.engine.extract import Loaded, Network
 
 MUCH_SPACE = 10**9  # bytes of the disk that are worth a word
 
@@ -43,6 +51,9 @@ class HeldFeatures:
         self._arrays: dict[PrepareFeatures, np.ndarray] = {}
         self._networks: dict[Backbone, Network] = {}
         self._parts: dict[tuple[Backbone, int], Cut] = {}
+        # While others extract too: what the cache lacked before that, and the network.
+        self._lacked: dict[PrepareFeatures, list[str]] = {}
+        self._loaded: dict[Recipe, Loaded] = {}
 
     def of(self, order: PrepareFeatures) -> np.ndarray:
         """Return what an order made ready, float32, shape (rows, numbers)."""
@@ -73,21 +84,18 @@ class HeldFeatures:
             UserError: the backbone or its weights can't be had.
             AutomlError: a file can't be read any more.
         """
+        self._loaded.clear()
         if order.views == "online":
             return self._prepare_online(order.backbone)
         started = time.perf_counter()
-        altering = order.augmentation is not None
-        rows = self.rows(order)
-        paths, hashes = self.files(rows)
-        wanted = self.recipe(order)
-        names = view_names(hashes, order.views) if altering else hashes
-        if order.n_blocks:
-            self._check_space(order, len(self._cache.missing(wanted, names)))
+        wanted, names = self.recipe(order), self._names(order)
         extracted = 0
         if weightfile.is_vectors(order.backbone):
+            paths, hashes = self.files(self.rows(order))
             extracted = vectors.fill(order.backbone, paths, hashes, self._cache, wanted)
-        elif self._cache.missing(wanted, names, order.backbone.features):
-            extracted = self._extracted(order, paths, hashes, wanted)
+        elif missing := self.lacking(order):
+            extracted = self._extracted(order, missing)
+        self._lacked.clear()
         features = self._cache.open(wanted, names, order.backbone.features).array
         self._arrays[order] = features
         return Prepared(
@@ -98,23 +106,58 @@ class HeldFeatures:
             milliseconds=self._cache.speed(wanted),
         )
 
-    def _extracted(
-        self, order: PrepareFeatures, paths: list[Path], hashes: list[str], wanted: Recipe
-    ) -> int:
-        """Run images through a backbone; return how many were not cached."""
+    def lacking(self, order: PrepareFeatures) -> list[str]:
+        """Return the names of images, or views of them, that have to pass a backbone.
+
+        Raises:
+            UserError: the backbone or its weights can't be had, or the disk has no room.
+        """
+        if order.views == "online" or weightfile.is_vectors(order.backbone):
+            return []
+        names, wanted = self._names(order), self.recipe(order)
+        missing = self._cache.missing(wanted, names, order.backbone.features)
+        if order.n_blocks and missing:
+            self._check_space(order, len(missing))
+        self._lacked = {order: missing}
+        return missing
+
+    def extract(self, share: Extract) -> int:
+        """Run a share of the images through a backbone; return how many that were.
+
+        Raises:
+            UserError: the backbone or its weights can't be had.
+            AutomlError: a file can't be read any more.
+        """
+        lacked = None if share.is_begun else self._lacked.get(share.order)
+        if lacked is None:
+            lacked = self.lacking(share.order)
+        return self._extracted(share.order, [one for one in lacked if is_in_share(one, share)])
+
+    def _extracted(self, order: PrepareFeatures, missing: list[str]) -> int:
+        """Run images that are not cached through a backbone; return how many those were."""
         from automl_cv.engine.extract import extract
 
         assert order.views != "online", "that caches nothing"
+        paths, hashes = self.files(self.rows(order))
         return extract(
             order.backbone,
             paths,
             hashes,
             self._cache,
-            wanted,
+            self.recipe(order),
             on_progress=self._report,
             views=order.views,
             window=self._given.images.window,
+            missing=missing,
+            loaded=self._loaded,
         )
+
+    def _names(self, order: PrepareFeatures) -> list[str]:
+        """Return what the rows of an order's features are called in the cache."""
+        _, hashes = self.files(self.rows(order))
+        if order.augmentation is None or order.views == "online":
+            return hashes
+        return view_names(hashes, order.views)
 
     def parts(self, order: PrepareFeatures) -> Cut:
         """Return a backbone cut before the blocks that an order's maps stand before."""
@@ -165,8 +208,6 @@ class HeldFeatures:
         Raises:
             UserError: the disk has no room for them.
         """
-        if not n_missing:
-            return
         # Once as they come, once in the order of the study.
         n_bytes = 2 * n_missing * 4 * math.prod(self.parts(order).shape)
         folder = self._given.cache_dir
@@ -180,3 +221,9 @@ class HeldFeatures:
             )
         if n_bytes >= MUCH_SPACE:
             self._tell(SpaceNeeded(n_bytes, free, folder))
+
+
+def is_in_share(name: str, share: Extract) -> bool:
+    """Tell whether an image, or a view of it, is in a share; all views of an image are in one."""
+    content_hash = name.partition("/")[0]
+    return zlib.crc32(content_hash.encode()) % share.shares == share.share

@@ -108,6 +108,25 @@ class Materials:
             case PrepareFeatures():
                 return self.features.prepare(order)
 
+    def lacking(self, order: PrepareFeatures) -> int:
+        """Return how many images an order has to run through a backbone first.
+
+        Raises:
+            UserError: the backbone or its weights can't be had, or the disk has no room.
+        """
+        features = self.among(order.images).features
+        return len(features.lacking(replace(order, images=None)))
+
+    def extract(self, order: messages.Extract) -> int:
+        """Run a share of the images through a backbone; return how many that were.
+
+        Raises:
+            UserError: the backbone or its weights can't be had.
+            AutomlError: a file can't be read any more.
+        """
+        features = self.among(order.order.images).features
+        return features.extract(replace(order, order=replace(order.order, images=None)))
+
     def prepare_trial(self, trial: Trial) -> None:
         """Make ready all that one trial needs; see `prepare`."""
         for need in self.needs([trial.inputs]):

@@ -45,6 +45,8 @@ class _Worker:
         """Carry out orders until the search hangs up."""
         while True:
             order = self._connection.recv()
+            if isinstance(order, messages.Verdict):
+                continue  # on a trial that ended meanwhile
             self._epochs = []
             try:
                 self._connection.send(self._carry_out(order))
@@ -62,6 +64,10 @@ class _Worker:
                 return self._materials.prepare(messages.PrepareFeatures(order.backbone))
             case messages.PrepareFeatures() | messages.PreparePixels():
                 return self._materials.prepare(order)
+            case messages.Look():
+                return messages.Lacking(self._materials.lacking(order.order))
+            case messages.Extract():
+                return messages.Extracted(self._materials.extract(order))
             case messages.Ask():
                 return messages.Needed(tuple(self._materials.needs(order.inputs)))
             case messages.Survey():
@@ -77,12 +83,18 @@ class _Worker:
         self._connection.send(messages.Extracting(done, total, images_per_second))
 
     def _train(self, order: messages.Train) -> messages.Trained:
+        next_ask = order.next_ask
+
         def ask(epoch: Epoch) -> StopReason | None:
+            nonlocal next_ask
             self._epochs.append(epoch)
             self._connection.send(epoch)
+            if epoch.epoch < next_ask and not self._connection.poll():
+                return None
             verdict: messages.Verdict = self._connection.recv()
             if verdict.is_cut:
                 raise AutomlError("the time ended")
+            next_ask = verdict.next_ask
             return verdict.stop
 
         kind = self._materials.kind(order.trial.stage)

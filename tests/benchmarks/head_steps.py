@@ -74,8 +74,8 @@ def bare(data: TrainingData, todo: TrainingTask) -> Callable[[int], None]:
     def epoch(number: int) -> None:
         nonlocal steps
         order = epoch_order(len(data.train), 0, number)
-        for start in range(0, len(order), BATCH):
-            chosen = order[start : start + BATCH]
+        for start in range(0, len(order), todo.batch_size):
+            chosen = order[start : start + todo.batch_size]
             features, labels = taken(data.train[chosen]), data.train_labels[chosen]
             slopes = probabilities(features)
             slopes[np.arange(len(chosen)), labels] -= 1

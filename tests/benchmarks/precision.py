@@ -1,12 +1,12 @@
-"""What bfloat16 costs in accuracy: probes on EfficientNet-Lite0's features, in both precisions.
+"""What half precision costs in accuracy: probes on EfficientNet-Lite0's features in both.
 
-    python tests/benchmarks/precision.py --root debian [--splits 5] [--out FILE]
+    python tests/benchmarks/precision.py --root debian [--precision float16] [--out FILE]
 
 Sets and splits of `photographs.py`. A probe is logistic regression (C = 0.01) on standardised
 features, fitted on train and validation images, judged on the test images; the same of both.
-Where the processor has bfloat16 OpenVINO computes in it. Elsewhere it is imitated: weights, pixels
-and what each layer gives are rounded to bfloat16, sums are float32, as such processors do it.
-OpenVINO joins layers and so rounds less often.
+float16 is TensorFlow's. Where the processor has bfloat16 OpenVINO computes in it. Elsewhere it is
+imitated: weights, pixels and what each layer gives are rounded to bfloat16, sums are float32, as
+such processors do it. OpenVINO joins layers and so rounds less often.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from automl_cv.engine import runtime  # noqa: F401, decides how TensorFlow loads
 BACKBONE = "EfficientNetLite0"
 
 
-def calls(size: int, batch_size: int) -> tuple[dict[str, Any], str]:
-    """Return the network in each precision, and how bfloat16 came about."""
+def calls(size: int, batch_size: int, precision: str) -> tuple[dict[str, Any], str]:
+    """Return the network in float32 and in a precision, and how that came about."""
     import keras
 
-    from automl_cv.catalog.engines import BFLOAT16, ENGINES, FLOAT32
+    from automl_cv.catalog.engines import BFLOAT16, ENGINES, FLOAT16, FLOAT32
     from automl_cv.engine import backbone as backbones
     from automl_cv.errors import UserError
     from automl_cv.study.studyfile import Backbone
@@ -42,6 +42,9 @@ def calls(size: int, batch_size: int) -> tuple[dict[str, Any], str]:
     blocks, preprocessing = backbones.load_blocks(Backbone(name=BACKBONE), size)
     whole = backbones.on_pixels(blocks, preprocessing, size, backbones.pool)
     full = backbones.compile_calls(whole, batch_size)
+    if precision == FLOAT16:
+        half = backbones.compile_calls(whole, batch_size, FLOAT16)
+        return {FLOAT32: full, FLOAT16: half}, "TensorFlow"
     try:
         coarse = ENGINES["openvino"].compile(whole, batch_size, BFLOAT16)
         return {FLOAT32: full, BFLOAT16: coarse}, "OpenVINO"
@@ -90,18 +93,20 @@ def main() -> None:
     )
     parser.add_argument("--root", type=Path, default=Path("/"), help="unpacked packages")
     parser.add_argument("--sets", nargs="*", default=photographs.SETS, choices=photographs.SETS)
+    parser.add_argument("--precision", default="bfloat16", choices=["bfloat16", "float16"])
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--cache", type=Path, default=Path("photographs/cache"))
     parser.add_argument("--out", type=Path, help="file for JSON")
     asked = parser.parse_args()
     from automl_cv.catalog.backbones import BACKBONES
-    from automl_cv.catalog.engines import BFLOAT16, FLOAT32
+    from automl_cv.catalog.engines import FLOAT32
     from automl_cv.engine.extract import BATCH_SIZE
 
     size = BACKBONES[BACKBONE].image_size
-    ways, how = calls(size, BATCH_SIZE)
-    print(f"bfloat16: {how}\n")
-    print("| set | images | blocks | float32 | bfloat16 | points | test images told otherwise |")
+    ways, how = calls(size, BATCH_SIZE, asked.precision)
+    told = f"float32 | {asked.precision}"
+    print(f"{asked.precision}: {how}\n")
+    print(f"| set | images | blocks | {told} | points | test images told otherwise |")
     print("|---|---:|---|---:|---:|---:|---:|")
     rows = []
     for name in asked.sets:
@@ -114,7 +119,8 @@ def main() -> None:
             for number in range(asked.splits):
                 parts = photographs.divided(pool, number)
                 full, coarse = (
-                    accuracy(every[way][:, -width:], labels, parts) for way in (FLOAT32, BFLOAT16)
+                    accuracy(every[way][:, -width:], labels, parts)
+                    for way in (FLOAT32, asked.precision)
                 )
                 pairs.append((full[0], coarse[0]))
                 otherwise.append(float((full[1] != coarse[1]).mean()))

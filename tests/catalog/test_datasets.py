@@ -103,6 +103,7 @@ def test_an_unfinished_one_leaves_nothing(clothes, tmp_path):
     assert list((tmp_path / "datasets").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_several_processes_at_once(clothes, tmp_path):
     context = multiprocessing.get_context("spawn")
     workers = [

@@ -107,6 +107,7 @@ def test_no_cache_is_an_empty_cache(tmp_path):
     assert not nowhere.exists(), "looking does not make it"
 
 
+@pytest.mark.slow
 def test_tensorflow_is_not_loaded(cache_dir):
     code = (
         "import sys\nfrom automl_cv.cli.app import main\n"

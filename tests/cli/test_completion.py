@@ -35,6 +35,7 @@ def test_studies_and_files_that_lie_here(offered, tmp_path):
     assert offered("studies show opt") == ["optimizers"]
 
 
+@pytest.mark.slow
 def test_runs_of_the_database_and_their_stages(offered, tmp_path):
     assert offered("report ") == offered("fit sl") == ["slides"]
     assert offered("report slides --stage ") == ["coarse", "narrowed"]
@@ -45,6 +46,7 @@ def test_runs_of_the_database_and_their_stages(offered, tmp_path):
     assert offered("report --storage sqlite:///other.db ") == ["slides"]
 
 
+@pytest.mark.slow
 def test_stages_of_a_study_columns_presets_and_listeners(offered):
     assert offered("search quickstart --stage ") == ["exact", "coarse", "narrowed", "combined"]
     assert offered("search no-such --stage ") == []
@@ -61,6 +63,7 @@ def test_a_damaged_database_offers_nothing(offered, tmp_path):
     assert offered("report ") == []
 
 
+@pytest.mark.slow
 def test_it_loads_nothing_that_takes_a_second():
     code = (
         "import sys, automl_cv.cli.app as app; app.build();"

@@ -70,6 +70,7 @@ def test_it_shows_names_notes_durations_and_plain_figures(tmp_path, cache_dir):
         assert int(attributes["best_epoch"]) == history.best.epoch
 
 
+@pytest.mark.exhaustive
 @needs_it
 @pytest.mark.slow
 def test_it_shows_pictures_with_the_stage_they_are_of(tmp_path, cache_dir):

@@ -81,6 +81,7 @@ def test_everything_is_looked_at_without_tensorflow_in_this_process(tmp_path):
     ]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_broken_thing_is_shown_and_fails(tmp_path):
     weights = tmp_path / "models" / BACKBONES["ResNet50"].weights.file_name
@@ -141,6 +142,7 @@ def test_a_device_that_tensorflow_can_not_use_is_told_from_none(tmp_path, monkey
     assert found == "an NVIDIA device without a driver (0000:01:00.0)"
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_an_export_whose_package_does_not_load_is_broken(tmp_path):
     """A package built for another version of its neighbour raises anything when imported."""

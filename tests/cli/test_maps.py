@@ -137,6 +137,7 @@ def test_weights_that_are_not_at_hand(picture, tmp_path, monkeypatch):
     assert f"into {tmp_path / 'models'}, or name a file with --weights; " in message
 
 
+@pytest.mark.slow
 def test_a_wrong_call_loads_no_tensorflow(picture, tmp_path):
     code = (
         "import sys\nfrom automl_cv.cli.app import main\n"

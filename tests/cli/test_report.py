@@ -35,6 +35,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_table_goes_to_stdout_alone(run, folder, monkeypatch):
     fitting = run("slides", folder=folder).out.splitlines()
     assert max(map(len, fitting[fitting.index("") :])) <= 100
@@ -58,6 +59,7 @@ def test_every_option_together(run, folder):
     assert losses == [0.1983, 0.2028]
 
 
+@pytest.mark.slow
 def test_out_writes_a_file_in_the_form_of_its_name(run, folder):
     done = run("--out", "report.html", folder=folder)
     assert (done.out, done.err) == ("", "wrote report.html\n")
@@ -109,6 +111,7 @@ def test_retrained_trials_are_compared_instead_of_ranked(run, tmp_path, monkeypa
     assert (tmp_path / "pairs.parquet").read_bytes().startswith(b"PAR1")
 
 
+@pytest.mark.slow
 def test_plots_are_written_beside_the_report(run, folder):
     done = run("--svg", "plots", "--stage", "narrowed", folder=folder)
     assert done.out.startswith("warning: 2 images")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import CONSOLE_SCRIPT, environment
+from tests.depth import each_time
 from tests.results.drawn import drawn
 
 pytestmark = pytest.mark.slow
@@ -35,7 +36,7 @@ def report(tmp_path: Path, cache_dir: Path) -> Callable[..., tuple[int, bytes]]:
     return run
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "cp932"])
+@pytest.mark.parametrize("encoding", each_time("cp1252", of=["cp1252", "cp932"]))
 def test_signs_that_it_does_not_know_are_written_plainly(report, tmp_path, encoding):
     out = tmp_path / "report.txt"
     with out.open("wb") as file:

@@ -83,6 +83,7 @@ def ask(call, planted: Planted):
     return ask
 
 
+@pytest.mark.slow
 def test_planted_mistakes_are_listed_and_written(ask, planted, tmp_path):
     table, wrong = planted.table, planted.wrong
     done = ask("--suspects", "--out", "corrected.csv", "--compare")
@@ -103,6 +104,7 @@ def test_planted_mistakes_are_listed_and_written(ask, planted, tmp_path):
         assert sheet.format == "PNG" and min(sheet.size) > 200
 
 
+@pytest.mark.slow
 def test_what_is_written_is_read_as_it_is(ask, planted, tmp_path):
     table, wrong = planted.table, planted.wrong
     ask("--suspects", "--out", "corrected.csv")
@@ -124,6 +126,7 @@ def _rows(table: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_the_same_twice_and_as_data(ask, planted):
     wrong = planted.wrong
     first, second = (ask("--suspects", "--format", "json") for _ in range(2))
@@ -135,6 +138,7 @@ def test_the_same_twice_and_as_data(ask, planted):
     assert len(as_csv.splitlines()) == 1 + len(found["suspects"])
 
 
+@pytest.mark.slow
 def test_what_is_refused(ask, planted, tmp_path):
     table = planted.table
     for words, message in {
@@ -177,6 +181,7 @@ def searched(planted: Planted, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_run_reports_what_its_first_trial_doubts(call, planted, searched):
     untested = {
         f"{CLASSES[place // OF_EACH]}{place % OF_EACH:02d}.png" for place in WRONG if place % 5 != 4
@@ -206,6 +211,7 @@ def test_a_run_reports_what_its_first_trial_doubts(call, planted, searched):
         assert done.returncode == 2 and message in done.stderr
 
 
+@pytest.mark.slow
 def test_a_run_of_other_images_is_refused(call, planted, searched):
     lines = planted.table.read_text()
     try:

@@ -143,6 +143,7 @@ def folders(draw: random.Random, pictures: list[Path], source: Path) -> None:
         entry(draw, pictures, draw.choice(inner))
 
 
+@pytest.mark.slow
 @numbers(40)
 def test_a_folder_is_read_or_told_in_lines(tmp_path, pictures, cases):
     read = 0

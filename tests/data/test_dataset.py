@@ -242,6 +242,7 @@ def test_groups_torn_by_ready_splits_are_noted(photos, cache):
     assert len(found.files) == 4
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_built_in_data(cache):
     images = load("digits", cache)

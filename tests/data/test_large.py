@@ -58,6 +58,7 @@ def seen(path: Path, window: images.Window | None) -> object:
         return str(damage)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", [None, WINDOW])
 def test_parts_are_the_pixels_of_the_whole(files, in_parts, window):
     assert len(files) > 40

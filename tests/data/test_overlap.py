@@ -58,6 +58,7 @@ def recompressed(picture):
     return images.decode(buffer.getvalue())
 
 
+@pytest.mark.slow
 def test_recompressed_copies_are_found_and_other_digits_are_not(digits):
     draw = np.random.default_rng(0).permutation(len(digits))
     train, others = draw[:400], draw[400:]

@@ -19,6 +19,7 @@ def unique(labels):
     return [f"{number:04d}" for number in range(len(labels))]
 
 
+@pytest.mark.slow
 @given(
     sizes=st.lists(st.integers(7, 60), min_size=2, max_size=6),
     shares=shares,
@@ -158,6 +159,7 @@ def test_a_sample_is_stratified_by_content_and_parts_no_group(images, seed, data
     assert all(counts[label] >= round(0.3 * size) for label, size in sizes.items())
 
 
+@pytest.mark.slow
 @given(sizes=st.lists(st.integers(4, 60), min_size=2, max_size=5), seed=st.integers(0, 99))
 def test_a_larger_sample_holds_the_smaller_one(sizes, seed):
     labels = [f"class {number}" for number, size in enumerate(sizes) for _ in range(size)]

@@ -88,6 +88,7 @@ def slots_and_members(run, trials):
     return slot, memory.draw(slot).parameters["members"], memory.members(slot)
 
 
+@pytest.mark.slow
 def test_of_trials_that_differ_in_numbers_the_best_stands_for_all(run):
     above = begin(run, "exact")
     finish(above, 0, 0.5, **exact("logistic", penalty=1.0))
@@ -103,6 +104,7 @@ def test_of_trials_that_differ_in_numbers_the_best_stands_for_all(run):
     np.testing.assert_allclose(members[0].probabilities, SAID, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_all_learn_from_the_features_of_the_best(run):
     above = begin(run, "exact")
     finish(above, 0, 0.3, **exact("lda"))
@@ -114,6 +116,7 @@ def test_all_learn_from_the_features_of_the_best(run):
     assert trial.backbone.features == "all"
 
 
+@pytest.mark.slow
 def test_no_more_than_are_wanted_from_all_stages(run):
     finish(begin(run, "exact"), 0, 0.5, **exact("lda"))
     above = begin(run, "steps")
@@ -126,6 +129,7 @@ def test_no_more_than_are_wanted_from_all_stages(run):
     assert members[0].trial.task.optimizer == "Adam"
 
 
+@pytest.mark.slow
 def test_others_that_a_resume_finds_are_another_combination(run):
     above = begin(run, "exact")
     finish(above, 0, 0.5, **exact("lda"))

@@ -72,6 +72,7 @@ def test_a_finite_space_is_tried_to_its_end_without_a_repeat(sampler, seed):
         memory.draw(GRID_SETS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
 def test_an_endless_space_of_few_sets_does_not_repeat_them(sampler):
     stage = stage_of(LOPSIDED, 40, sampler)
@@ -103,6 +104,7 @@ def test_redrawn_sets_depend_on_seed_stage_and_trial_alone(sampler, space):
             assert drawn.same_as == undisturbed[number].same_as
 
 
+@pytest.mark.slow
 def test_a_sampler_that_learns_draws_the_same_redrawn_sets_after_a_resume():
     stage = stage_of(GRID, GRID_SETS, {"name": "tpe", "n_startup_trials": 4})
     undisturbed, resumed = (StageMemory("s/coarse", stage, 7) for _ in range(2))

@@ -55,6 +55,7 @@ def draw_one(begun: StageTrials, found: Narrowed, row: tuple, trial: int = 0) ->
     begun.finish(trial, parameters, distributions, history_of(row))
 
 
+@pytest.mark.slow
 def test_unfinished_source_is_narrowed_with_a_warning(study, storage, coarse):
     for trial in (0, 1, 4, 5):
         finish(coarse, trial, COARSE[trial])
@@ -75,6 +76,7 @@ def test_a_source_without_results_is_one_line(study, storage, coarse):
     assert raised.value.exit_code == 1
 
 
+@pytest.mark.slow
 def test_the_space_stays_once_a_trial_was_drawn_from_it(study, storage, coarse):
     for trial, row in enumerate(COARSE[:5]):
         finish(coarse, trial, row)
@@ -98,6 +100,7 @@ def test_the_space_stays_once_a_trial_was_drawn_from_it(study, storage, coarse):
     )
 
 
+@pytest.mark.slow
 def test_a_chain_narrows_the_derived_space(study, storage, coarse):
     for trial, row in enumerate(COARSE):
         finish(coarse, trial, row)
@@ -113,6 +116,7 @@ def test_a_chain_narrows_the_derived_space(study, storage, coarse):
     assert again["momentum"].high <= before["momentum"].high
 
 
+@pytest.mark.slow
 def test_facts_keep_the_space_across_the_database(study, storage, coarse):
     for trial, row in enumerate(COARSE):
         finish(coarse, trial, row)

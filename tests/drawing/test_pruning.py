@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from automl_cv.drawing.pruning import EarlyStoppingPruner, has_plateaued
+from automl_cv.drawing.pruning import EarlyStoppingPruner, earliest_plateau, has_plateaued
 
 # Few distinct values, so that ties are common, as on small validation sets.
 CURVES = st.lists(
@@ -67,6 +67,7 @@ def test_stops_where_keras_early_stopping_stops(values, patience, min_delta):
     assert our_stop(values, patience, min_delta) == keras_stop(values, patience, min_delta)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_images", [40, 360])
 def test_a_gain_of_exactly_min_delta_is_none_as_in_keras(n_images):
     """Shares of images as Keras's metrics give them, float32; each better by one image."""
@@ -92,6 +93,18 @@ def test_a_gain_of_exactly_min_delta_is_none_as_in_keras(n_images):
 )
 def test_plateau_of_patience_two(values, stops):
     assert has_plateaued(values, patience=2, min_delta=0.0) is stops
+
+
+@pytest.mark.parametrize("patience", [0, 1, 3])
+def test_no_trial_stops_before_the_epoch_that_it_was_let_run_to(patience):
+    draw, puts_off = np.random.default_rng(0), 0
+    for _ in range(50):
+        values = [*draw.integers(0, 6, 12) / 6, 0.0, 0.0, 0.0]
+        stop = our_stop(values, patience, 0.1)
+        asks = [earliest_plateau(values[:count], patience, 0.1) for count in range(stop)]
+        assert asks == sorted(asks) and asks[-1] == stop
+        puts_off += len({*asks}) > 1
+    assert puts_off, "an improvement puts it off"
 
 
 def test_optunas_patient_pruner_is_not_a_stand_in():
@@ -139,6 +152,7 @@ def good_region_share(*, plateau_stops: bool, seed: int) -> int:
     return late
 
 
+@pytest.mark.slow
 def test_tpe_learns_from_plateau_stopped_trials_as_much_as_from_full_ones():
     stopped = [good_region_share(plateau_stops=True, seed=seed) for seed in range(3)]
     full = [good_region_share(plateau_stops=False, seed=seed) for seed in range(3)]

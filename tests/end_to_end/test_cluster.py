@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +9,7 @@ import pytest
 
 import automl_cv
 from automl_cv.search import events
+from tests.machines import Machines
 
 STUDY = """
 extends = "optimizers"
@@ -33,51 +29,13 @@ retrain = { stages = ["coarse", "narrowed"], top = 1, repeats = 2 }
 """
 
 
-class Machines:
-    """A Dask scheduler and workers, each a process as `dask worker` starts it.
-
-    Args:
-        folder: for what they write.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._file = folder / "scheduler.json"
-        self.processes = [self._start("scheduler", "--port", "0", "--host", "127.0.0.1")]
-        until = time.monotonic() + 120
-        while not self._file.exists() or not self._file.read_text():
-            assert time.monotonic() < until
-            time.sleep(0.1)
-        self.address = json.loads(self._file.read_text())["address"]
-
-    def _start(self, *words: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [
-                *(sys.executable, "-m", "dask", *words, "--scheduler-file", str(self._file)),
-                *("--no-dashboard", "--local-directory", str(self._folder))[
-                    : 1 if words[0] == "scheduler" else None
-                ],
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=self._folder,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
-
-    def add(self) -> subprocess.Popen[bytes]:
-        self.processes.append(self._start("worker", "--nthreads", "1", "--no-nanny"))
-        return self.processes[-1]
-
-
 @pytest.fixture
 def machines(tmp_path: Path) -> Iterator[Machines]:
     pytest.importorskip("distributed", reason="the extra cluster is not installed")
     (tmp_path / "dask").mkdir()
     started = Machines(tmp_path / "dask")
     yield started
-    for process in started.processes:
-        process.kill()
-        process.wait()
+    started.close()
 
 
 @pytest.mark.slow

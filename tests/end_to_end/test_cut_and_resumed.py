@@ -129,6 +129,7 @@ def test_a_cut_search_has_a_winner_and_a_resume_ends_as_an_undisturbed_one(
     assert not any(isinstance(event, events.FeaturesReady) for event in told), "nothing to do"
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_time_that_ends_at_once_still_gives_an_epoch_to_look_at(search, tmp_path):
     outcome, _ = search("cut", timeout=1e-9)

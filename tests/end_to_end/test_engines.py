@@ -6,16 +6,12 @@ import contextlib
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from automl_cv.catalog.engines import ENGINES, TENSORFLOW, EngineEntry
 from automl_cv.search import engine_choice
+from tests.engine.near_and_far import FAR, NEAR
 from tests.in_process import run_here, workers_as_threads
-from tests.later import later
-
-with later():
-    from automl_cv.engine import backbone as backbones
 
 # Keras's `save` copies variables in a way that NumPy 2 deprecates (keras/backend/tensorflow).
 pytestmark = [
@@ -36,21 +32,10 @@ shrinkage = [0.1, 0.2, 0.3, 0.4]
 """
 
 
-def near(network, batch_size, precision):
-    """TensorFlow's numbers, a little off: whose features these are can be told."""
-    call = backbones.compile_calls(network, batch_size, precision)
-    return lambda pixels: [np.float32(1 + 2e-5) * block for block in call(pixels)]
-
-
-def far(network, batch_size, precision):
-    call = backbones.compile_calls(network, batch_size, precision)
-    return lambda pixels: [2 * block for block in call(pixels)]
-
-
 @contextlib.contextmanager
 def chosen(target: str, engine: str):
     """Have "auto" stand for an engine, with `target` behind the entry "other"."""
-    other = EngineEntry(name="other", about="", target=f"{__name__}:{target}")
+    other = EngineEntry(name="other", about="", target=target)
     with (
         ENGINES.temporary(other),
         pytest.MonkeyPatch.context() as patch,
@@ -74,12 +59,13 @@ def recipes(place: Path) -> set[str]:
     return {one.get("engine", TENSORFLOW) for one in found if one is not None}
 
 
+@pytest.mark.exhaustive
 def test_a_run_goes_on_with_its_engine(tmp_path):
     """Though the cache was removed and another engine would be taken by now."""
-    with chosen("near", "other"):
+    with chosen(NEAR, "other"):
         search(tmp_path)
         run_here(tmp_path, tmp_path / "cache", "cache", "--clear")
-    with chosen("near", TENSORFLOW):
+    with chosen(NEAR, TENSORFLOW):
         run, _ = search(tmp_path, "--trials", "4")
         assert (run["run"], run["study"]["backbone"]["engine"]) == ("engines", "other")
         assert recipes(tmp_path) == {"other"}
@@ -88,9 +74,10 @@ def test_a_run_goes_on_with_its_engine(tmp_path):
     assert "The features that it was trained on were made by other." in card
 
 
+@pytest.mark.exhaustive
 @pytest.mark.filterwarnings("always:the features of compact")
 def test_an_engine_that_is_far_off_is_told_of_once(tmp_path):
-    with chosen("far", "other"):
+    with chosen(FAR, "other"):
         _, told = search(tmp_path, "--trials", "1")
         _, again = search(tmp_path)
     line = (

@@ -279,11 +279,24 @@ def test_before_fit_there_is_nothing(digits):
         ({"study": "quickstat"}, np.zeros((2, 8, 8)), [0, 1], UserError, "did you mean"),
         ({"preset": "hasty"}, np.zeros((2, 8, 8)), [0, 1], UserError, "hasty"),
         ({}, ["absent.png", "gone.png"], [0, 1], UserError, "not found"),
+        ({"cluster": "dask://h:1"}, np.zeros((2, 8, 8)), [0, 1], UserError, "with folder="),
     ],
 )
 def test_wrong_use_is_one_line(options, images, labels, error, message):
     with pytest.raises(error, match=message):
         AutoClassifier(**options).fit(images, labels)
+
+
+def test_a_cluster_is_that_of_a_search(tmp_path, monkeypatch):
+    from automl_cv.search import session  # what searches is loaded late, by the estimator too
+
+    def hand_on(study: object, options: session.SearchOptions, listen: object) -> None:
+        assert (options.cluster, options.workers) == ("dask://h:1", None)
+        raise UserError("it would be searched there")
+
+    monkeypatch.setattr(session, "search", hand_on)
+    with pytest.raises(UserError, match="it would be searched there"):
+        AutoClassifier(cluster="dask://h:1", folder=tmp_path).fit(np.zeros((2, 8, 8)), [0, 1])
 
 
 def test_weights_of_images_are_refused():

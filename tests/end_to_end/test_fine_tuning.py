@@ -18,6 +18,8 @@ STUDY = """
 extends = "optimizers"
 name = "tuning"
 
+[data]
+split = { train = 0.2, validation = 0.1, test = 0.7 }
 [[stage]]
 name = "coarse"
 trials = 3
@@ -64,9 +66,8 @@ def study(tmp_path: Path) -> str:
 
 
 @pytest.mark.exhaustive
-@pytest.mark.slow(seconds=110)
+@pytest.mark.slow(seconds=90)
 def test_killed_while_it_fine_tunes_it_ends_with_the_same_numbers(call, study, tmp_path, cache_dir):
-
     call("search", study, "--storage", "sqlite:///whole.db", "--workers", "2")
     stages = ("finalists", "untouched", "tuned", "altered")
     whole = {stage: results(tmp_path / "whole.db", stage) for stage in stages}

@@ -81,6 +81,7 @@ def test_search_report_and_a_resume_after_more_trials(study, call):
     assert ("`search --new` narrows anew" in call("report").stdout) == has_others
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_stage_that_the_time_cut_is_not_narrowed_from(study, call):
     call("search", study, "--stage", "coarse", "--trials", "1")

@@ -88,6 +88,7 @@ def test_it_is_the_same_for_any_workers_and_after_a_cut(call, searched, tmp_path
             np.testing.assert_array_equal(again[name], probabilities, err_msg=str(name))
 
 
+@pytest.mark.exhaustive
 def test_labels_are_those_of_the_images_that_trials_speak_of(call, searched):
     storage = open_storage(f"sqlite:///{searched}/automl-cv.db", create=False)
     labels, kept = read_labels(storage, "folds").classes, said(searched)

@@ -164,6 +164,7 @@ def test_a_run_is_its_study_and_images_wherever_they_lie(
     assert "mine@2" not in first.stdout
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_missing_imagenet_weights_are_one_line_that_helps(photos, run, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))

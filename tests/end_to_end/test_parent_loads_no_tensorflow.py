@@ -75,6 +75,7 @@ def loaded_by(folder: Path, cache_dir: Path, *words: str) -> set[str]:
     return set(loaded)
 
 
+@pytest.mark.exhaustive
 def test_neither_a_search_nor_a_fit_loads_tensorflow(photos, tmp_path_factory):
     cache_dir = tmp_path_factory.mktemp("cache")  # an empty one: features are extracted too
     searched = loaded_by(photos, cache_dir, "search", "./few.toml", "--tensorboard", "logs")

@@ -273,6 +273,7 @@ def test_a_changed_study_is_refused_with_its_difference(study, call, tmp_path, u
     assert len(leaderboard(call, "small@2")) == 2
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_second_search_passes_no_image_through_the_backbone(
     study, tmp_path, cache_dir, undisturbed

@@ -20,6 +20,7 @@ from automl_cv.catalog.weights import Weights
 from automl_cv.errors import UserError
 from automl_cv.features import recipe
 from automl_cv.study.studyfile import Backbone
+from tests.depth import each_time
 from tests.later import later
 
 with later():
@@ -65,8 +66,9 @@ BLOCKS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("entry", [BACKBONES["compact"], *RESNETS], ids=lambda entry: entry.name)
-def test_block_outputs_are_all_blocks_and_rectified(entry):
+@pytest.mark.parametrize("name", each_time("compact", "ResNet50", "ResNet50V2", of=BLOCKS))
+def test_block_outputs_are_all_blocks_and_rectified(name):
+    entry = BACKBONES[name]
     network = entry.load()(**entry.arguments)
     found = [layer for layer in network.layers if re.fullmatch(entry.block_outputs, layer.name)]
     assert (len(found), found[0].name, found[-1].name) == BLOCKS[entry.name]
@@ -81,6 +83,7 @@ def test_block_outputs_are_all_blocks_and_rectified(entry):
         assert depth[block.name] < depth[output.name] < end, "between its sum and the next"
 
 
+@pytest.mark.slow
 def test_the_embedded_backbone():
     network = backbones.build(Backbone(features="all"), 32)
     assert [vector.shape[1] for vector in network.outputs] == [24, 48, 96, 192]
@@ -142,6 +145,7 @@ def test_an_unknown_preprocessing_is_told_in_one_line(tmp_path):
             recipe(Backbone(name="tiny"))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "module"), [("ResNet50", "resnet"), ("ResNet50V2", "resnet_v2")])
 def test_the_last_block_is_what_keras_itself_gives(name, module, tmp_path):
@@ -189,6 +193,7 @@ def test_features_do_not_depend_on_the_batch(weights):
         np.testing.assert_array_equal(vectors[:3], few)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_weights_file_of_another_network(tmp_path, weights):
     for path in (weights, tmp_path / "text.weights.h5", tmp_path / "text.txt"):
@@ -291,6 +296,7 @@ def test_a_saved_model_gives_one_vector_of_its_features(tmp_path, outputs):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_blocks_of_a_saved_model_are_found(tmp_path):
     """The last map of each size that every path goes through: sums, not what is within a block."""
 
@@ -316,6 +322,7 @@ def test_blocks_of_a_saved_model_are_found(tmp_path):
     np.testing.assert_allclose(found[-1], last, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_blocks_are_found_in_models_within_a_saved_model(tmp_path):
     """A classifier as transfer learning leaves it: a sequence of augmentation, backbone, scores."""
 

@@ -13,6 +13,7 @@ import pytest
 from automl_cv.catalog.backbones import BACKBONES
 from automl_cv.errors import UserError
 from automl_cv.study.studyfile import Backbone
+from tests.depth import each_time
 from tests.later import later
 
 with later():
@@ -92,7 +93,13 @@ def whole(weights) -> Callable[[str], Whole]:
     return run
 
 
-@pytest.fixture(scope="module", params=CUTS, ids=lambda own: f"{own[0]}-{own[1]}")
+LARGE = [own for own in CUTS if own[0] in ("ResNet50", "ResNet50V2")]
+QUICK = [own for own in CUTS if own not in LARGE or own[1] == 3]
+
+
+@pytest.fixture(
+    scope="module", params=each_time(*QUICK, of=CUTS), ids=lambda own: f"{own[0]}-{own[1]}"
+)
 def parts(request, weights) -> tuple[Cut, str, tuple[int, ...], int]:
     """Cut a backbone once for all tests; return it with what is expected of it."""
     name, n_blocks, shape, n_frozen = request.param

@@ -87,6 +87,7 @@ def test_the_recipe_knows_the_weights_by_the_hash_of_the_table():
     assert (own.image_size, own.preprocessing) == (240, "lite")
 
 
+@pytest.mark.slow
 def test_another_networks_file_is_told_in_one_line():
     other = BACKBONES["EfficientNetLite1"].weights.path
     with pytest.raises(UserError, match="no weights of EfficientNetLite0: ") as caught:

@@ -9,11 +9,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from automl_cv.catalog.engines import BFLOAT16, ENGINES, FLOAT32, TENSORFLOW, EngineEntry
+from automl_cv.catalog.engines import (
+    BFLOAT16,
+    ENGINES,
+    FLOAT16,
+    FLOAT32,
+    TENSORFLOW,
+    EngineEntry,
+)
 from automl_cv.data.images import content_hash, decode
 from automl_cv.errors import UserError
 from automl_cv.features import FeatureCache, recipe
 from automl_cv.study.studyfile import Backbone
+from tests.engine.near_and_far import NEAR
 from tests.later import later
 
 with later():
@@ -131,6 +139,7 @@ def features(folder: Path, cache: FeatureCache, backbone: Backbone) -> np.ndarra
     return np.array(cache.open(recipe(backbone), hashes, "all").array)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("entry", "reason"),
     [
@@ -158,8 +167,9 @@ def test_tensorflow_takes_the_place_of_an_engine_that_does_not_suit(
         assert cache.refusal(recipe(backbone)) is None
 
 
+@pytest.mark.slow
 def test_features_of_an_engine_stand_beside_those_of_tensorflow(folder, tmp_path):
-    cache, near = FeatureCache(tmp_path), EngineEntry(name="near", about="", target=f"{HERE}:near")
+    cache, near = FeatureCache(tmp_path), EngineEntry(name="near", about="", target=NEAR)
     with tiny.in_table(folder / "tiny.weights.h5"), ENGINES.temporary(near):
         plain = Backbone(name="tiny", features="all")
         assert extracted(folder, cache, plain.on_engine("near")) == 20
@@ -173,9 +183,29 @@ def test_features_of_an_engine_stand_beside_those_of_tensorflow(folder, tmp_path
         }
 
 
-def near(network, batch_size, precision):
-    call = backbones.compile_calls(network, batch_size, precision)
-    return lambda pixels: [np.float32(1 + 1e-5) * block for block in call(pixels)]
+def test_float16_is_near_float32_and_has_features_of_its_own(folder, tmp_path):
+    cache = FeatureCache(tmp_path)
+    with tiny.in_table(folder / "tiny.weights.h5"):
+        plain = Backbone(name="tiny", features="all")
+        half = Backbone(name="tiny", features="all", engine=TENSORFLOW, precision=FLOAT16)
+        assert extracted(folder, cache, plain) == extracted(folder, cache, half) == 20
+        assert cache.refusal(recipe(half)) is None
+        found, full = features(folder, cache, half), features(folder, cache, plain)
+        assert found.dtype == np.float32
+        assert 1e-5 < np.abs(found - full).max() / np.abs(full).max() < 0.01
+
+
+def test_float32_takes_the_place_of_what_float16_has_no_room_for(folder, tmp_path):
+    cache, weights = FeatureCache(tmp_path), tmp_path / "large.weights.h5"
+    network = tiny.build()
+    network.load_weights(folder / "tiny.weights.h5")
+    network.set_weights([1000 * one for one in network.get_weights()])
+    network.save_weights(weights)
+    with tiny.in_table(weights):
+        half = Backbone(name="tiny", engine=TENSORFLOW, precision=FLOAT16)
+        assert extracted(folder, cache, half) == 20
+        assert str(cache.refusal(recipe(half))).startswith("tensorflow in float16 gives other")
+        assert [one.recipe for one in cache.entries()] == [recipe(Backbone(name="tiny"))]
 
 
 def test_an_engine_that_is_not_installed_is_told_in_one_line(folder, tmp_path):

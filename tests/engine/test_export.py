@@ -96,6 +96,7 @@ def unreadable(path: Path) -> export_runtimes.Run:
     raise RuntimeError("unknown operation\nand a long story")
 
 
+@pytest.mark.slow
 def test_an_export_says_what_it_takes_and_what_was_compared(saved, files, tmp_path):
     out = tmp_path / "out"
     made = export.export(saved, EXPORTS["savedmodel"], files, out)
@@ -112,6 +113,7 @@ def test_an_export_says_what_it_takes_and_what_was_compared(saved, files, tmp_pa
     assert compared.kinds["given"].largest_difference <= compared.tolerance
 
 
+@pytest.mark.slow
 def test_a_graph_of_two_products_takes_files_of_every_kind(saved, files, tmp_path):
     """What LiteRT and OpenVINO are given, here in TensorFlow."""
     entry = dataclasses.replace(
@@ -140,6 +142,8 @@ def knowing(tmp_path_factory) -> folder.SavedClassifier:
     return folder.read(out)
 
 
+@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_the_distance_is_exported_whichever_comes_first(knowing, files, tmp_path):
     expected = saved_network.load_whole(knowing)(np.asarray(Image.open(files[0]))[None])
     for target, outputs in (("savedmodel", ORDER), (f"{__name__}:turned", ORDER[::-1])):
@@ -155,6 +159,7 @@ def test_the_distance_is_exported_whichever_comes_first(knowing, files, tmp_path
         np.testing.assert_allclose(own, other, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_graph_that_lost_its_distance_or_moved_it_is_not_written(knowing, files, tmp_path):
     for target, message in (("near", "other distances"), ("blind", "numbers of the shapes")):
         entry = dataclasses.replace(EXPORTS["savedmodel"], target=f"{__name__}:{target}")
@@ -163,6 +168,7 @@ def test_a_graph_that_lost_its_distance_or_moved_it_is_not_written(knowing, file
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_fixed_size_leaves_resizing_to_preprocess(saved, files, tmp_path):
     made = export.export(saved, EXPORTS["savedmodel"], files, tmp_path / "out", fixed_size=True)
     assert made.input.shape == (None, 8, 8, 3) and made.input.dtype == "float32"
@@ -170,6 +176,7 @@ def test_a_fixed_size_leaves_resizing_to_preprocess(saved, files, tmp_path):
     assert made.compared.images == len(files) + 2 * (len(file_kinds.KINDS) - 1)
 
 
+@pytest.mark.slow
 def test_a_file_that_is_opened_as_another_picture_fails_the_export(
     saved, files, tmp_path, monkeypatch
 ):
@@ -186,8 +193,8 @@ def test_a_file_that_is_opened_as_another_picture_fails_the_export(
     ("target", "message"),
     [
         (shifted, "largest difference 0.001 of the files that were given"),
-        (confused, "another class on"),
-        (lost, "largest difference inf "),
+        pytest.param(confused, "another class on", marks=pytest.mark.exhaustive),
+        pytest.param(lost, "largest difference inf ", marks=pytest.mark.exhaustive),
         (unreadable, "unknown operation; nothing"),
     ],
     ids=lambda value: getattr(value, "__name__", None),

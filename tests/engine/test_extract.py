@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -76,6 +75,7 @@ def features_of(paths: list[Path], cache: FeatureCache) -> np.ndarray:
     return np.array(cache.open(recipe(TINY), hashes_of(paths), "all").array)
 
 
+@pytest.mark.slow
 def test_each_picture_passes_once(paths, tmp_path):
     cache = FeatureCache(tmp_path)
     assert run([*paths[:40], *paths[:10]], cache) == 40
@@ -120,11 +120,12 @@ def test_any_part_of_the_recipe_changed_is_all_again(paths, folder, entry, tmp_p
     assert len(cache.entries()) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cores", [1, 5])
 def test_features_do_not_depend_on_the_threads(paths, tmp_path, monkeypatch, cores):
     reference = FeatureCache(tmp_path / "reference")
     run(paths, reference)
-    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(extraction, "cores", lambda: cores)
     cache = FeatureCache(tmp_path / "cores")
     run(paths, cache)
     np.testing.assert_array_equal(features_of(paths, cache), features_of(paths, reference))
@@ -143,6 +144,7 @@ def test_progress_is_told_batch_by_batch(paths, tmp_path):
     assert all(speed > 0 for *_, speed in told)
 
 
+@pytest.mark.slow
 def test_a_shard_is_written_when_it_is_full_or_old(paths, tmp_path, monkeypatch):
     cache = FeatureCache(tmp_path)
     monkeypatch.setattr(extraction, "SHARD_IMAGES", 64)
@@ -153,6 +155,7 @@ def test_a_shard_is_written_when_it_is_full_or_old(paths, tmp_path, monkeypatch)
     assert len(list((tmp_path / "old").glob("features/*/shards/*"))) == 5
 
 
+@pytest.mark.slow
 def test_a_file_that_changed_stops_and_keeps_what_was_done(paths, tmp_path):
     copies = []
     for path in paths:
@@ -198,6 +201,7 @@ def test_each_view_of_a_picture_passes_once(paths, tmp_path):
     assert not np.isclose(found[::5], features_of(some, cache)).all(axis=1).any()
 
 
+@pytest.mark.slow
 def test_a_view_depends_neither_on_order_nor_on_the_rest(paths, tmp_path):
     together, apart = FeatureCache(tmp_path / "together"), FeatureCache(tmp_path / "apart")
     run_views(paths, together, views=2)
@@ -237,6 +241,7 @@ def test_a_cached_view_is_the_online_one(paths, tmp_path, name):
         np.testing.assert_array_equal(labels, np.eye(21))
 
 
+@pytest.mark.slow
 def test_online_without_alterations_is_the_plain_image(paths, tmp_path):
     cache = FeatureCache(tmp_path)
     run(paths, cache)
@@ -244,6 +249,7 @@ def test_online_without_alterations_is_the_plain_image(paths, tmp_path):
     np.testing.assert_array_equal(found, features_of(paths, cache))
 
 
+@pytest.mark.slow
 def test_online_cutmix_mixes_pixels_and_labels_of_a_batch(paths):
     wanted = recipe(TINY, augmentation({"cutmix": 1.0}), seed=2)
     found, labels = online(TINY, wanted, paths[:20], view=1)

@@ -12,6 +12,7 @@ import pytest
 from automl_cv.study.studyfile import Backbone
 from automl_cv.study.trial import TrainingTask
 from automl_cv.training.head_input import describe
+from tests.depth import each_time
 from tests.engine.test_network import Killed, killed_after
 from tests.engine.test_training import go_on
 from tests.later import later
@@ -153,7 +154,7 @@ def case() -> Case:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("features", ["last", "all"])
-@pytest.mark.parametrize("n_blocks", [1, 3, 4])
+@pytest.mark.parametrize("n_blocks", each_time(1, of=[1, 3, 4]))
 def test_before_its_first_step_the_network_is_backbone_and_head(features, n_blocks):
     case = make(features, n_blocks)
     epoch = case.train(learning_rate=1e-12, epochs=1).history.epochs[0]
@@ -180,6 +181,7 @@ def test_it_learns_more_and_changes_nothing_frozen(case):
         assert np.abs(now - before).max() > 0
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_blocks_nearer_to_the_image_learn_at_lower_rates():
     """A step of SGD is as long as its rate, so steps say what the rates were."""
@@ -223,6 +225,7 @@ def test_a_killed_trial_goes_on_with_the_same_numbers(case, tmp_path):
     assert figures(case.train(go_on, tmp_path / "own", **changes)) == figures(whole)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize("features", ["last", "all"])
 def test_all_features_of_an_image_are_of_the_same_view(features):
@@ -246,6 +249,7 @@ def test_all_features_of_an_image_are_of_the_same_view(features):
 
 
 # Keras saves TensorFlow's variables in a way that NumPy 2 no longer likes.
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize(("features", "n_blocks"), [("all", 1), ("last", 2), ("all", 4)])

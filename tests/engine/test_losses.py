@@ -122,6 +122,7 @@ def test_class_weights_train_as_keras_does(smoothing):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["head", "network"])
 def test_each_finds_more_of_a_rare_class(kind):

@@ -38,6 +38,7 @@ def compact() -> maps.Network:
     return maps.of_backbone(Backbone(name="compact"), 32)
 
 
+@pytest.mark.slow
 def test_maps_of_compact_are_those_of_the_network_called_directly(compact):
     """With the resizing and preprocessing of training, written out here."""
     network = pretraining.build()

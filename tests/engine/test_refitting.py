@@ -42,6 +42,7 @@ def test_training_ends_with_the_best_epoch_and_keeps_its_weights():
     )
 
 
+@pytest.mark.slow
 def test_the_schedule_is_as_long_as_in_the_search():
     data, todo = blobs(), task(schedule="cosine", epochs=8)
     searched = HeadTrainer(data).train(todo, go_on).history
@@ -50,6 +51,7 @@ def test_the_schedule_is_as_long_as_in_the_search():
     assert 0.5 < half < 0.6, "half of a cosine over 8 epochs, not the end of one over 4"
 
 
+@pytest.mark.slow
 def test_a_schedule_that_goes_by_validation_goes_by_that_of_the_search():
     data = blobs()
     own = {"plateau_patience": 1, "plateau_factor": 0.5}
@@ -88,6 +90,7 @@ def test_the_logits_of_several_heads_are_averaged():
     np.testing.assert_allclose(probabilities(logits), expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_divergence_is_told():
     data, todo = blobs(), task(head_parameters={"normalization": False})
     searched = HeadTrainer(data).train(todo, go_on).history

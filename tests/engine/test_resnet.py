@@ -14,6 +14,7 @@ import pytest
 
 from automl_cv.catalog.heads import shape_of
 from automl_cv.catalog.networks import NETWORKS
+from tests.depth import each_time
 from tests.later import later
 
 with later():
@@ -159,8 +160,12 @@ TORCHVISION = {
         ("ResNet18", (2, 2, 2, 2), (64, 128, 256, 512)),
         ("ResNet34", (3, 4, 6, 3), (64, 128, 256, 512)),
         ("ResNet50", (3, 4, 6, 3), (256, 512, 1024, 2048)),
-        ("ResNet101", (3, 4, 23, 3), (256, 512, 1024, 2048)),
-        ("ResNet152", (3, 8, 36, 3), (256, 512, 1024, 2048)),
+        pytest.param(
+            "ResNet101", (3, 4, 23, 3), (256, 512, 1024, 2048), marks=pytest.mark.exhaustive
+        ),
+        pytest.param(
+            "ResNet152", (3, 8, 36, 3), (256, 512, 1024, 2048), marks=pytest.mark.exhaustive
+        ),
     ],
 )
 def test_stages_and_sizes_are_the_published_ones(name, count, channels):
@@ -206,7 +211,7 @@ def test_resnet50_is_keras_applications_but_for_biases():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", VARIANTS)
+@pytest.mark.parametrize("block", each_time("full_preactivation", of=VARIANTS))
 @pytest.mark.parametrize("layout", [TWO, BOTTLENECK], ids=lambda layout: layout["name"])
 def test_orders_differ_in_batch_norms_alone(block, layout):
     counts = []
@@ -334,6 +339,7 @@ def test_squeeze_and_excitation_weighs_the_residual(block):
     np.testing.assert_allclose(path(images), images * channels[:, None, None], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_first_weights_are_he_normal():
     model = network("ResNet18", size=32, classes=10, stem="small")
     for name, inputs in (("stage4_block2_conv1", 9 * 512), ("stage2_block1_projection", 64)):
@@ -342,6 +348,7 @@ def test_first_weights_are_he_normal():
         assert kernel.std() == pytest.approx((2 / inputs) ** 0.5, rel=0.03)
 
 
+@pytest.mark.slow
 def test_half_precision_scales_pixels_and_gives_logits_in_full():
     keras.config.set_dtype_policy("mixed_float16")
     try:

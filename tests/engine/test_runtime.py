@@ -8,6 +8,7 @@ import sys
 import pytest
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_one_thread_an_operation_in_prediction():
     """It was not so, since nothing that prediction imports set it."""

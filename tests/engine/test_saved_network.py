@@ -13,14 +13,18 @@ import pytest
 from PIL import Image
 
 from automl_cv import measures, scoring
+from automl_cv.catalog.engines import ENGINES, EngineEntry
 from automl_cv.classifier import Classifier
-from automl_cv.errors import UserError
+from automl_cv.errors import AutomlWarning, UserError
+from automl_cv.features import engines
 from automl_cv.features.weightfile import hash_of
 from automl_cv.saved import folder
 from automl_cv.saved.safety import check_network
 from automl_cv.solving.distance import fitted
 from automl_cv.study.studyfile import Backbone
 from automl_cv.training.head_input import HeadInput
+from tests.depth import each_time
+from tests.engine.near_and_far import FAR, NEAR
 from tests.later import later
 from tests.saved.saved import MANIFEST
 
@@ -118,7 +122,7 @@ def test_a_temperature_divides_the_mean_logits(model, frozen, heads, pixels, exp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("features", ["last", "all"])
+@pytest.mark.parametrize("features", each_time("all", of=["last", "all"]))
 def test_a_distance_stands_beside_the_probabilities(features, pixels, tmp_path):
     """In the graph it is what `solving.distance` measures; `load` leaves it out."""
     backbone = Backbone(features=features)
@@ -148,6 +152,7 @@ def test_a_distance_stands_beside_the_probabilities(features, pixels, tmp_path):
     assert classifier.predict_proba(pixels).shape == (len(pixels), 3)
 
 
+@pytest.mark.slow
 def test_a_model_of_before_says_nothing_of_foreign_images(model, pixels):
     classifier = Classifier.load(model)
     assert not classifier.knows_foreign
@@ -189,6 +194,7 @@ def test_a_loss_beyond_any_probability_is_the_one_that_training_measures(
     np.testing.assert_allclose(keras.ops.softmax(logits), shares, atol=1e-6)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_it_needs_keras_alone_and_holds_no_code(model, pixels, expected, tmp_path):
     """A process that knows nothing of automl-cv loads it in safe mode."""
@@ -234,6 +240,25 @@ def test_a_predictor_keeps_order_and_gives_reasons(model, pixels, expected, tmp_
 
 
 @pytest.mark.slow
+def test_many_images_pass_through_the_engine_that_made_the_features(model, pixels, monkeypatch):
+    monkeypatch.setattr(engines, "_has_gpu", lambda: False)
+    least = 2 * 224**2 // SIZE**2
+    network = saved_network.load(folder.read(model))
+
+    def said(target: str, count: int) -> np.ndarray:
+        entry = EngineEntry(name="other", about="", target=target, worthwhile=2)
+        with ENGINES.temporary(entry):
+            found = Predictor(network, batch_size=2, engine="other").predict(pixels, count)
+            return np.concatenate([one.logits for one in found])
+
+    few, many = said(NEAR, least - 1), said(NEAR, least)
+    np.testing.assert_allclose(many, np.float32(1 + 2e-5) * few, rtol=1e-6)
+    assert not np.array_equal(many, few)
+    with pytest.warns(AutomlWarning, match="TensorFlow predicts in place of other: other gives"):
+        np.testing.assert_array_equal(said(FAR, least), few)
+
+
+@pytest.mark.slow
 def test_a_predictor_holds_few_of_endless_images(model, pixels):
     asked = 0
 
@@ -259,6 +284,7 @@ def classifier(model) -> Classifier:
 
 
 class TestClassifier:
+    @pytest.mark.slow
     def test_it_takes_whatever_is_an_image(self, classifier, pixels, expected, tmp_path):
         path = tmp_path / "1.png"
         Image.fromarray(pixels[1]).save(path)
@@ -302,7 +328,7 @@ class TestClassifier:
         rows = np.array([[0.25, 0.5, 0.25], [0.5, 0.5, 0.0]], np.float32)
 
         class Tied:
-            def predict(self, sources):
+            def predict(self, sources, count):
                 yield Predicted(tuple(None if path.stem else "" for path in sources), rows, rows)
 
         ranked = list(Classifier(classifier._saved, Tied()).rank(["x", "", "z"], 2))

@@ -58,6 +58,7 @@ def test_a_network_is_measured_as_a_head_is(metric, shards):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_metric_that_the_images_do_not_determine_is_refused():
     data = imbalanced()
     one = np.flatnonzero(data.validation_labels == 0)

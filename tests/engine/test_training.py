@@ -12,6 +12,7 @@ from automl_cv.catalog.optimizers import OPTIMIZERS, OptimizerEntry
 from automl_cv.catalog.schedules import SCHEDULES
 from automl_cv.catalog.settings import Setting
 from automl_cv.study.trial import TrainingTask
+from tests.depth import each_time
 from tests.later import later
 
 with later():
@@ -119,7 +120,7 @@ def our_run(data: TrainingData, todo: TrainingTask) -> list[np.ndarray]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimizer", OPTIMIZERS.names)
+@pytest.mark.parametrize("optimizer", each_time("SGD", "RMSprop", "Adam", of=OPTIMIZERS.names))
 def test_weights_equal_those_of_keras_train_on_batch(optimizer):
     data = blobs()
     expected = keras_run(data, task(optimizer))
@@ -168,19 +169,22 @@ def assert_equals_keras(data: TrainingData, todo: TrainingTask) -> None:
 # Keras reads the optimizer's rate by `np.array(variable)`, whose `__array__` NumPy 2 warns of.
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy")
-@pytest.mark.parametrize("schedule", SCHEDULES.names)
+@pytest.mark.parametrize(
+    "schedule", each_time("one_cycle", "reduce_on_plateau", of=SCHEDULES.names)
+)
 def test_a_schedule_trains_as_keras_does_with_its_own(schedule):
     assert_equals_keras(blobs(), scheduled("SGD", schedule))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimizer", OPTIMIZERS.names)
+@pytest.mark.parametrize("optimizer", each_time("SGD", "Adam", of=OPTIMIZERS.names))
 def test_every_optimizer_takes_a_schedule_and_a_decay(optimizer):
     todo = scheduled(optimizer, "one_cycle")
     decayed = {"normalization": True, "weight_decay": 0.05}
     assert_equals_keras(blobs(), dataclasses.replace(todo, head_parameters=decayed))
 
 
+@pytest.mark.slow
 def test_a_schedule_is_recorded_and_makes_no_new_loop():
     trainer = HeadTrainer(blobs())
     trainer.train(task(batch_size=7), go_on)
@@ -209,6 +213,7 @@ def test_a_head_with_everything_trains_as_keras_does():
     assert_equals_keras(blobs(), task("Adam", head="mlp", head_parameters=MLP))
 
 
+@pytest.mark.slow
 def test_label_smoothing_leaves_validation_loss_plain():
     smoothed = HeadTrainer(blobs()).train(
         task(epochs=1, head_parameters={"label_smoothing": 0.5}), go_on
@@ -236,7 +241,12 @@ def test_dropout_is_the_same_whatever_ran_before():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "value"), [("dropout", 0.6), ("label_smoothing", 0.6), ("weight_decay", 0.9)]
+    ("name", "value"),
+    [
+        ("dropout", 0.6),
+        pytest.param("label_smoothing", 0.6, marks=pytest.mark.exhaustive),
+        pytest.param("weight_decay", 0.9, marks=pytest.mark.exhaustive),
+    ],
 )
 def test_numbers_that_leave_the_graph_as_it_is_share_a_loop(name, value):
     trainer = HeadTrainer(blobs())
@@ -292,6 +302,7 @@ def test_figures_are_those_of_the_weights():
     )
 
 
+@pytest.mark.slow
 def test_weights_of_the_best_epoch_are_kept():
     trainer = HeadTrainer(blobs())
     long = trainer.train(task(epochs=6, learning_rate=0.5), go_on)
@@ -342,6 +353,7 @@ def test_a_feature_that_hardly_varies_in_training_is_not_blown_up():
     assert result.history.epochs[0].val_loss < 10
 
 
+@pytest.mark.slow
 def test_loops_are_shared_by_trials_of_one_optimizer():
     trainer = HeadTrainer(blobs())
     for rate, batch_size in [(0.1, 5), (0.2, 50), (0.3, 1000)]:
@@ -369,7 +381,7 @@ MAXIMA = OptimizerEntry(
     ("entry", "rate", "number", "switch"),
     [
         (SWITCHED, 0.1, {"momentum": 0.8}, "nesterov"),
-        (MAXIMA, 0.01, {"beta_1": 0.7}, "amsgrad"),
+        pytest.param(MAXIMA, 0.01, {"beta_1": 0.7}, "amsgrad", marks=pytest.mark.exhaustive),
     ],
     ids=["nesterov", "amsgrad"],
 )

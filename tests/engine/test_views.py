@@ -118,6 +118,7 @@ def test_online_training_equals_training_on_the_cached_views(pictures, mixing):
     assert figures(other) != figures(online)
 
 
+@pytest.mark.slow
 def test_an_online_epoch_passes_each_image_once_and_holds_features_alone(pictures):
     views = pictures.online(MOVING)
     before = tiny.n_passed
@@ -194,6 +195,7 @@ def keras_run(data: TrainingData, todo: TrainingTask, smoothing: float) -> tuple
     return [np.asarray(weight) for weight in model.trainable_variables], losses
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_mixup_trains_as_keras_does_on_mixed_batches(smoothing):
@@ -225,6 +227,7 @@ def test_a_trial_without_mixing_keeps_its_loop_and_its_figures():
     assert figures(trainer.train(task(mixing=MIXUP), go_on)) == figures(mixed)
 
 
+@pytest.mark.slow
 def test_a_backbones_speed_is_measured(pictures):
     network = load(TINY, recipe(TINY))
     for count, timed in ((N_IMAGES, N_IMAGES - 16), (3, 3)):

@@ -41,6 +41,7 @@ def tiny() -> Iterator[Backbone]:
         yield Backbone(name="tiny", weights=str(WEIGHTS), features="all")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [6, 10, 4], ids=["positions of its own", "more", "fewer"])
 def test_tokens_are_those_of_the_authors_code(size, expected):
     network = build(image_size=size, **TINY)
@@ -51,6 +52,7 @@ def test_tokens_are_those_of_the_authors_code(size, expected):
     np.testing.assert_allclose(tokens, expected[f"tokens{size}"], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_block_gives_its_class_token_and_the_average_of_its_patches(tiny, expected):
     third, last = backbones.compile_calls(backbones.build(tiny, 10), 2)(expected["images10"])
     for found, name in ((third, "third10"), (last, "tokens10")):
@@ -59,6 +61,7 @@ def test_a_block_gives_its_class_token_and_the_average_of_its_patches(tiny, expe
         np.testing.assert_allclose(found, vectors, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_its_last_blocks_are_cut_off_and_trained(tiny, expected):
     parts = cut(tiny, 6, 1)
     assert (parts.shape, parts.n_frozen) == ((10, 8), 1)
@@ -69,6 +72,7 @@ def test_its_last_blocks_are_cut_off_and_trained(tiny, expected):
 
 
 # Keras saves TensorFlow's variables in a way that NumPy 2 no longer likes.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_it_is_saved_and_loaded_as_layers_of_keras_alone(tiny, expected, tmp_path):
     network = backbones.build(tiny, 6)
@@ -82,6 +86,7 @@ def test_it_is_saved_and_loaded_as_layers_of_keras_alone(tiny, expected, tmp_pat
     np.testing.assert_allclose(graph(images), keras.ops.softmax(logits), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_network_has_as_many_numbers_as_its_file():
     """Less the token of masks, and the factors of each half of a block, which are multiplied in.
 

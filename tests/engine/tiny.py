@@ -31,7 +31,7 @@ class Counted(layers.Layer):
     """Passes images on, and counts them."""
 
     def call(self, pixels):
-        counted = tf.numpy_function(_count, [pixels], tf.float32)
+        counted = tf.numpy_function(_count, [pixels], pixels.dtype)
         return tf.ensure_shape(counted, pixels.shape)
 
 

@@ -17,9 +17,16 @@ LITE = Backbone(name="ResNet50")
 MANY = [str(number) for number in range(ENGINES["openvino"].worthwhile)]
 
 
+def processor(flags: str, folder: Path, monkeypatch) -> None:
+    """Have Linux tell what the processor can."""
+    (folder / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: fpu {flags} sse2\n")
+    monkeypatch.setattr(engines, "CPUINFO", folder / "cpuinfo")
+
+
 @pytest.fixture(autouse=True)
-def machine(monkeypatch) -> None:
+def machine(tmp_path, monkeypatch) -> None:
     """All engines are installed, on a machine of the usual kind."""
+    processor("avx2 avx512f", tmp_path, monkeypatch)
     monkeypatch.setattr(EngineEntry, "missing", ())
     monkeypatch.setattr(engines, "_has_gpu", lambda: False)
     monkeypatch.setattr(engines.platform, "machine", lambda: "x86_64")
@@ -39,6 +46,15 @@ def test_another_engine_is_taken_where_there_is_much_to_do(cache, monkeypatch):
     assert suited([LITE], MANY, cache) == "tensorflow"
 
 
+def test_the_processor_decides_among_engines_that_are_worth_it(cache, tmp_path, monkeypatch):
+    many = MANY * 10
+    assert suited([LITE], many, cache) == "openvino"
+    processor("avx2", tmp_path, monkeypatch)
+    assert suited([LITE], many, cache) == "onnxruntime"
+    monkeypatch.setattr(engines, "CPUINFO", tmp_path / "absent")
+    assert suited([LITE], many, cache) == "openvino"
+
+
 def test_what_tensorflow_has_made_is_taken(cache):
     half = MANY[::2]
     features = [np.zeros((len(half), 3), np.float32)]
@@ -53,5 +69,6 @@ def test_only_what_is_installed_and_can(cache, monkeypatch):
     assert suited([coarse], MANY[:1], cache) == "openvino"
     monkeypatch.setattr(EngineEntry, "missing", property(lambda entry: entry.needs))
     assert suited([LITE], MANY * 10, cache) == "tensorflow"
+    assert suited([LITE.model_copy(update={"precision": "float16"})], MANY, cache) == "tensorflow"
     with pytest.raises(UserError, match="'bfloat16' needs the engine openvino, not installed"):
         suited([coarse], MANY, cache)

@@ -140,6 +140,7 @@ def test_the_epochs_are_those_of_the_median_repeat(tmp_path):
     assert len(several.replay) == 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trial", "message"),
     [

@@ -14,6 +14,8 @@ from automl_cv.orders.crew import Crew, Worker
 from automl_cv.orders.messages import (
     Ask,
     Failed,
+    Lacking,
+    Look,
     Need,
     Needed,
     Order,
@@ -63,8 +65,10 @@ class ScriptedWorker(Worker):
 
     def send(self, message: Order | Verdict) -> None:
         if isinstance(message, Verdict):
+            self._next_ask = message.next_ask
             self._go_on(message)
         else:
+            self._next_ask = message.next_ask if isinstance(message, Train) else 0
             self.lives[-1].append(message)
             self._course = self.script(self, message)
             self._go_on(None)
@@ -77,9 +81,12 @@ class ScriptedWorker(Worker):
                     self._theirs.close()
                     return
                 self._theirs.send(answer)
-                if isinstance(answer, Epoch):
+                if not isinstance(answer, Epoch):
+                    answer = next(self._course)
+                elif answer.epoch < self._next_ask:
+                    answer = self._course.send(Verdict(None))
+                else:
                     return
-                answer = next(self._course)
         except StopIteration:
             pass
 
@@ -170,7 +177,7 @@ class ScriptedRemoteWorker(ScriptedWorker):
     def __init__(self, number: int, address: str, script: Script) -> None:
         self.address = address
         self.deaths = self.n_prepared = 0
-        self.has_died = False
+        self.has_died = self._is_gone = False
         self.leaving: list[object] = []
         self._orders: list[list[Order]] = []
         super().__init__(number, script)
@@ -189,8 +196,12 @@ class ScriptedRemoteWorker(ScriptedWorker):
             super().send(message)
 
     def lose(self, reason: str) -> None:
-        self.is_lost = True
+        self._is_gone = True  # which shows once all that it has said is read
         self._theirs.close()
+
+    def epitaph(self) -> str:
+        self.is_lost = self._is_gone
+        return super().epitaph()
 
 
 def epochs_of(trial: int, count: int, accuracy: float | None = None) -> list[Epoch]:
@@ -229,6 +240,8 @@ def obedient(worker: ScriptedWorker, order: Order, count: int = 2) -> Iterator[o
             yield trained(ran)
         case Ask():
             yield Needed(tuple(dict.fromkeys(map(need_of, order.inputs))))
+        case Look():
+            yield Lacking(0)
         case Survey():
             yield SURVEYED
         case _:

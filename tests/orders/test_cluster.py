@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -12,12 +13,24 @@ from automl_cv.errors import AutomlError, AutomlWarning, UserError
 from automl_cv.orders import cluster as cluster_module
 from automl_cv.orders import crew as crew_module
 from automl_cv.orders.cluster import connected, scheduler_address
-from automl_cv.orders.messages import Failed, PrepareFeatures, Survey, Surveyed
+from automl_cv.orders.messages import (
+    Extract,
+    Extracted,
+    Extracting,
+    Failed,
+    Lacking,
+    Look,
+    PrepareFeatures,
+    Survey,
+)
 from automl_cv.orders.post import Terms, refusal, software
+from automl_cv.orders.spread import n_shares
 from automl_cv.study.studyfile import Backbone
-from tests.orders.scripted import DEATH, PREPARE, PREPARED, ScriptedCluster, obedient
+from tests.orders.scripted import DEATH, PREPARE, PREPARED, SURVEYED, ScriptedCluster, obedient
 
 SMALL = PrepareFeatures(Backbone(image_size=16))
+FIRST = [replace(PREPARE, extracts=False), PrepareFeatures(PREPARE.backbone)]
+"""What comes of `PREPARE` on a cluster: all know the images, before features are extracted."""
 
 
 def listen(crew: cluster_module.ClusterCrew, times: int = 5) -> list[object]:
@@ -32,8 +45,8 @@ def test_one_that_joins_is_made_ready_while_others_are_there(tmp_path):
         dask.machines.append("b")
         assert listen(crew) == []
         assert [worker.address for worker in crew.workers] == ["a", "b"]
-        assert crew.workers[1].lives == [[PREPARE, SMALL]]
-        assert crew.ask(Survey()) == Surveyed({"val_accuracy": 0.5}, ("seen twice",))
+        assert crew.workers[1].lives == [[*FIRST, SMALL]]
+        assert crew.ask(Survey()) == SURVEYED
 
 
 def test_the_first_extracts_and_the_others_open_what_is_there(tmp_path):
@@ -43,7 +56,66 @@ def test_the_first_extracts_and_the_others_open_what_is_there(tmp_path):
         assert crew.workers == [first], "the others are being made ready"
         listen(crew)
         assert {*crew.workers} == {first, *others}
-        assert all(worker.lives == [[PREPARE]] for worker in crew.workers)
+        looked = Look(FIRST[1])
+        assert first.lives == [[FIRST[0], looked, FIRST[1]]]
+        assert all(worker.lives == [FIRST] for worker in others)
+
+
+def test_each_share_is_extracted_once_and_that_of_a_lost_one_by_another(tmp_path):
+    dask = ScriptedCluster(["a", "b"])
+    given: list[tuple[str, Extract]] = []
+
+    def script(worker, order):
+        if isinstance(order, Look):
+            yield Lacking(5000 if order.order == SMALL else 0)
+        elif isinstance(order, Extract):
+            given.append((worker.address, order))
+            yield Extracting(50, 100, 1.0)
+            if order.share == 3 and worker.address == "b":
+                dask.machines.remove("b")
+                worker.lose("gone")
+                yield DEATH
+            yield Extracted(100)
+        else:
+            yield PREPARED
+
+    told: list[Extracting] = []
+    with dask.crew(tmp_path, script) as crew:
+        crew.prepare(PREPARE, print)
+        listen(crew)
+        made = crew.prepare(SMALL, told.append)
+        assert [worker.address for worker in crew.workers] == ["a"]
+    assert made.extracted == 1900
+    assert (told[-1].done, told[-1].total) == (1850, 5000)
+    whole = Extract(SMALL, 0, shares=19)
+    lost = given.index(("b", replace(whole, share=3)))
+    again = given.index(("a", replace(whole, share=3, is_begun=True)))
+    assert lost < again
+    others = [order for place, (_, order) in enumerate(given) if place != again]
+    assert others == [replace(whole, share=share) for share in range(19)]
+    assert {address for address, _ in given[:3]} == {"a", "b"}
+
+
+def test_an_image_that_is_another_one_on_a_machine_ends_the_search_in_a_line(tmp_path):
+    def script(worker, order):
+        if isinstance(order, Look):
+            yield Lacking(5000 if order.order == SMALL else 0)
+        elif isinstance(order, Extract) and worker.address == "b":
+            yield Failed("1.png: has changed since the data set was read", 1, "")
+        else:
+            yield Extracted(1) if isinstance(order, Extract) else PREPARED
+
+    with ScriptedCluster(["a", "b"]).crew(tmp_path, script) as crew:
+        crew.prepare(PREPARE, print)
+        listen(crew)
+        with pytest.raises(AutomlError, match="^b: 1.png: has changed"):
+            crew.prepare(SMALL, lambda progress: None)
+
+
+def test_into_how_many_shares_images_are_divided():
+    assert [n_shares(images, 2) for images in (0, 31, 63, 64, 500, 5_000, 10**5, 10**7)] == [
+        *(0, 1, 1, 2, 2, 19, 32, 2442)
+    ]
 
 
 def test_no_more_are_hired_than_are_wanted(tmp_path):
@@ -83,19 +155,23 @@ def test_what_a_lost_one_was_to_carry_out_another_one_does(tmp_path):
 
 def test_a_process_that_died_is_made_ready_again_where_it_was(tmp_path):
     def script(worker, order):
-        yield DEATH if order == Survey() and len(worker.lives) == 1 else PREPARED
+        if order == Survey() and len(worker.lives) == 1:
+            yield DEATH
+        yield from obedient(worker, order)
 
     with ScriptedCluster(["a"]).crew(tmp_path, script) as crew:
         crew.prepare(PREPARE, print)
-        assert crew.ask(Survey()) == PREPARED
+        assert crew.ask(Survey()) == SURVEYED
         (worker,) = crew.workers
-        assert worker.lives == [[PREPARE, Survey()], [PREPARE, Survey()]]
+        assert worker.lives == [[FIRST[0], Look(FIRST[1]), FIRST[1], Survey()], [*FIRST, Survey()]]
 
 
 @pytest.mark.parametrize("n_ready", [0, 1])
 def test_processes_that_die_again_and_again_end_the_search(tmp_path, n_ready):
     def script(worker, order):
-        yield PREPARED if worker.number < n_ready else DEATH
+        if worker.number >= n_ready:
+            yield DEATH
+        yield from obedient(worker, order)
 
     with ScriptedCluster(["a", "b"]).crew(tmp_path, script) as crew:
         with pytest.raises(AutomlError, match="ended with exit code 1"):
@@ -112,7 +188,7 @@ def test_a_process_is_replaced_after_so_many_trials_while_others_train(tmp_path,
         crew.order(worker, Survey())
         worker.trained = 1
         assert len(listen(crew)) == 1
-        assert worker.lives == [[PREPARE, Survey()], [PREPARE]]
+        assert worker.lives[0][-1] == Survey() and worker.lives[1:] == [FIRST]
         assert crew.workers == [worker]
 
 

@@ -83,6 +83,7 @@ def test_nothing_of_a_layers_page_is_cut_off(tmp_path, channels, name, low):
     assert_nothing_is_cut_off(drawn(pages.layer_page(GIVEN, maps, 64), tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_layers", [1, 2, 5, 9])
 def test_the_overview_shows_input_and_layers(tmp_path, n_layers):
     shown = [layer(f"{LONG}{number}") for number in range(n_layers)]
@@ -99,6 +100,7 @@ def test_the_overview_shows_input_and_layers(tmp_path, n_layers):
     assert places == sorted(places)
 
 
+@pytest.mark.slow
 def test_the_overlay_is_brightest_where_the_map_is(tmp_path):
     values = np.zeros((4, 4))
     values[1, 2] = 3.0

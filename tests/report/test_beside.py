@@ -21,6 +21,7 @@ def composed(tmp_path_factory):
     return compose_beside(*sides)
 
 
+@pytest.mark.slow
 def test_both_winners_and_their_distance_stand_first(composed):
     first, second, difference = composed.verdict
     assert first.startswith("one: winner: ") and second.startswith("other: winner: ")
@@ -31,6 +32,7 @@ def test_both_winners_and_their_distance_stand_first(composed):
     assert set(composed.frames["trials"]["run"]) == {"one", "other"}
 
 
+@pytest.mark.slow
 def test_the_page_draws_both_over_each_other(composed):
     found = {section.name: content for section, content in contents(composed)}
     assert list(found) == ["board", "sides"]

@@ -36,6 +36,7 @@ def test_tables_of_the_source_stand_above_the_trials_of_their_stages(read):
     assert "repeats" not in [column.name for column in scratch.columns], "no column of dashes"
 
 
+@pytest.mark.slow
 def test_the_board_says_that_there_are_claims_and_the_page_answers_them(read):
     report = compose(read)
     assert any("report slides --claims` shows which" in line for line in report.notes)

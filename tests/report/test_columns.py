@@ -52,6 +52,7 @@ def test_a_missing_value_is_a_dash():
     assert of_parameter("weight_decay").heading == "weight decay"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COLUMNS.names)
 def test_every_column_shows_up(built, name):
     report = built.report()

@@ -134,6 +134,7 @@ def test_the_lines_below_the_leaderboard_are_of_the_same_computation(read, repor
     assert any(line.endswith(", the first") for line in notes)
 
 
+@pytest.mark.slow
 def test_one_line_names_the_winner_that_fit_takes(url, read):
     _, winner = choose(url, "slides")
     (line,) = [line for line in compose(read).notes if line.startswith("winner: ")]

@@ -12,6 +12,7 @@ def shown(report, name):
     return list(report.board[name])
 
 
+@pytest.mark.slow
 def test_sort_and_top(built):
     by_loss = built.report(sort="val_loss", top=3)
     assert shown(by_loss, "val_loss") == [0.1983, 0.2028, 0.2042]
@@ -42,6 +43,7 @@ def test_one_stage(built):
     assert all(not section.grid.rows for section in report.sections)
 
 
+@pytest.mark.slow
 def test_the_reference_is_set_apart_and_tied_or_not(built: Built):
     def foot(val_accuracy):
         built.trials.update_facts(reference={**FACTS.reference, "val_accuracy": val_accuracy})

@@ -17,6 +17,7 @@ from tests.published import COARSE, NARROWED
 from tests.results.retrained import retrained
 
 
+@pytest.mark.slow
 def test_every_epoch_is_a_row_finished_or_not(built):
     report = compose_epochs(read_run(built.url))
     table = pd.read_csv(io.StringIO(as_csv(report)))
@@ -47,6 +48,7 @@ def test_trials_that_were_trained_again_have_theirs(tmp_path):
     assert len(own) == sum(len(one.history.epochs) for one in repeats) > 0
 
 
+@pytest.mark.slow
 def test_it_takes_top_and_no_sort(built, call):
     done = call("report", "--epochs", "--sort", "loss", "--storage", built.url, check=False)
     assert done.returncode == 2

@@ -35,6 +35,7 @@ def test_a_table_fits_its_width(built, width):
     assert not any("…" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_the_interval_gives_way_last_and_takes_its_footnote_along(built):
     wide, narrow = (as_text(built.report(), width) for width in (80, 60))
     for part in ("0.915–0.949", f"{COLUMNS['interval'].heading}: interval of val acc"):
@@ -101,6 +102,7 @@ class _Reader(HTMLParser):
         self.text += data
 
 
+@pytest.mark.slow
 def test_the_page_is_whole_escaped_and_needs_nothing_else(built):
     built.trials.update_facts(warnings=("<script>alert('x')</script> & more",))
     page = as_page(built.report())
@@ -116,6 +118,7 @@ def test_the_page_is_whole_escaped_and_needs_nothing_else(built):
     assert reader.tags.count("tr") >= 2 + 12 + 1 + 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", list(FORMATS), ids=lambda form: form.name)
 def test_every_format_loads_and_is_told_by_its_suffix(built, form):
     content = form.load()(built.report())

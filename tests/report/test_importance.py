@@ -24,6 +24,7 @@ def report(tmp_path_factory):
         return compose_importance(read_run(url))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_each_parameter_has_its_shares_and_the_conditional_one_stands_apart(report):
     rows = report.table.rows
@@ -74,6 +75,7 @@ def test_too_few_trials_are_a_line_and_no_figure(tmp_path):
     assert report.board["fanova"].isna().all()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_few_trials_say_so_and_how_many_would_do(tmp_path, monkeypatch):
     monkeypatch.setattr(evaluators, "RESAMPLES", 5)
@@ -90,6 +92,7 @@ def test_few_trials_say_so_and_how_many_would_do(tmp_path, monkeypatch):
     assert re.fullmatch(r"automl-cv search importance --stage coarse --trials \d{3,4}", command)
 
 
+@pytest.mark.slow
 def test_a_stage_that_searches_nothing_is_a_line(tmp_path):
     read = read_run(retrained(tmp_path), stage="finalists")
     report = compose_importance(read, stage="finalists")

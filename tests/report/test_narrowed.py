@@ -50,6 +50,7 @@ def test_ranges_parents_and_reasons_stand_below_the_leaderboard(built, narrowed)
     assert any(line.startswith("stage fine: the best of coarse are now") for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [as_markdown, as_page])
 def test_the_other_forms_show_them(built, narrowed, form):
     shown = form(built.report())

@@ -57,6 +57,7 @@ class _Sections(HTMLParser):
             self.headings.append(found["id"])
 
 
+@pytest.mark.slow
 def test_sections_stand_in_the_order_of_their_table(page):
     found = _Sections(page)
     assert found.headings == [name for name in PAGE_SECTIONS.names if name in found.headings]
@@ -90,6 +91,7 @@ def test_accuracy_and_interval_stand_right_after_the_rank(page):
     assert headings[:3] == ["#", "val acc", "95\N{NO-BREAK SPACE}%"]
 
 
+@pytest.mark.slow
 def test_plots_are_pictures_of_their_own_too(report):
     plots = plots_of(report)
     assert len({plot.name for plot in plots}) == len(plots) >= 6
@@ -102,6 +104,7 @@ def test_plots_are_pictures_of_their_own_too(report):
     assert inline == as_inline_svg(one), "the same each time"
 
 
+@pytest.mark.slow
 def test_kept_predictions_show_where_the_winner_is_wrong(tmp_path):
     report = _leaderboard(searched(tmp_path, (0.8,) * 12), None, None, None, None)
     content = dict((section.name, one) for section, one in contents(report))["classes"]
@@ -113,6 +116,8 @@ def test_kept_predictions_show_where_the_winner_is_wrong(tmp_path):
     assert sum(int(row[2]) for row in confusions) == wrong
 
 
+@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_pictures_of_maps_stand_in_the_page_as_far_as_there_is_room(report, tmp_path):
     generator = np.random.default_rng(0)
     for name in ("01-first", "02-second", "grad-cam", "overview", "other"):
@@ -128,6 +133,7 @@ def test_pictures_of_maps_stand_in_the_page_as_far_as_there_is_room(report, tmp_
         as_page(replace(mapped, maps=Path(__file__).parent))
 
 
+@pytest.mark.slow
 @in_browser
 def test_in_a_browser_it_sorts_filters_and_asks_for_nothing(page):
     answer = asked(
@@ -167,6 +173,7 @@ def test_in_a_browser_it_sorts_filters_and_asks_for_nothing(page):
     assert found["wide"] <= 500, "nothing but tables is wider than the window"
 
 
+@pytest.mark.slow
 @in_browser
 def test_names_are_text(tmp_path):
     report = _leaderboard(searched(tmp_path, (0.8,) * 12), None, None, None, None)
@@ -187,6 +194,7 @@ def test_names_are_text(tmp_path):
     assert answer["found"] == NASTY
 
 
+@pytest.mark.slow
 def test_many_rows_stay_within_their_room(report):
     from automl_cv.report.page.board import board
 

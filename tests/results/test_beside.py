@@ -22,6 +22,7 @@ def reads(tmp_path_factory):
     return replace(better, facts=facts[0]), replace(worse, facts=facts[1]), named
 
 
+@pytest.mark.slow
 def test_runs_on_the_same_images_are_compared_image_by_image(reads):
     better, worse, _ = reads
     found = apart(better, worse)

@@ -10,6 +10,7 @@ from automl_cv.results.leaderboard import read_run
 from automl_cv.store import predictions
 from automl_cv.store.database import open_storage
 from automl_cv.store.trials import StageTrials
+from tests.depth import each_time
 from tests.results.searched import IMAGES, finish, searched
 
 NOISE = (0.8,) * 30
@@ -22,7 +23,7 @@ def found(url: str, stage: str | None = None) -> CorrectedWinner | None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("folds", [True, False], ids=["folds", "split"])
-@pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
+@pytest.mark.parametrize("metric", each_time("accuracy", of=["accuracy", "log_loss"]))
 def test_noise_is_taken_off_and_a_trial_that_is_far_better_keeps_its_figure(
     tmp_path, folds, metric
 ):
@@ -41,6 +42,7 @@ def test_noise_is_taken_off_and_a_trial_that_is_far_better_keeps_its_figure(
     assert one.candidates == one.trials == 30 and one.is_taken
 
 
+@pytest.mark.slow
 def test_it_is_the_boards_first_with_the_boards_figures(tmp_path):
     url = searched(tmp_path, NOISE)
     first = read_run(url).ranked[0]
@@ -72,6 +74,7 @@ def test_groups_widen_the_interval(tmp_path):
     assert apart.figure != together.figure
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_without_labels_or_predictions_of_the_first_there_is_nothing(tmp_path):
     assert found(searched(tmp_path, NOISE, labelled=False)) is None
@@ -84,6 +87,7 @@ def test_without_labels_or_predictions_of_the_first_there_is_nothing(tmp_path):
     assert found(searched(tmp_path, (0.9,))) is None, "nothing was chosen"
 
 
+@pytest.mark.slow
 def test_of_many_images_those_are_taken_that_all_kept(tmp_path, monkeypatch):
     url = searched(tmp_path, NOISE)
     storage = open_storage(url, create=False)
@@ -113,6 +117,7 @@ def test_an_image_that_float16_calls_impossible_counts_by_the_trials_own_loss(tm
     assert one.log_loss.high < 1, "87 nats an image would make it more"
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_it_is_the_same_again_and_reads_no_more_than_a_hundred_trials(tmp_path):
     url = searched(tmp_path, (0.7,) * 130)

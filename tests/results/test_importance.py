@@ -93,6 +93,7 @@ def test_the_same_numbers_in_another_process(url, monkeypatch):
     assert done.stdout == here
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_the_order_says_what_can_be_told_apart(url, monkeypatch):
     monkeypatch.setattr(evaluators, "RESAMPLES", 20)
@@ -110,6 +111,7 @@ def test_below_ten_trials_nothing_is_claimed(tmp_path):
     }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_of_thirty_trials_bars_hold_what_chance_gives(tmp_path, monkeypatch):
     monkeypatch.setattr(evaluators, "RESAMPLES", 20)
@@ -139,6 +141,7 @@ def test_more_trials_than_anyone_runs_are_no_advice():
     assert evaluators._needed(30, 0.0, np.full(9, -0.2)) is None
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_too_few_trials_with_the_conditional_parameter(tmp_path, monkeypatch):
     monkeypatch.setattr(evaluators, "RESAMPLES", 2)
@@ -172,6 +175,7 @@ def test_equal_results_tell_nothing(tmp_path):
     assert table[FIGURES].isna().all(axis=None)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_resamples_of_equal_results_share_evenly():
     """Ninety-nine trials of one result and one of another: a resample may draw only the former."""

@@ -90,6 +90,7 @@ def test_of_equal_accuracies_the_lowest_loss_is_chosen_then_the_first():
     assert found.overtuning.share_better == 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_images", "together"), [(40, 0.3), (40, 0.8), (160, 0.3), (400, 0.8)])
 def test_the_bias_of_the_best_of_many_goes_and_the_interval_covers(n_images, together):
     generator = np.random.default_rng(1)
@@ -157,6 +158,7 @@ def test_float16_is_enough_with_losses_and_without_them_ends_at_16_nats():
     assert given.log_loss.raw == given.log_loss.value == 50
 
 
+@pytest.mark.slow
 def test_any_metric_is_corrected_and_what_no_image_determines_has_no_figure():
     with METRICS.temporary(entry("kappa", target=f"{kappa.__module__}:kappa")):
         found = correct(several(), METRICS["kappa"], resamples=30)

@@ -119,6 +119,7 @@ def test_the_table_keeps_every_image_and_changes_what_is_proposed():
     assert table["given_label"].tail(-len(proposed)).isna().all()
 
 
+@pytest.mark.slow
 def test_cleaned_against_not_leaves_out_what_is_touched():
     images, features, wrong = drawn(240)
     found = judged(images, features)

@@ -156,6 +156,7 @@ def test_a_failure_keeps_the_older_model(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+@pytest.mark.slow
 def test_a_kill_keeps_the_older_model_and_the_leftover_goes_later(tmp_path):
     out = write_saved(tmp_path / "model")
     code = (

@@ -32,6 +32,7 @@ from automl_cv.store.outcome import outcome
 from automl_cv.store.records import TrialRecord
 from automl_cv.study import studyfile
 from automl_cv.study.stage import Stage
+from tests.depth import each_time
 from tests.orders.scripted import DEATH, ScriptedCrew, ScriptedWorker, obedient
 from tests.search.conducted import IMAGES, STUDY
 
@@ -313,7 +314,7 @@ def test_nor_on_a_longer_lag(pruner, workers):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("workers", each_time(2, of=[1, 2, 4]))
 @pytest.mark.parametrize("pruner", ["none", PRUNERS[0]], ids=["none", "median"])
 @pytest.mark.parametrize("sampler", SAMPLERS, **NAMES)
 def test_nor_do_draws_of_samplers_that_learn_with_a_lag(sampler, pruner, workers):

@@ -54,6 +54,7 @@ def test_the_same_images_are_gone_on_with_wherever_they_lie(storage):
     assert [search(storage, place, "a") for place in places] == [("quickstart", None)] * 4
 
 
+@pytest.mark.slow
 def test_other_images_begin_a_run_and_the_earlier_ones_can_be_gone_on_with(storage):
     search(storage, "digits", "a")
     name, other = search(storage, "photos", "b")

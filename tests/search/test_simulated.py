@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.depth import each_time
 from tests.search.simulated import searched
 
 FOUND = [13, 24, 30, 43]
@@ -23,7 +24,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [*FOUND, *range(100, 108)])
+@pytest.mark.parametrize("seed", each_time(*FOUND, of=[*FOUND, *range(100, 108)]))
 def test_the_board_is_that_of_an_undisturbed_search(seed, undisturbed, tmp_path):
     board, happened = searched(tmp_path, seed)
     assert board == undisturbed, happened

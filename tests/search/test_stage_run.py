@@ -19,6 +19,7 @@ from automl_cv.store.database import open_storage
 from automl_cv.store.progress import Progress
 from automl_cv.store.runs import runs
 from automl_cv.store.trials import StageTrials
+from automl_cv.study.sections import Named
 from automl_cv.study.stage import Stage
 from tests.orders.scripted import (
     DEATH,
@@ -31,6 +32,8 @@ from tests.orders.scripted import (
 from tests.search.conducted import STUDY, conducted
 
 COARSE = STUDY.stage("coarse")
+ASKING = COARSE.model_copy(update={"pruner": Named(name="median")})
+"""Whether its trials go on is asked after each epoch."""
 
 
 def prepared(context: SearchContext, stage: Stage = COARSE) -> tuple[StageRun, StageTrials]:
@@ -194,7 +197,7 @@ def test_a_trial_whose_worker_dies_runs_again_once(tmp_path, n_deaths):
 def test_the_deadline_recalls_trials_at_the_end_of_their_epoch(tmp_path):
     script = partial(obedient, count=50)
     with conducted(tmp_path, script, workers=2, seconds=0) as (context, told):
-        run, trials = prepared(context)
+        run, trials = prepared(context, ASKING)
         progress, finished = run.run()
         records = trials.records()
         assert [len(worker.lives) for worker in context.crew.workers] == [1, 1], "both live on"
@@ -225,6 +228,7 @@ def test_who_gives_no_answer_in_time_is_replaced(tmp_path, monkeypatch):
     assert (record.state, len(record.history.epochs)) == ("interrupted", 1)
 
 
+@pytest.mark.slow
 def test_long_trials_are_written_while_they_run_and_short_ones_at_their_end(tmp_path, monkeypatch):
     seen = []
 
@@ -240,7 +244,7 @@ def test_long_trials_are_written_while_they_run_and_short_ones_at_their_end(tmp_
             seen.append([len(one.history.epochs) for one in running])
         yield trained(curve)
 
-    stage = COARSE.model_copy(update={"trials": 1})
+    stage = ASKING.model_copy(update={"trials": 1})
     monkeypatch.setattr(stage_run, "SECONDS_BETWEEN_WRITES", 0.0)
     with conducted(tmp_path, script) as (context, _):
         prepared(context, stage)[0].run()

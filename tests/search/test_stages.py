@@ -54,6 +54,7 @@ def test_stages_run_in_turn_each_on_what_the_last_one_found(tmp_path):
     assert [order.trial.stage.name for order in long] == ["scratch"]
 
 
+@pytest.mark.slow
 def test_a_second_search_finds_nothing_to_train_and_tells_so(tmp_path):
     with conducted(tmp_path) as (context, _):
         run_all(context)
@@ -81,6 +82,7 @@ def test_a_second_search_finds_nothing_to_train_and_tells_so(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_finalists_that_are_no_longer_the_best_are_something_to_do(tmp_path):
     with conducted(tmp_path) as (context, _):
         run_all(context)
@@ -98,6 +100,7 @@ def standing_clock(monkeypatch):
     monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=lambda: 0.0))
 
 
+@pytest.mark.slow
 def test_what_the_time_leaves_no_room_for_waits_and_is_noted(tmp_path, standing_clock):
     with conducted(tmp_path, seconds=0.001) as (context, told):
         sequence = run_all(context)
@@ -124,6 +127,7 @@ def test_what_the_time_leaves_no_room_for_waits_and_is_noted(tmp_path, standing_
     assert [one.trial for one in finalists.records()] == [0, 1, 2, 3, 4, 5]
 
 
+@pytest.mark.slow
 def test_a_stage_begun_before_is_left_as_it_is_where_no_time_is(tmp_path):
     with conducted(tmp_path) as (context, _):
         run_all(context, names=("coarse",))

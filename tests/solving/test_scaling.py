@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from automl_cv.solving.linear import FAR_BELOW, Linear, folded, summed, with_absent
-from automl_cv.solving.scaling import SMALLEST_VARIANCE, measured
+from automl_cv.solving.scaling import IMAGES_AT_ONCE, SMALLEST_VARIANCE, measured
 from automl_cv.training.head_input import describe
 from tests.later import later
 
@@ -60,6 +62,20 @@ def test_blocks_of_a_file_are_measured_as_the_whole(tmp_path, monkeypatch):
     whole = measured("unit", FEATURES)
     np.testing.assert_allclose(read.mean, whole.mean, rtol=1e-12)
     np.testing.assert_allclose(read.scale, whole.scale, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["standard", "unit", "root"])
+def test_of_many_images_only_what_is_returned_is_held(name):
+    """What is more than a block of them for a moment would be gigabytes of a million."""
+    features = np.random.default_rng(0).normal(size=(8 * IMAGES_AT_ONCE + 1, 40))
+    rows = np.arange(len(features))[::-2]
+    scaling = measured(name, features, rows)
+    tracemalloc.start()
+    found = scaling.scaled(features, rows)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < found.nbytes + 6 * 8 * IMAGES_AT_ONCE * 40
+    np.testing.assert_array_equal(found, measured(name, features[rows]).scaled(features[rows]))
 
 
 @pytest.mark.parametrize("name", ["standard", "unit"])

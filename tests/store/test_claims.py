@@ -296,6 +296,7 @@ def test_a_search_beats_by_itself(storage):
         assert study_attribute(storage, 1, BEAT) != first
 
 
+@pytest.mark.slow
 def test_a_claim_in_memory_needs_no_beat():
     storage = open_storage("sqlite:///:memory:", create=True)
     with claimed(storage).kept(seconds=0.001):

@@ -39,6 +39,7 @@ def change(storage):
     return make
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_no_bit_of_a_database_changes_a_figure_silently(file):
     count, found = flips(file, seen_of_records, 150, seed=1)

@@ -67,6 +67,7 @@ def test_a_stage_has_them_by_slot(trials):
     near(found[3].probabilities, said)
 
 
+@pytest.mark.slow
 def test_reports_and_samplers_do_not_read_them(trials):
     finish(trials, 0, shares(40))
     (row,) = read_trials(trials.storage, trials._study_id, with_system_attributes=True)

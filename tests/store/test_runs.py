@@ -32,6 +32,7 @@ def test_runs_have_their_stages_in_order(storage):
     ]
 
 
+@pytest.mark.slow
 def test_find_run(storage):
     for number in range(1, 11):
         name = "quickstart" if number == 1 else f"quickstart@{number}"

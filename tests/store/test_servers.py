@@ -77,6 +77,7 @@ def trials(opened):
     return StageTrials.create(opened(), "quickstart", "coarse", FACTS)
 
 
+@pytest.mark.exhaustive
 def test_what_is_long_comes_back_as_it_was(trials, opened):
     said = np.random.default_rng(1).dirichlet(np.ones(10), 40_000).astype(np.float32)
     facts = replace(FACTS, ledger={"skipped": [{"path": "ü" * 90, "reason": "x"}] * 2000})
@@ -145,6 +146,7 @@ def test_nobody_takes_a_run_between_the_check_and_the_write(trials, opened, monk
     assert StageTrials.open(other, "quickstart", "coarse").stage_facts.notes == ("written",)
 
 
+@pytest.mark.exhaustive
 def test_a_restart_of_the_server_costs_nothing(server, trials):
     """It crashes, so that every connection of the pool is broken, and comes back after a while."""
     taken = claim(trials.storage, "quickstart", "coarse", FACTS)
@@ -193,6 +195,7 @@ def test_a_write_whose_answer_was_lost_is_done_once(trials, monkeypatch):
         end_trial(trials.storage, found[0]._trial_id, other)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_connection_may_be_lost_before_any_statement(trials, monkeypatch):
     monkeypatch.setattr(patience.time, "sleep", lambda seconds: None)
@@ -224,6 +227,7 @@ def test_a_connection_may_be_lost_before_any_statement(trials, monkeypatch):
     assert found.stage_facts.notes == ("4",)
 
 
+@pytest.mark.exhaustive
 def test_a_server_that_stays_away_is_told_in_a_line(server, trials, monkeypatch):
     waited = []
     monkeypatch.setattr(patience.time, "sleep", waited.append)

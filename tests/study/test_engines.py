@@ -46,8 +46,8 @@ def test_what_a_study_says_is_not_decided_again():
         ),
         (
             {"engine": "tensorflow", "precision": "bfloat16"},
-            "s.toml: backbone: precision: the engine 'tensorflow' computes in float32; 'bfloat16' "
-            "is of openvino",
+            "s.toml: backbone: precision: the engine 'tensorflow' computes in float32, float16; "
+            "'bfloat16' is of openvino",
         ),
         (
             {"features": "f.npy", "ids": "i.csv", "engine": "openvino"},

@@ -56,7 +56,16 @@ def trainer_of(parts, by="keras") -> FoldTrainer:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "by"),
-    [*((name, "keras") for name in TASKS), ("SGD", "numpy"), ("weighted", "numpy")],
+    [
+        ("dropout", "keras"),
+        ("SGD", "numpy"),
+        ("weighted", "numpy"),
+        *(
+            pytest.param(name, "keras", marks=pytest.mark.exhaustive)
+            for name in TASKS
+            if name != "dropout"
+        ),
+    ],
 )
 def test_each_fold_trains_as_it_does_alone(name, by):
     todo, parts, told = TASKS[name], folds(), []

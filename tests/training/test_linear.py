@@ -16,6 +16,7 @@ from automl_cv.study import studyfile
 from automl_cv.training.first_weights import glorot_uniform
 from automl_cv.training.keras_config import keras_arguments, optimizer_config
 from automl_cv.training.linear import LinearTrainer, takes, takes_all
+from tests.depth import each_time
 from tests.engine.test_training import blobs, figures, go_on, task
 from tests.later import later
 
@@ -42,7 +43,10 @@ SWITCHES = {
 }
 
 
-@pytest.fixture(params=[*OPTIMIZERS.names, *SWITCHES])
+EVERY = [*OPTIMIZERS.names, *SWITCHES]
+
+
+@pytest.fixture(params=EVERY)
 def optimizer(request):
     """Every optimizer of the table, and what an entry may switch on in one."""
     if request.param not in SWITCHES:
@@ -79,6 +83,7 @@ def tasks_of(optimizer: str) -> list:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("optimizer", each_time("SGD", "Adam", of=EVERY), indirect=True)
 def test_fifty_epochs_are_those_of_the_keras_loop(optimizer):
     """Figures and last weights, to 1e-6 of themselves where they are above 1."""
     data = blobs()

@@ -67,6 +67,7 @@ def test_each_image_is_judged_by_the_fold_that_had_no_part_in_it():
     assert result.history.stop_reason == "epochs"
 
 
+@pytest.mark.slow
 def test_on_a_split_the_validation_images_judge():
     materials = BlobMaterials()
     splits, labels = materials.images.splits, materials.images.labels

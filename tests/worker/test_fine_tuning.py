@@ -166,6 +166,7 @@ def test_folds_are_those_of_the_head(images, tmp_path):
         assert accuracy == pytest.approx(round(accuracy), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_head_that_diverges_leaves_nothing_to_fine_tune(images, tmp_path):
     held = worker(images, tmp_path)
     prepare(held, PrepareFeatures(TINY), MAPS)
@@ -191,6 +192,7 @@ def test_the_head_stops_where_it_stopped_in_the_search():
     assert plateau(dropping)(Epoch(1, 0, 0.1, 0, 0, 0, 0)) is None
 
 
+@pytest.mark.slow
 def test_a_large_need_of_space_is_told_and_what_has_no_room_is_refused(
     images, tmp_path, monkeypatch
 ):
@@ -217,6 +219,7 @@ def test_tasks_of_both_parts_differ_in_rate_and_epochs_alone():
     assert dataclasses.replace(tuned, epochs=head.epochs) == head
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_memory_that_is_not_there_fails_the_trial_with_its_reason():
     class Hungry(keras.layers.Layer):
@@ -234,6 +237,7 @@ def test_memory_that_is_not_there_fails_the_trial_with_its_reason():
     assert _failure(caught.value, ()).reason.startswith("out of memory (")
 
 
+@pytest.mark.slow
 def test_a_head_of_a_stage_over_folds_is_shown_the_images_that_train(images, tmp_path):
     """Its own stage had folds, the trial has none: the splits decide for both."""
     over_folds = Stage(

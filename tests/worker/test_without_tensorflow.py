@@ -56,6 +56,7 @@ combine = { stages = ["exact", "narrowed"], top = 2 }
 """
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_second_search_needs_no_tensorflow(call, tmp_path, cache_dir):
     (tmp_path / "solved.toml").write_text(STUDY)

@@ -13,7 +13,6 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
-from automl_cv.catalog.engines import FLOAT32, TENSORFLOW
 from automl_cv.cli.options import CacheDir, Debug, cache_folder
 from automl_cv.errors import AutomlError
 from automl_cv.screen.console import ruled, say, show
@@ -88,8 +87,8 @@ def _features(folder: Path) -> list[Row]:
             last = "last block" if n_blocks == 1 else f"last {n_blocks} blocks"
             maps = f", maps before the {last}" if n_blocks else ""
             size = f"{recipe.image_size} px"
-            own = (recipe.engine, recipe.precision) != (TENSORFLOW, FLOAT32)
-            engine = f", by {recipe.engine} in {recipe.precision}" if own else ""
+            made = f", by {recipe.engine} in {recipe.precision}"
+            engine = "" if recipe.is_reference else made
             content = f"{recipe.backbone}, {size}{maps}{view}{engine}, weights {recipe.weights}"
         rows.append(
             Row(

@@ -64,13 +64,16 @@ def predict(
         raise UserError(f"--out {out}: the folder {out.parent} does not exist; make it first")
 
     from automl_cv.classifier import Classifier
-    from automl_cv.data.paths import expand
+    from automl_cv.data.paths import STANDARD_INPUT, expand
     from automl_cv.report.files import writing
 
     with without_chatter(quiet=quiet):
         classifier = Classifier.load(model)
     top = min(top, len(classifier.classes))
-    predictions = _Counted(classifier.rank(expand(paths, sys.stdin), top))
+    files: Iterable[str] = expand(paths, sys.stdin)
+    if STANDARD_INPUT not in paths:
+        files = [*files]  # how many there are decides what is worth while
+    predictions = _Counted(classifier.rank(files, top))
     write = chosen.load()
     if out is None:
         write(predictions, sys.stdout, top, classifier.classes, classifier.knows_foreign)

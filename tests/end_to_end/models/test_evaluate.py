@@ -63,6 +63,7 @@ def test_calibration_trained_the_search_s_own_trial_again(calibrated):
     assert found.after.log_loss < found.before.log_loss
 
 
+@pytest.mark.exhaustive
 def test_two_looks_at_the_held_out_images(model, run, call):
     out = model.parent / "evaluation"
     first = run("evaluate", "model", "--out", "evaluation")

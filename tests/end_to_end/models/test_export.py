@@ -156,6 +156,7 @@ def test_the_same_images_give_the_same_classes_in_every_runtime(form, made, pred
     np.testing.assert_allclose(distances[:, 0], predicted["distance"], rtol=0.01)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("form", [needs("onnx")])
 def test_the_program_in_the_documents_runs(form, made, predicted, exported):
     exported(form)
