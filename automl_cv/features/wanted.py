@@ -13,7 +13,7 @@ Rows = NDArray[np.int64]
 
 
 class Wanted:
-    """Hashes, sorted once: each in a dict would take 300 bytes.
+    """Hashes, sorted once: dicts and sets of millions take several times their own size.
 
     Args:
         content_hashes: as bytes they are `names`; repeats allowed.
