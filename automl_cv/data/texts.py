@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice, pairwise
 from typing import Any, overload
 
 import numpy as np
@@ -32,11 +32,15 @@ class Texts(Sequence[str]):
         """Return texts in this form, None as ""; as they are where they have it already."""
         if isinstance(texts, Texts):
             return texts
-        characters, ends = bytearray(), array("q")
-        for text in texts:
-            characters += (text or "").encode(ENCODING, ERRORS)
-            ends.append(len(characters))
-        return cls(np.frombuffer(characters, np.uint8), np.frombuffer(ends, np.int64))
+        characters, ends, given = bytearray(), [np.empty(0, np.int64)], iter(texts)
+        while chunk := [text or "" for text in islice(given, AT_ONCE)]:
+            joined = "".join(chunk)
+            lengths = np.fromiter(
+                map(len, chunk if joined.isascii() else map(_encoded, chunk)), np.int64, len(chunk)
+            )
+            ends.append(len(characters) + np.cumsum(lengths))
+            characters += _encoded(joined)
+        return cls(np.frombuffer(characters, np.uint8), np.concatenate(ends))
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -53,13 +57,21 @@ class Texts(Sequence[str]):
         return self.characters[start : int(self.ends[row])].tobytes().decode(ENCODING, ERRORS)
 
     def __iter__(self) -> Iterator[str]:
-        begin = 0
+        return chain.from_iterable(self.chunks())
+
+    def chunks(self) -> Iterator[list[str]]:
+        """Yield all texts, some at a time."""
+        start = 0
         for first in range(0, len(self), AT_ONCE):
-            ends = self.ends[first : first + AT_ONCE].tolist()
-            start, characters = begin, self.characters[begin : ends[-1]].tobytes()
-            for end in ends:
-                yield characters[begin - start : end - start].decode(ENCODING, ERRORS)
-                begin = end
+            ends = self.ends[first : first + AT_ONCE]
+            joined = self.characters[start : ends[-1]].tobytes()
+            places = pairwise([0, *(ends - start).tolist()])
+            if joined.isascii():
+                text = joined.decode(ENCODING)
+                yield [text[begin:end] for begin, end in places]
+            else:
+                yield [joined[begin:end].decode(ENCODING, ERRORS) for begin, end in places]
+            start = int(ends[-1])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and [*self] == [*other]
@@ -89,7 +101,10 @@ class Texts(Sequence[str]):
         if len(self) and (lengths == width).all():
             return self.characters.view(f"S{width}")
         found = np.empty(len(self), f"S{width}")
-        for first in range(0, len(self), AT_ONCE):
-            some = slice(first, first + AT_ONCE)
-            found[some] = [text.encode(ENCODING, ERRORS) for text in self[some]]
+        for number, chunk in enumerate(self.chunks()):
+            found[number * AT_ONCE :][: len(chunk)] = [*map(_encoded, chunk)]
         return found
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode(ENCODING, ERRORS)

@@ -247,8 +247,8 @@ class FeatureCache:
         if not names:
             raise ValueError("features of no images were asked for")
         order = hashlib.blake2b(features.encode(), digest_size=16)
-        for name in names:
-            order.update(f"\n{name}".encode())
+        for chunk in names.chunks():
+            order.update("\n".join(["", *chunk]).encode())
         assembled = self.folder / self.kept(recipe).key / "assembled" / order.hexdigest()
         found = _read_assembled(assembled)
         if found is not None:

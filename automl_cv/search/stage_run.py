@@ -28,8 +28,8 @@ from automl_cv.study.trial import method_of, plan
 # So many trials that break one after the other are no accident (KerasTuner's number).
 BROKEN_IN_A_ROW = 3
 
-# A trial whose worker was lost with its machine runs again, so often (Dask's own number): it may
-# be what brings machines down.
+# A trial whose worker was killed, or lost with its machine, runs again, so often (Dask's own
+# number): it may be what brings processes and machines down.
 LOSSES_OF_A_TRIAL = 3
 
 # Longer trials are written while they run, about so often, so that a kill loses no epoch.
@@ -51,7 +51,7 @@ class _Running:
         written: when it was last written, on that clock.
         trained: what the worker ended with, where the trial waits for others.
         broke: whether it broke once.
-        losses: how many machines were lost while they trained it.
+        losses: how many processes and machines were lost beside that while they trained it.
         next_ask: its worker waits at this epoch, and at no earlier one.
     """
 
@@ -249,17 +249,14 @@ class StageRun:
             case Trained():
                 self._broken = 0
                 self._end(worker, answer)
-            case Failed() if answer.is_lost and running.losses < LOSSES_OF_A_TRIAL:
+            # Trials and stages after it go by it: an accident must not decide.
+            case Failed() if answer.is_dead and running.losses < LOSSES_OF_A_TRIAL:
                 running.losses += 1
-                self._again.append(self._running.pop(worker))
+                self._run_again(worker, answer)
+            case Failed() if not running.broke:
+                running.broke = True
+                self._run_again(worker, answer)
             case Failed():
-                if not running.broke:
-                    # Trials and stages after it go by it: an accident must not decide.
-                    running.broke = True
-                    self._again.append(self._running.pop(worker))
-                    number = running.drawn.trial
-                    self._listen(events.TrialBroke(self._stage.name, number, answer.reason))
-                    return
                 self._broken += 1
                 history = replace(running.history(answer.reason), stop_reason="failed")
                 self._end(worker, Trained(history, {}))
@@ -271,6 +268,13 @@ class StageRun:
                     )
                     error.add_note(answer.traceback)
                     raise error
+
+    def _run_again(self, worker: Worker, failed: Failed) -> None:
+        running = self._running.pop(worker)
+        self._again.append(running)
+        if not failed.is_lost:
+            number = running.drawn.trial
+            self._listen(events.TrialBroke(self._stage.name, number, failed.reason))
 
     def _keep(self, running: _Running) -> None:
         """Write a long trial's epochs while it runs; a short one costs one write at its end.

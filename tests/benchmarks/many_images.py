@@ -129,7 +129,6 @@ def searched(folder: Path, count: int) -> None:
     """Search so many files, and print what the processes held."""
     from tests.benchmarks.same_board import HEADER
 
-    (folder / "ids.csv").unlink(missing_ok=True)
     draw = np.random.default_rng(0)
     with (folder / "images.csv").open("w") as table:
         table.write("path,label\n")
@@ -142,7 +141,7 @@ def searched(folder: Path, count: int) -> None:
             table.write(f"{place},class{number % 4}\n")
     np.save(folder / "features.npy", draw.normal(size=(count, WIDTH)).astype(np.float32))
     study = folder / "many.toml"
-    stage = '[[stage]]\nname = "exact"\nexact = "lda"\n'
+    stage = '[[stage]]\nname = "exact"\nexact = "lda"\ntrials = 1\n'
     study.write_text(HEADER.format(folder=folder).replace('"same"', '"many"') + stage)
     command = [sys.executable, "-c", "from automl_cv.cli.app import main; main()", "search"]
     command += [str(study), "--storage", f"sqlite:///{folder}/many.db", "--quiet"]
@@ -164,9 +163,10 @@ def searched(folder: Path, count: int) -> None:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    process.wait()
+    code = process.wait()
     ended.set()
     watcher.join()
+    assert code == 0
     print(f"search of {count:,} files: {time.perf_counter() - began:.0f} s")
     for name, found in most.items():
         print(said(f"{name}, at most", count, (0, 0), found), flush=True)
