@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from automl_cv.data.images import Window
 from automl_cv.orders.images import FOLDER, Images
@@ -32,13 +33,14 @@ def all_of(one: Images) -> list[object]:
     return [*arrays, *texts, one.classes, one.window]
 
 
-def test_an_order_holds_where_they_lie(tmp_path):
-    kept = images().kept(tmp_path)
+@pytest.mark.parametrize("groups", [("a", None), (None, None)], ids=["some", "none"])
+def test_an_order_holds_where_they_lie(tmp_path, groups):
+    kept = images(groups).kept(tmp_path)
     order = pickle.dumps(kept)
     assert len(order) < 1000
-    assert all_of(kept) == all_of(pickle.loads(order)) == all_of(images())
+    assert all_of(kept) == all_of(pickle.loads(order)) == all_of(images(groups))
     assert isinstance(kept.labels, np.memmap)
-    assert kept.group(0) == "a" and kept.group(1) is None
+    assert (kept.group(0), kept.group(1)) == groups
 
 
 def test_each_list_lies_there_once(tmp_path):
