@@ -19,6 +19,7 @@ from automl_cv.orders.crew import TRIALS_OF_A_LONG_ONE, Worker
 from automl_cv.orders.messages import Answer, Failed, Train, Trained, Verdict
 from automl_cv.search import events
 from automl_cv.search.context import SearchContext
+from automl_cv.search.preparation import StageFeatures
 from automl_cv.store.progress import Progress
 from automl_cv.store.records import DAMAGED, TrialRecord
 from automl_cv.store.trials import StageTrials
@@ -80,21 +81,30 @@ class StageRun:
         stage: what to search, with the space that is searched.
         memory: draws the stage's trials and decides when they stop.
         trials: the stage's part of the storage.
+        features: what its trials learn from, so far as it is made ready when one needs it; None
+            where all of it is ready.
     """
 
     def __init__(
-        self, context: SearchContext, stage: Stage, memory: StageMemory, trials: StageTrials
+        self,
+        context: SearchContext,
+        stage: Stage,
+        memory: StageMemory,
+        trials: StageTrials,
+        features: StageFeatures | None = None,
     ) -> None:
         self._context = context
         self._stage = stage
         self._memory = memory
         self._trials = trials
+        self._features = features or StageFeatures(context, stage, trials)
         self._crew = context.crew
         self._listen = context.listen
         self._budget = context.budget
         self._running: dict[Worker, _Running] = {}
         self._waiting: dict[int, _Running] = {}
         self._again: deque[_Running] = deque()
+        self._next: _Running | None = None  # drawn, and waits for its features
         self._broken = 0
         self._why = "the search was stopped"  # why trials are given up
 
@@ -174,29 +184,45 @@ class StageRun:
 
     def _work(self, pending: deque[int]) -> bool:
         """Run the trials; return whether the time ended before they all were."""
-        while pending or self._running or self._again:
+        while pending or self._running or self._again or self._next:
             self._context.claim.check()
             self._budget.workers = max(1, len(self._crew.workers))
             if self._budget.is_over(self._stage):
                 self._recall()
                 return True
-            for worker in self._crew.workers:
-                if worker in self._running:
-                    continue
-                if self._again:
-                    self._train(worker, self._again.popleft())
-                elif pending and self._memory.can_draw(pending[0]):
-                    self._begin(worker, pending.popleft())
+            self._hand_out(pending)
             for worker, answer in self._crew.answers(timeout=1.0):
                 if worker in self._running:
                     self._take(worker, answer)
         return False
 
-    def _begin(self, worker: Worker, number: int) -> None:
-        drawn = self._memory.draw(number)
-        self._note_redrawn(drawn)
-        self._train(worker, _Running(drawn))
-        self._listen(events.TrialStarted(self._stage.name, number, drawn.parameters))
+    def _hand_out(self, pending: deque[int]) -> None:
+        """Give each idle worker a trial, drawn no sooner than that: samplers learn from others."""
+        for worker in self._crew.workers:
+            if worker in self._running:
+                continue
+            if self._again:
+                self._train(worker, self._again.popleft())
+                continue
+            if self._next is None and pending and self._memory.can_draw(pending[0]):
+                drawn = self._memory.draw(pending.popleft())
+                self._note_redrawn(drawn)
+                self._next = _Running(drawn)
+            if self._next is None:
+                continue
+            parameters = self._next.drawn.parameters
+            if self._features.wait_for(parameters):
+                if not self._running:
+                    self._features.make_ready(parameters)
+                    self._hand_out(pending)  # of a cluster, workers may be others by now
+                return
+            self._begin(worker, self._next)
+            self._next = None
+
+    def _begin(self, worker: Worker, running: _Running) -> None:
+        self._train(worker, running)
+        drawn = running.drawn
+        self._listen(events.TrialStarted(self._stage.name, drawn.trial, drawn.parameters))
 
     def _train(self, worker: Worker, running: _Running) -> None:
         """Have a worker train a trial from its first epoch, or from its checkpoint."""
