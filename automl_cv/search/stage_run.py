@@ -7,7 +7,7 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from automl_cv.orders.messages import Answer, Failed, Train, Trained, Verdict
 from automl_cv.search import events
 from automl_cv.search.context import SearchContext
 from automl_cv.search.preparation import StageFeatures
+from automl_cv.search.running import Running
 from automl_cv.store.progress import Progress
 from automl_cv.store.records import DAMAGED, TrialRecord
 from automl_cv.store.trials import StageTrials
@@ -39,38 +40,6 @@ SECONDS_BETWEEN_WRITES = 1.0
 # Where the time ends, a worker that ends an epoch so soon gives its trial up by itself. Others
 # are replaced, and the next stage's first trials wait for TensorFlow, about 3 seconds.
 SECONDS_TO_GIVE_UP = 2.0
-
-
-@dataclass
-class _Running:
-    """A trial that a worker trains now, or has trained and is not settled.
-
-    Args:
-        drawn: its parameters.
-        started: when, on a monotonic clock, in seconds.
-        epochs: so far.
-        written: when it was last written, on that clock.
-        trained: what the worker ended with, where the trial waits for others.
-        broke: whether it broke once.
-        losses: how many machines were lost while they trained it.
-        next_ask: its worker waits at this epoch, and at no earlier one.
-    """
-
-    drawn: Drawn
-    started: float = field(default_factory=time.monotonic)
-    epochs: list[Epoch] = field(default_factory=list)
-    written: float | None = None
-    trained: Trained | None = None
-    broke: bool = False
-    losses: int = 0
-    next_ask: int = 0
-
-    def history(self, error: str | None = None) -> History:
-        """Return what it has reached so far."""
-        # What an earlier search trained of it comes from its checkpoint within a moment.
-        trained = sum(epoch.seconds for epoch in self.epochs)
-        seconds = max(time.monotonic() - self.started, trained)
-        return History(tuple(self.epochs), None, error, seconds)
 
 
 class StageRun:
@@ -101,10 +70,10 @@ class StageRun:
         self._crew = context.crew
         self._listen = context.listen
         self._budget = context.budget
-        self._running: dict[Worker, _Running] = {}
-        self._waiting: dict[int, _Running] = {}
-        self._again: deque[_Running] = deque()
-        self._next: _Running | None = None  # drawn, and waits for its features
+        self._running: dict[Worker, Running] = {}
+        self._waiting: dict[int, Running] = {}
+        self._again: deque[Running] = deque()
+        self._next: Running | None = None  # drawn, and waits for its features
         self._broken = 0
         self._why = "the search was stopped"  # why trials are given up
 
@@ -207,7 +176,7 @@ class StageRun:
             if self._next is None and pending and self._memory.can_draw(pending[0]):
                 drawn = self._memory.draw(pending.popleft())
                 self._note_redrawn(drawn)
-                self._next = _Running(drawn)
+                self._next = Running(drawn)
             if self._next is None:
                 continue
             parameters = self._next.drawn.parameters
@@ -219,12 +188,12 @@ class StageRun:
             self._begin(worker, self._next)
             self._next = None
 
-    def _begin(self, worker: Worker, running: _Running) -> None:
+    def _begin(self, worker: Worker, running: Running) -> None:
         self._train(worker, running)
         drawn = running.drawn
         self._listen(events.TrialStarted(self._stage.name, drawn.trial, drawn.parameters))
 
-    def _train(self, worker: Worker, running: _Running) -> None:
+    def _train(self, worker: Worker, running: Running) -> None:
         """Have a worker train a trial from its first epoch, or from its checkpoint."""
         number = running.drawn.trial
         trial = plan(
@@ -298,7 +267,7 @@ class StageRun:
                     error.add_note(answer.traceback)
                     raise error
 
-    def _keep(self, running: _Running) -> None:
+    def _keep(self, running: Running) -> None:
         """Write a long trial's epochs while it runs; a short one costs one write at its end.
 
         Not those after which it may turn out that it should have stopped before them.
@@ -313,7 +282,7 @@ class StageRun:
         self._trials.write_epochs(running.drawn.trial, written)
         running.written = now
 
-    def _show(self, running: _Running) -> None:
+    def _show(self, running: Running) -> None:
         """Write a trial as one that runs."""
         drawn = running.drawn
         self._trials.begin(
@@ -338,7 +307,7 @@ class StageRun:
             else:
                 self._settle(ended, settled.history)
 
-    def _settle(self, running: _Running, history: History) -> None:
+    def _settle(self, running: Running, history: History) -> None:
         drawn, trained = running.drawn, running.trained
         assert trained is not None
         self._budget.measure(self._stage, history)
@@ -390,7 +359,7 @@ class StageRun:
             self._give_up(waiting)
         self._running.clear()
 
-    def _give_up(self, running: _Running) -> None:
+    def _give_up(self, running: Running) -> None:
         """Let a trial go: it runs again, with the same numbers, next time.
 
         What it reached is kept for the report, but is no result: a trial that was cut is
