@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from automl_cv.drawing.searched import memory_of
-from automl_cv.errors import AutomlError, SearchBroken
+from automl_cv.errors import AutomlError, SearchBroken, UserError
 from automl_cv.orders import crew as crew_module
-from automl_cv.orders.messages import Failed, Train
-from automl_cv.search import events, stage_run
+from automl_cv.orders.messages import Failed, PrepareFeatures, Train
+from automl_cv.search import events, preparation, stage_run
 from automl_cv.search.context import SearchContext
 from automl_cv.search.stage_run import StageRun
 from automl_cv.store import claims
@@ -20,6 +20,7 @@ from automl_cv.store.progress import Progress
 from automl_cv.store.runs import runs
 from automl_cv.store.trials import StageTrials
 from automl_cv.study.sections import Named
+from automl_cv.study.space import Choice, Space
 from automl_cv.study.stage import Stage
 from tests.orders.scripted import (
     DEATH,
@@ -34,6 +35,13 @@ from tests.search.conducted import STUDY, conducted
 COARSE = STUDY.stage("coarse")
 ASKING = COARSE.model_copy(update={"pruner": Named(name="median")})
 """Whether its trials go on is asked after each epoch."""
+RACE = ASKING.model_copy(
+    update={
+        "space": Space(
+            parameters={**COARSE.space.parameters, "image_size": Choice(choices=(8, 16))}
+        )
+    }
+)
 
 
 def prepared(context: SearchContext, stage: Stage = COARSE) -> tuple[StageRun, StageTrials]:
@@ -42,7 +50,9 @@ def prepared(context: SearchContext, stage: Stage = COARSE) -> tuple[StageRun, S
         trials = run.open(stage.name)
     else:
         trials = StageTrials.create(run.storage, run.name, stage.name, context.facts)
-    return StageRun(context, stage, memory_of(stage, run, trials), trials), trials
+    memory = memory_of(stage, run, trials)
+    features = preparation.prepare_stage(context, stage, memory, trials)
+    return StageRun(context, stage, memory, trials, features), trials
 
 
 def with_trials(answer):
@@ -77,6 +87,51 @@ def test_every_trial_is_trained_and_stored(tmp_path):
     assert [event.finished for event in told.of(events.TrialEnded)] == [1, 2, 3, 4]
     (ended,) = told.of(events.StageEnded)
     assert (ended.finished, ended.shortfall) == (4, None)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_network_is_run_when_the_first_trial_comes_that_drew_it(tmp_path, workers):
+    training, order_of = set(), []
+
+    def script(worker, order):
+        if isinstance(order, PrepareFeatures):
+            assert not training, "extraction takes all workers"
+        if isinstance(order, Train):
+            training.add(order.trial.number)
+        order_of.append((worker.number, order))
+        yield from obedient(worker, order)
+        if isinstance(order, Train):
+            training.remove(order.trial.number)
+
+    with conducted(tmp_path, script, workers=workers) as (context, told):
+        run, trials = prepared(context, RACE)
+        run.run()
+        parameters = [one.parameters for one in trials.records()]
+        assert {one.image_size for one in trials.stage_facts.extractions} == {8, 16}
+    held = {number: set() for number in range(workers)}
+    for number, order in order_of:
+        if isinstance(order, PrepareFeatures):
+            held[number].add(order.backbone.image_size)
+        if isinstance(order, Train):
+            assert order.trial.backbone.image_size in held[number]
+    kinds = [type(event) for event in told]
+    first = kinds.index(events.TrialEnded)
+    assert kinds.index(events.FeaturesReady) < first
+    assert events.FeaturesReady in kinds[first:], "the other size was not waited for"
+    memory = memory_of(RACE, context.run, trials)
+    assert parameters == [memory.draw(number).parameters for number in range(4)]
+
+
+def test_a_network_that_can_not_be_had_is_told_before_any_trial(tmp_path, monkeypatch):
+    def recipe(backbone):
+        if backbone.image_size == 16:
+            raise UserError("needs the package that is not installed")
+
+    monkeypatch.setattr(preparation, "recipe", recipe)
+    with conducted(tmp_path) as (context, told):
+        with pytest.raises(UserError, match="needs the package"):
+            prepared(context, RACE)
+    assert not told.of(events.TrialStarted)
 
 
 @pytest.mark.parametrize("is_seen", [False, True], ids=["by a write", "by a beat"])
