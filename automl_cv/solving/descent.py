@@ -249,8 +249,7 @@ class Descent:
     def _bend(self, residuals: np.ndarray) -> float:
         """Return the mean p (1 - p) of images and classes."""
         shares = residuals + self._targets
-        images: int = shares.shape[1]
-        return (images - float(np.vdot(shares, shares))) / shares.size
+        return float((shares.shape[1] - np.vdot(shares, shares)) / shares.size)
 
     def _objective(self, point: Point, residuals: np.ndarray, penalty: float) -> float:
         own = np.maximum(1 + residuals[self._own], np.finfo(np.float64).tiny)
