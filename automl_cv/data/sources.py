@@ -48,6 +48,10 @@ def list_source(
     if source in datasets.DATASETS:
         root = datasets.materialise(source, cache_dir, on_progress)
         return root, listing.list_folder(root)
+    if not source:  # A variable that is not set; its path would be the folder where one stands.
+        raise UserError(
+            "the source of images is empty; expected a folder, a table or built-in data"
+        )
     root = Path(source).expanduser().absolute()
     if root.is_dir():
         return root, _list_folder(root, reading)

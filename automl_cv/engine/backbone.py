@@ -19,6 +19,7 @@ from automl_cv.catalog.engines import FLOAT32
 from automl_cv.catalog.preprocessing import PREPROCESSINGS, UNCHANGED
 from automl_cv.engine.bottlenecks import last_of_each_size
 from automl_cv.engine.flattening import flattened
+from automl_cv.engine.mixed_precision import in_half
 from automl_cv.errors import UserError
 from automl_cv.features import weightfile
 from automl_cv.features.cache import Matrix
@@ -147,7 +148,7 @@ def compile_calls(network: keras.Model, batch_size: int, precision: str = FLOAT3
             it, but for preprocessing and pooling.
     """
     if precision != FLOAT32:
-        network = in_half(network)
+        network = backbone_in_half(network)
     compiled = traced(network, batch_size)
 
     def call(pixels: np.ndarray) -> list[Matrix]:
@@ -158,21 +159,17 @@ def compile_calls(network: keras.Model, batch_size: int, precision: str = FLOAT3
     return on_full_batches(call, (batch_size, *network.input_shape[1:]))
 
 
-def in_half(network: keras.Model) -> keras.Model:
+def backbone_in_half(network: keras.Model) -> keras.Model:
     """Return a network of `build` whose backbone computes in float16, with the same weights.
 
     Preprocessing and pooling around it stay in float32: half precision has no room for 255 and
     fractions, nor for sums over many places.
     """
 
-    def halved(layer: keras.layers.Layer) -> keras.layers.Layer:
-        config = {**layer.get_config(), "dtype": "mixed_float16"}
-        return type(layer).from_config(config)
-
     def cloned(layer: keras.layers.Layer) -> keras.layers.Layer:
         if not isinstance(layer, keras.Model):
             return layer
-        half = keras.models.clone_model(layer, clone_function=halved, recursive=True)
+        half = keras.models.clone_model(layer, clone_function=in_half, recursive=True)
         half.set_weights(layer.get_weights())
         for own in half._flatten_layers():
             if isinstance(own, layers.Normalization):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import keras
@@ -17,6 +17,7 @@ import numpy as np
 from automl_cv.catalog.heads import HEADS, shape_of
 from automl_cv.engine.backbone import pool
 from automl_cv.engine.backbone_parts import Cut, blocks_of_layers
+from automl_cv.engine.mixed_precision import in_half
 from automl_cv.engine.network import Batch, NetworkData, NetworkTrainer
 from automl_cv.engine.views import epoch_views
 from automl_cv.features.cache import Matrix
@@ -55,7 +56,8 @@ class FineTuned(keras.Model):
         maps, frozen = inputs
         maps = keras.ops.reshape(maps, (-1, *self._shape))
         outputs = keras.tree.flatten(self.trained(maps, training=False))
-        vectors = pool(outputs)
+        # Not in half precision, which has no room for sums over many places.
+        vectors = pool([keras.ops.cast(one, "float32") for one in outputs])
         if self._only_last:
             features = vectors[-1]
         else:
@@ -140,6 +142,7 @@ class FineTuner:
             lambda task: self.network(task, head_weights),
             shards=2,
             rate_factors=partial(_rate_factors, block_rate_factor),
+            in_half=self._in_half,
         )
 
     def network(self, task: TrainingTask, head_weights: Sequence[np.ndarray]) -> FineTuned:
@@ -156,6 +159,13 @@ class FineTuner:
         network = FineTuned(self._parts, head, self._only_last)
         network(self._inputs(self._maps.plain[:1], self._data.features[:1]))
         return network
+
+    def _in_half(self, network: FineTuned) -> FineTuned:
+        """Return a copy whose blocks compute in float16, with the same head."""
+        half = keras.models.clone_model(network.trained, clone_function=in_half, recursive=True)
+        copy = FineTuned(replace(self._parts, trained=half), network.head, self._only_last)
+        copy(self._inputs(self._maps.plain[:1], self._data.features[:1]))
+        return copy
 
     def logits(self, network: FineTuned, images: np.ndarray) -> np.ndarray:
         """Return a network's logits for images that train or validate, as they are.

@@ -24,9 +24,12 @@ import tensorflow as tf
 from automl_cv.catalog.metrics import METRICS
 from automl_cv.engine.images import in_order
 from automl_cv.engine.losses import cross_entropies, weighted
+from automl_cv.engine.mixed_precision import InHalf, all_or_none, halved, logits_in_half
+from automl_cv.engine.rate_groups import RateFactors, grouped, one_rate
 from automl_cv.engine.runtime import versions
-from automl_cv.engine.training import loss_of, new_optimizer
+from automl_cv.engine.training import loss_of
 from automl_cv.history import Epoch
+from automl_cv.study.stage import MIXED
 from automl_cv.study.trial import TrainingTask
 from automl_cv.trained import OnEpoch, TrainingResult, scored
 from automl_cv.training import checkpoints
@@ -53,9 +56,6 @@ ValidationBatch = Callable[[np.ndarray], Batch]
 
 Build = Callable[[TrainingTask], keras.Model]
 """Builds the network, called as network(inputs, training=…) on one tensor or a list, to logits."""
-
-RateFactors = Callable[[keras.Model], Sequence[float]]
-"""Returns what the learning rate is multiplied by, for each trainable variable of a network."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,7 @@ class NetworkTrainer:
             More than one only for networks whose images do not depend on each other while
             they train: BatchNorm in training mode would normalise each part by itself.
         rate_factors: see `RateFactors`; None for one rate.
+        in_half: makes the copy that trials in half precision compute with.
     """
 
     def __init__(
@@ -104,11 +105,13 @@ class NetworkTrainer:
         *,
         shards: int = 1,
         rate_factors: RateFactors | None = None,
+        in_half: InHalf = halved,
     ) -> None:
         self._data = data
         self._build = build
         self._shards = shards
-        self._rate_factors = rate_factors or _one_rate
+        self._rate_factors = rate_factors or one_rate
+        self._in_half = in_half
 
     def train(
         self,
@@ -134,7 +137,14 @@ class NetworkTrainer:
         keras.utils.set_random_seed(task.seed)
         class_weights = class_weights_of(task, self._data.training_labels, self._data.classes)
         network = self._build(task)
-        steps = _Steps(network, task, self._shards, class_weights, self._rate_factors(network))
+        steps = _Steps(
+            network,
+            task,
+            self._shards,
+            class_weights,
+            rate_factors=self._rate_factors(network),
+            half=self._in_half(network) if task.precision == MIXED else None,
+        )
         kept = keep = None
         if checkpoint is not None:
             fingerprint = self._fingerprint(task, replay)
@@ -217,14 +227,17 @@ class _Steps:
         task: TrainingTask,
         shards: int,
         class_weights: np.ndarray | None,
+        *,
         rate_factors: Sequence[float],
+        half: keras.Model | None,
     ) -> None:
         self._network = network
+        self._half = half
         self._loss = loss_of(task)
         self._class_weights = class_weights
         self._shards = shards
         self._smoothing = float(task.head_parameters.get("label_smoothing", 0.0))
-        self._groups = _grouped(network.trainable_variables, rate_factors, task)
+        self._groups = grouped(network.trainable_variables, rate_factors, task)
         self._traced: dict[tuple[bool, bool, int], Callable[..., tf.Tensor]] = {}
 
     def run(
@@ -293,19 +306,27 @@ class _Steps:
         parts, gradients = [], []
         for own_inputs, own_labels in _divided(inputs, labels, shards):
             with tf.GradientTape() as tape:
-                logits = self._network(own_inputs, training=True)
+                logits = self._training_logits(own_inputs)
                 losses = self._losses(own_labels, logits)
-                loss = tf.reduce_sum(losses) / images
+                loss = self._groups[0].optimizer.scale_loss(tf.reduce_sum(losses) / images)
             gradients.append(tape.gradient(loss, variables))
             parts.append(_sums(losses, own_labels, logits))
         summed = [
             sum(of_variable[1:], of_variable[0]) for of_variable in zip(*gradients, strict=True)
         ]
+        if self._half is not None:
+            summed = all_or_none(summed)
         for group in self._groups:
-            group.optimizer.learning_rate.assign(rate * group.factor)
+            group.rate.assign(rate * group.factor)
             own = [(summed[place], variables[place]) for place in group.places]
             group.optimizer.apply(*zip(*own, strict=True))
         return tf.add_n(parts)
+
+    def _training_logits(self, inputs):
+        """Return logits as training has them, float32 (batch, classes)."""
+        if self._half is None:
+            return self._network(inputs, training=True)
+        return logits_in_half(self._network, self._half, inputs)
 
     def _validation_step(self, shards, inputs, labels):
         """Return the sums of losses and of images classified right, float32 (2,)."""
@@ -330,40 +351,6 @@ class _Steps:
         if self._class_weights is None:
             return losses
         return weighted(losses, labels, self._class_weights)
-
-
-def _one_rate(network: keras.Model) -> list[float]:
-    return [1.0] * len(network.trainable_variables)
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Variables that learn at one rate.
-
-    Args:
-        factor: what the task's rate is multiplied by.
-        places: of the variables, among all trainable ones.
-        optimizer: their own; Keras's know one rate each.
-    """
-
-    factor: float
-    places: Sequence[int]
-    optimizer: keras.Optimizer
-
-
-def _grouped(
-    variables: Sequence[Any], factors: Sequence[float], task: TrainingTask
-) -> tuple[_Group, ...]:
-    """Return variables by their factor of the rate, the largest first."""
-    by_factor: dict[float, list[int]] = {}
-    for place, factor in enumerate(factors):
-        by_factor.setdefault(factor, []).append(place)
-    groups = []
-    for factor, places in sorted(by_factor.items(), reverse=True):
-        optimizer = new_optimizer(task)
-        optimizer.build([variables[place] for place in places])
-        groups.append(_Group(factor, places, optimizer))
-    return tuple(groups)
 
 
 def _keep(

@@ -41,6 +41,8 @@ ENGINE = "automl_cv.engine"
 
 # A worker is replaced after so many trials: TensorFlow never gives all its memory back.
 TRIALS_BEFORE_REPLACEMENT = 400
+# A process that dies so often before it is ready does so for a reason that stays.
+DEATHS_AT_WORK = 3
 # A trial that trains a network counts as so many: with the last blocks of `compact` it leaves
 # 10 MB behind.
 TRIALS_OF_A_LONG_ONE = 20
@@ -117,7 +119,7 @@ class Worker:
             reason = self.epitaph()
             self.close()
             self._start()
-            return Failed(reason=reason, exit_code=1, traceback=reason, is_lost=self.is_lost)
+            return Failed(reason, 1, traceback=reason, is_dead=True, is_lost=self.is_lost)
 
     def epitaph(self) -> str:
         """Say how the process ended, with the last line it printed."""
@@ -202,7 +204,7 @@ class Crew:
             UserError: the backbone or its weights can't be had.
             AutomlError: extraction failed.
         """
-        prepared = [self._prepare(worker, order, on_progress) for worker in self.workers]
+        prepared = [self._prepare(worker, [order], on_progress)[-1] for worker in self.workers]
         self._orders.append(order)
         self._made.append(prepared[0])
         return prepared[0]
@@ -222,35 +224,62 @@ class Crew:
                 raise AssertionError(f"a worker answered {other}")
 
     def ask(self, order: Ask | Survey) -> Answer:
-        """Have any worker carry out an order while none trains; return what it answers."""
+        """Have any worker carry out an order while none trains; return what it answers.
+
+        Where its process ends meanwhile, the next one does.
+        """
         worker = self.workers[0]
-        self.order(worker, order)
-        return worker.receive()
+        for _ in range(DEATHS_AT_WORK):
+            self.order(worker, order)
+            answer = worker.receive()
+            if not isinstance(answer, Failed) or not answer.is_dead:
+                break
+        return answer
 
     def _prepare(
         self,
         worker: Worker,
+        orders: Sequence[Prepare | Need],
+        on_progress: Callable[[Extracting | SpaceNeeded], None],
+    ) -> list[Prepared]:
+        """Have a worker carry out orders, and those before them where its process is a fresh one.
+
+        Where it ends meanwhile, the next one begins anew.
+        """
+        deaths = 0
+        while True:
+            all_orders = orders if worker.is_prepared else [*self._orders, *orders]
+            prepared: list[Prepared] = []
+            for order in all_orders:
+                match self._carried_out(worker, order, on_progress):
+                    case Prepared() as done:
+                        prepared.append(done)
+                    case Failed() as failed:
+                        deaths += 1
+                        if not failed.is_dead or deaths == DEATHS_AT_WORK:
+                            raise_failure(failed)
+                        break
+            else:
+                worker.is_prepared = True
+                return prepared
+
+    def _carried_out(
+        self,
+        worker: Worker,
         order: Prepare | Need,
         on_progress: Callable[[Extracting | SpaceNeeded], None],
-    ) -> Prepared:
+    ) -> Answer:
         worker.send(order)
-        while True:
-            match worker.receive():
-                case Extracting() | SpaceNeeded() as progress:
-                    on_progress(progress)
-                case Prepared() as prepared:
-                    worker.is_prepared = True
-                    return prepared
-                case Failed() as failed:
-                    raise_failure(failed)
+        while isinstance(answer := worker.receive(), Extracting | SpaceNeeded):
+            on_progress(answer)
+        return answer
 
     def order(self, worker: Worker, order: Ask | Survey | Train) -> None:
         """Send an order to a worker that waits for one; a fresh process is prepared first."""
         if worker.trained >= TRIALS_BEFORE_REPLACEMENT:
             worker.replace()
         if not worker.is_prepared:
-            for earlier in self._orders:
-                self._prepare(worker, earlier, lambda progress: None)
+            self._prepare(worker, [], lambda progress: None)
         worker.send(order)
 
     def replace(self, worker: Worker) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.progress_bar import ProgressBar
@@ -155,7 +155,10 @@ class LivePanel:
                 self._live.update(Text(SURVEYING, style="dim"))
             case events.StageEnded():
                 self._running.clear()
+                self._stage = None
                 self._live.update("")
+            case events.FeaturesReady() if self._stage is not None:
+                self._live.update(self._panel())
             case (
                 events.StageStarted()
                 | events.TrialStarted()
@@ -195,7 +198,10 @@ class LivePanel:
         bar.add_row(
             what, ProgressBar(total=max(total, 1), completed=done, width=40), f"{done:,}/{total:,}"
         )
-        self._live.update(Group(bar, Text(note, style="dim")) if note else bar)
+        parts: list[RenderableType] = [bar, *([Text(note, style="dim")] if note else [])]
+        if self._stage is not None:  # what its next trial learns from
+            parts.insert(0, self._panel())
+        self._live.update(Group(*parts))
 
     def _panel(self) -> Group:
         stage = self._stage

@@ -138,7 +138,7 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
                 tell_settled(run, stages, listen)
             else:
                 crew.hire(options.workers or 1)
-                given = images_of(images)
+                given = images_of(images).kept(options.cache_dir)
                 versions = _prepare(crew, study, options, given, listen)
                 facts = replace(facts, versions={**facts.versions, **versions})
                 context = SearchContext(
@@ -249,7 +249,7 @@ def _keep_labels(run: StoredRun, study: StudyFile, images: Dataset) -> None:
     splits = ("validation",) if study.validating_folds is None else ("train", "validation")
     known = images_of(images)
     rows = np.flatnonzero(np.isin(known.splits, splits))
-    write_labels(run.storage, run.name, known.labels[rows], [known.groups[row] for row in rows])
+    write_labels(run.storage, run.name, known.labels[rows], [known.group(row) for row in rows])
 
 
 def _prepare(

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from automl_cv.orders.crew import TRIALS_OF_A_LONG_ONE, Worker
 from automl_cv.orders.messages import Answer, Failed, Train, Trained, Verdict
 from automl_cv.search import events
 from automl_cv.search.context import SearchContext
+from automl_cv.search.preparation import StageFeatures
+from automl_cv.search.running import Running
 from automl_cv.store.progress import Progress
 from automl_cv.store.records import DAMAGED, TrialRecord
 from automl_cv.store.trials import StageTrials
@@ -28,8 +30,8 @@ from automl_cv.study.trial import method_of, plan
 # So many trials that break one after the other are no accident (KerasTuner's number).
 BROKEN_IN_A_ROW = 3
 
-# A trial whose worker was lost with its machine runs again, so often (Dask's own number): it may
-# be what brings machines down.
+# A trial whose worker was killed, or lost with its machine, runs again, so often (Dask's own
+# number): it may be what brings processes and machines down.
 LOSSES_OF_A_TRIAL = 3
 
 # Longer trials are written while they run, about so often, so that a kill loses no epoch.
@@ -40,38 +42,6 @@ SECONDS_BETWEEN_WRITES = 1.0
 SECONDS_TO_GIVE_UP = 2.0
 
 
-@dataclass
-class _Running:
-    """A trial that a worker trains now, or has trained and is not settled.
-
-    Args:
-        drawn: its parameters.
-        started: when, on a monotonic clock, in seconds.
-        epochs: so far.
-        written: when it was last written, on that clock.
-        trained: what the worker ended with, where the trial waits for others.
-        broke: whether it broke once.
-        losses: how many machines were lost while they trained it.
-        next_ask: its worker waits at this epoch, and at no earlier one.
-    """
-
-    drawn: Drawn
-    started: float = field(default_factory=time.monotonic)
-    epochs: list[Epoch] = field(default_factory=list)
-    written: float | None = None
-    trained: Trained | None = None
-    broke: bool = False
-    losses: int = 0
-    next_ask: int = 0
-
-    def history(self, error: str | None = None) -> History:
-        """Return what it has reached so far."""
-        # What an earlier search trained of it comes from its checkpoint within a moment.
-        trained = sum(epoch.seconds for epoch in self.epochs)
-        seconds = max(time.monotonic() - self.started, trained)
-        return History(tuple(self.epochs), None, error, seconds)
-
-
 class StageRun:
     """Searches one stage until it has all its trials.
 
@@ -80,21 +50,30 @@ class StageRun:
         stage: what to search, with the space that is searched.
         memory: draws the stage's trials and decides when they stop.
         trials: the stage's part of the storage.
+        features: what its trials learn from, so far as it is made ready when one needs it; None
+            where all of it is ready.
     """
 
     def __init__(
-        self, context: SearchContext, stage: Stage, memory: StageMemory, trials: StageTrials
+        self,
+        context: SearchContext,
+        stage: Stage,
+        memory: StageMemory,
+        trials: StageTrials,
+        features: StageFeatures | None = None,
     ) -> None:
         self._context = context
         self._stage = stage
         self._memory = memory
         self._trials = trials
+        self._features = features or StageFeatures(context, stage, trials)
         self._crew = context.crew
         self._listen = context.listen
         self._budget = context.budget
-        self._running: dict[Worker, _Running] = {}
-        self._waiting: dict[int, _Running] = {}
-        self._again: deque[_Running] = deque()
+        self._running: dict[Worker, Running] = {}
+        self._waiting: dict[int, Running] = {}
+        self._again: deque[Running] = deque()
+        self._next: Running | None = None  # drawn, and waits for its features
         self._broken = 0
         self._why = "the search was stopped"  # why trials are given up
 
@@ -174,31 +153,47 @@ class StageRun:
 
     def _work(self, pending: deque[int]) -> bool:
         """Run the trials; return whether the time ended before they all were."""
-        while pending or self._running or self._again:
+        while pending or self._running or self._again or self._next:
             self._context.claim.check()
             self._budget.workers = max(1, len(self._crew.workers))
             if self._budget.is_over(self._stage):
                 self._recall()
                 return True
-            for worker in self._crew.workers:
-                if worker in self._running:
-                    continue
-                if self._again:
-                    self._train(worker, self._again.popleft())
-                elif pending and self._memory.can_draw(pending[0]):
-                    self._begin(worker, pending.popleft())
+            self._hand_out(pending)
             for worker, answer in self._crew.answers(timeout=1.0):
                 if worker in self._running:
                     self._take(worker, answer)
         return False
 
-    def _begin(self, worker: Worker, number: int) -> None:
-        drawn = self._memory.draw(number)
-        self._note_redrawn(drawn)
-        self._train(worker, _Running(drawn))
-        self._listen(events.TrialStarted(self._stage.name, number, drawn.parameters))
+    def _hand_out(self, pending: deque[int]) -> None:
+        """Give each idle worker a trial, drawn no sooner than that: samplers learn from others."""
+        for worker in self._crew.workers:
+            if worker in self._running:
+                continue
+            if self._again:
+                self._train(worker, self._again.popleft())
+                continue
+            if self._next is None and pending and self._memory.can_draw(pending[0]):
+                drawn = self._memory.draw(pending.popleft())
+                self._note_redrawn(drawn)
+                self._next = Running(drawn)
+            if self._next is None:
+                continue
+            parameters = self._next.drawn.parameters
+            if self._features.wait_for(parameters):
+                if not self._running:
+                    self._features.make_ready(parameters)
+                    self._hand_out(pending)  # of a cluster, workers may be others by now
+                return
+            self._begin(worker, self._next)
+            self._next = None
 
-    def _train(self, worker: Worker, running: _Running) -> None:
+    def _begin(self, worker: Worker, running: Running) -> None:
+        self._train(worker, running)
+        drawn = running.drawn
+        self._listen(events.TrialStarted(self._stage.name, drawn.trial, drawn.parameters))
+
+    def _train(self, worker: Worker, running: Running) -> None:
         """Have a worker train a trial from its first epoch, or from its checkpoint."""
         number = running.drawn.trial
         trial = plan(
@@ -249,17 +244,14 @@ class StageRun:
             case Trained():
                 self._broken = 0
                 self._end(worker, answer)
-            case Failed() if answer.is_lost and running.losses < LOSSES_OF_A_TRIAL:
+            # Trials and stages after it go by it: an accident must not decide.
+            case Failed() if answer.is_dead and running.losses < LOSSES_OF_A_TRIAL:
                 running.losses += 1
-                self._again.append(self._running.pop(worker))
+                self._run_again(worker, answer)
+            case Failed() if not running.broke:
+                running.broke = True
+                self._run_again(worker, answer)
             case Failed():
-                if not running.broke:
-                    # Trials and stages after it go by it: an accident must not decide.
-                    running.broke = True
-                    self._again.append(self._running.pop(worker))
-                    number = running.drawn.trial
-                    self._listen(events.TrialBroke(self._stage.name, number, answer.reason))
-                    return
                 self._broken += 1
                 history = replace(running.history(answer.reason), stop_reason="failed")
                 self._end(worker, Trained(history, {}))
@@ -272,7 +264,14 @@ class StageRun:
                     error.add_note(answer.traceback)
                     raise error
 
-    def _keep(self, running: _Running) -> None:
+    def _run_again(self, worker: Worker, failed: Failed) -> None:
+        running = self._running.pop(worker)
+        self._again.append(running)
+        if not failed.is_lost:
+            number = running.drawn.trial
+            self._listen(events.TrialBroke(self._stage.name, number, failed.reason))
+
+    def _keep(self, running: Running) -> None:
         """Write a long trial's epochs while it runs; a short one costs one write at its end.
 
         Not those after which it may turn out that it should have stopped before them.
@@ -287,7 +286,7 @@ class StageRun:
         self._trials.write_epochs(running.drawn.trial, written)
         running.written = now
 
-    def _show(self, running: _Running) -> None:
+    def _show(self, running: Running) -> None:
         """Write a trial as one that runs."""
         drawn = running.drawn
         self._trials.begin(
@@ -312,7 +311,7 @@ class StageRun:
             else:
                 self._settle(ended, settled.history)
 
-    def _settle(self, running: _Running, history: History) -> None:
+    def _settle(self, running: Running, history: History) -> None:
         drawn, trained = running.drawn, running.trained
         assert trained is not None
         self._budget.measure(self._stage, history)
@@ -364,7 +363,7 @@ class StageRun:
             self._give_up(waiting)
         self._running.clear()
 
-    def _give_up(self, running: _Running) -> None:
+    def _give_up(self, running: Running) -> None:
         """Let a trial go: it runs again, with the same numbers, next time.
 
         What it reached is kept for the report, but is no result: a trial that was cut is

@@ -11,7 +11,7 @@ from automl_cv.search.budget import must_wait
 from automl_cv.search.context import SearchContext
 from automl_cv.search.preparation import prepare_stage
 from automl_cv.search.stage_run import StageRun
-from automl_cv.store.facts import StageFacts, StudyFacts, joined_extractions
+from automl_cv.store.facts import StageFacts, StudyFacts
 from automl_cv.store.progress import Progress
 from automl_cv.store.trials import StageTrials
 from automl_cv.study.stage import Stage
@@ -81,11 +81,8 @@ class StageSequence:
         stage, trials = self._begin(declared, held)
         self.opened.append(trials)
         memory = origin_of(stage).memory_of(stage, self.context.run, trials)
-        now = prepare_stage(self.context, stage, memory)
-        cost = joined_extractions([*trials.stage_facts.extractions, *now])
-        if cost != trials.stage_facts.extractions:
-            trials.update_facts(extractions=cost)
-        return StageRun(self.context, stage, memory, trials).run()
+        features = prepare_stage(self.context, stage, memory, trials)
+        return StageRun(self.context, stage, memory, trials, features).run()
 
     def _begin(self, stage: Stage, begun: StageTrials | None) -> tuple[Stage, StageTrials]:
         """Return a stage with the space that is searched, and its part of the storage."""

@@ -18,6 +18,7 @@ INHERITED = (
     "class_weight",
     "augmentation",
     "views",
+    "precision",
     "kind",
     "exact",
 )

@@ -50,6 +50,7 @@ S = TypeVar("S", bound=SettableEntry)
 # What a stage has whose trials are trained in steps, and a solved head has not.
 _OF_STEPS = ("schedule", "loss", "class_weight", "augmentation")
 ONLINE = "online"
+MIXED = "mixed_float16"
 MOST_VIEWS = 1000
 
 # The tables whose entries a stage names, by key.
@@ -98,6 +99,8 @@ class Stage(Section):
         views: altered views of each training image, of which each epoch draws one; "online"
             makes them anew in each epoch, for which the backbone runs on all of them.
         augmentation: how training images are altered, by operation; see the table.
+        precision: in which networks compute as they train; MIXED is half precision with weights
+            in float32, for GPUs.
         space: what is searched; it may hold parameters of the head and of the schedule.
             With `narrow_from`, only what the rule shall not decide; none with `retrain`.
     """
@@ -122,6 +125,7 @@ class Stage(Section):
     kind: Named = Named(name=DEFAULT_KIND)
     views: int | Literal["online"] = 8
     augmentation: dict[str, Any] = {}
+    precision: Literal["float32", "mixed_float16"] = "float32"
     space: Space = Space(parameters={})
 
     @model_validator(mode="before")
@@ -190,7 +194,9 @@ class Stage(Section):
 
     @model_validator(mode="after")
     def _check_solved(self) -> Stage:
-        """Refuse what only a training in steps has."""
+        """Refuse what only a training in steps has, or only that of a network."""
+        if self.precision == MIXED and not self.training.is_long:
+            raise ValueError("precision: heads train in float32; leave it out")
         if not in_steps(self.kind.name):
             own = type(self).model_fields
             for key in (*_OF_STEPS, "epochs"):
@@ -209,6 +215,8 @@ class Stage(Section):
         for key in ("exact", "combine", "images"):
             if written.get(key) is None:
                 written.pop(key, None)
+        if self.precision != MIXED:
+            written.pop("precision", None)
         return written
 
     @property

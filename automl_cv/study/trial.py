@@ -43,6 +43,7 @@ class TrainingTask:
         class_weight: "balanced" multiplies each image's training loss by a weight of its
             class, the higher the fewer images it has; None by nothing.
         metric: an entry of the table of metrics: what says which epoch is the best.
+        precision: see `Stage`.
     """
 
     optimizer: str
@@ -60,6 +61,7 @@ class TrainingTask:
     loss_parameters: Mapping[str, Any] = field(default_factory=dict)
     class_weight: Literal["balanced"] | None = None
     metric: str = ACCURACY
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -266,6 +268,7 @@ def task_of(
         loss_parameters=stage.loss.parameters,
         class_weight=stage.class_weight,
         metric=metric,
+        precision=stage.precision,
     )
 
 

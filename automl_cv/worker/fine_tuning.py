@@ -17,6 +17,7 @@ from automl_cv.catalog.pruners import PRUNERS
 from automl_cv.engine import saved_network
 from automl_cv.engine.backbone_parts import cut
 from automl_cv.engine.fine_tuning import FineTuner, Maps
+from automl_cv.engine.mixed_precision import check_device
 from automl_cv.engine.refitting import by_batches, finished
 from automl_cv.engine.runtime import keras
 from automl_cv.errors import AutomlError
@@ -44,7 +45,12 @@ class FineTuning:
         self._tuners: dict[object, FineTuner] = {}
 
     def needs(self, inputs: Inputs) -> list[Need]:
-        """Return what the heads need, then the orders for the maps that are trained on."""
+        """Return what the heads need, then the orders for the maps that are trained on.
+
+        Raises:
+            UserError: it wants half precision, and there is no GPU.
+        """
+        check_device(inputs.stage)
         plain, altered = self._maps(inputs)
         maps: list[Need] = [plain] if altered is None else [plain, altered]
         heads = [need for one in (inputs, *inputs.heads) for need in self._heads.needs(one)]
@@ -169,7 +175,7 @@ class FineTuning:
         images, features = self._materials.images, self._materials.features
         recipes = [features.recipe(one).as_data() for one in (plain, altered) if one is not None]
         views = 0 if altered is None else altered.views
-        about = [recipes, views, plain.backbone.features, images.content_hashes]
+        about = [recipes, views, plain.backbone.features, [*images.content_hashes]]
         digest = hashlib.blake2b(json.dumps(about).encode(), digest_size=16)
         for numbers in (images.labels, data.train, data.validation):
             digest.update(np.asarray([len(numbers), *numbers], "<i8").tobytes())

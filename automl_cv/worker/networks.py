@@ -13,6 +13,7 @@ from automl_cv.catalog.metrics import ACCURACY
 from automl_cv.catalog.networks import NETWORKS
 from automl_cv.data.images import decode
 from automl_cv.engine import images, saved_network
+from automl_cv.engine.mixed_precision import check_device
 from automl_cv.engine.network import NetworkData, NetworkTrainer
 from automl_cv.engine.pixels import Pictures
 from automl_cv.engine.refitting import by_batches, finished, logits_of
@@ -36,7 +37,12 @@ class Networks:
         self._materials = materials
 
     def needs(self, inputs: Inputs) -> list[Need]:
-        """Return the order for pixels: they are altered as they are trained on."""
+        """Return the order for pixels: they are altered as they are trained on.
+
+        Raises:
+            UserError: it wants half precision, and there is no GPU.
+        """
+        check_device(inputs.stage)
         return [PreparePixels()]
 
     def prepare(self, trial: Trial) -> NetworkTrainer:

@@ -125,6 +125,7 @@ def test_a_thousand_classes_are_summed_up_in_the_table_only(tmp_path, invoke):
     ("arguments", "code", "line"),
     [
         (["digit"], 2, "error: digit: not found, neither a folder, a manifest nor built-in data; "),
+        ([""], 2, "error: the source of images is empty; "),
         (["PHOTOS", "--strict"], 2, "error: PHOTOS: 1 file can't be used as images: "),
         (["PHOTOS"], 0, "inspecting images: 11"),
     ],

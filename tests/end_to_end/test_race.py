@@ -72,6 +72,14 @@ def test_losers_are_never_finished_and_the_best_is_never_begun_again(raced):
     assert [int(line.split()[0]) for line in extracted] == [60, 60, 120]
 
 
+def test_the_first_result_waits_for_one_network_alone(raced):
+    _, told = raced
+    lines = told.splitlines()
+    first = next(n for n, line in enumerate(lines) if line.startswith("race: 1 of 4 done"))
+    extractions = [n for n, line in enumerate(lines) if " images in " in line]
+    assert extractions[0] < first < extractions[1]
+
+
 def test_figures_of_a_sample_stand_apart_from_those_of_all(raced, call):
     folder, _ = raced
     race = board(folder, "--stage", "race")
@@ -104,6 +112,13 @@ def test_the_numbers_are_the_same_for_two_workers_and_after_a_cut(raced):
 
     for stage in ((), ("--stage", "race")):
         assert figures(*stage) == figures(*stage, "--storage", "sqlite:///two.db")
+    # The time ends before the second network is run.
+    words = (*SEARCH, "--storage", "sqlite:///three.db")
+    run_here(folder, folder / "other", *words, "--timeout", "0.001")
+    assert [one.n_images for one in FeatureCache(folder / "other").entries()] == [60]
+    run_here(folder, folder / "other", *words)
+    for stage in ((), ("--stage", "race")):
+        assert figures(*stage) == figures(*stage, "--storage", "sqlite:///three.db")
 
 
 def test_a_board_says_what_each_backbone_gives_and_takes(raced):

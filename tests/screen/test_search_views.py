@@ -79,3 +79,25 @@ def test_before_the_first_result_the_best_is_a_dash(capsys):
     lines(events.StageStarted("coarse", 3, 0, {}, "log_loss"))
     lines(events.TrialEnded("coarse", 0, SGD, History((), "failed", "no memory", 1.0), 0))
     assert capsys.readouterr().err.endswith("failed: no memory; best so far –\n")
+
+
+def test_what_is_extracted_within_a_stage_stands_below_its_results():
+    console = Console(file=io.StringIO(), width=120)
+    panel = LivePanel(console)
+
+    def shown(event: events.Event) -> str:
+        panel(event)
+        before = len(console.file.getvalue())
+        console.print(panel._live.renderable)
+        return console.file.getvalue()[before:]
+
+    extracting = events.Extracting(50, 200, 10.0)
+    assert "stage coarse" not in shown(extracting), "no stage has begun"
+    panel(events.StageStarted("coarse", 3, 0, {}, "accuracy"))
+    for event in trial(0, None):
+        panel(event)
+    within = shown(extracting)
+    assert within.index("SGD 0.7500") < within.index("50/200")
+    assert "50/200" not in shown(events.FeaturesReady(200, 4, 20.0))
+    panel(events.StageEnded("coarse", 3, 60.0, None))
+    assert "stage coarse" not in shown(extracting)

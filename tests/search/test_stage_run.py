@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from automl_cv.drawing.searched import memory_of
-from automl_cv.errors import AutomlError, SearchBroken
+from automl_cv.errors import AutomlError, SearchBroken, UserError
 from automl_cv.orders import crew as crew_module
-from automl_cv.orders.messages import Failed, Train
-from automl_cv.search import events, stage_run
+from automl_cv.orders.messages import Failed, PrepareFeatures, Train
+from automl_cv.search import events, preparation, stage_run
 from automl_cv.search.context import SearchContext
 from automl_cv.search.stage_run import StageRun
 from automl_cv.store import claims
@@ -20,6 +20,7 @@ from automl_cv.store.progress import Progress
 from automl_cv.store.runs import runs
 from automl_cv.store.trials import StageTrials
 from automl_cv.study.sections import Named
+from automl_cv.study.space import Choice, Space
 from automl_cv.study.stage import Stage
 from tests.orders.scripted import (
     DEATH,
@@ -34,6 +35,13 @@ from tests.search.conducted import STUDY, conducted
 COARSE = STUDY.stage("coarse")
 ASKING = COARSE.model_copy(update={"pruner": Named(name="median")})
 """Whether its trials go on is asked after each epoch."""
+RACE = ASKING.model_copy(
+    update={
+        "space": Space(
+            parameters={**COARSE.space.parameters, "image_size": Choice(choices=(8, 16))}
+        )
+    }
+)
 
 
 def prepared(context: SearchContext, stage: Stage = COARSE) -> tuple[StageRun, StageTrials]:
@@ -42,7 +50,9 @@ def prepared(context: SearchContext, stage: Stage = COARSE) -> tuple[StageRun, S
         trials = run.open(stage.name)
     else:
         trials = StageTrials.create(run.storage, run.name, stage.name, context.facts)
-    return StageRun(context, stage, memory_of(stage, run, trials), trials), trials
+    memory = memory_of(stage, run, trials)
+    features = preparation.prepare_stage(context, stage, memory, trials)
+    return StageRun(context, stage, memory, trials, features), trials
 
 
 def with_trials(answer):
@@ -77,6 +87,51 @@ def test_every_trial_is_trained_and_stored(tmp_path):
     assert [event.finished for event in told.of(events.TrialEnded)] == [1, 2, 3, 4]
     (ended,) = told.of(events.StageEnded)
     assert (ended.finished, ended.shortfall) == (4, None)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_network_is_run_when_the_first_trial_comes_that_drew_it(tmp_path, workers):
+    training, order_of = set(), []
+
+    def script(worker, order):
+        if isinstance(order, PrepareFeatures):
+            assert not training, "extraction takes all workers"
+        if isinstance(order, Train):
+            training.add(order.trial.number)
+        order_of.append((worker.number, order))
+        yield from obedient(worker, order)
+        if isinstance(order, Train):
+            training.remove(order.trial.number)
+
+    with conducted(tmp_path, script, workers=workers) as (context, told):
+        run, trials = prepared(context, RACE)
+        run.run()
+        parameters = [one.parameters for one in trials.records()]
+        assert {one.image_size for one in trials.stage_facts.extractions} == {8, 16}
+    held = {number: set() for number in range(workers)}
+    for number, order in order_of:
+        if isinstance(order, PrepareFeatures):
+            held[number].add(order.backbone.image_size)
+        if isinstance(order, Train):
+            assert order.trial.backbone.image_size in held[number]
+    kinds = [type(event) for event in told]
+    first = kinds.index(events.TrialEnded)
+    assert kinds.index(events.FeaturesReady) < first
+    assert events.FeaturesReady in kinds[first:], "the other size was not waited for"
+    memory = memory_of(RACE, context.run, trials)
+    assert parameters == [memory.draw(number).parameters for number in range(4)]
+
+
+def test_a_network_that_can_not_be_had_is_told_before_any_trial(tmp_path, monkeypatch):
+    def recipe(backbone):
+        if backbone.image_size == 16:
+            raise UserError("needs the package that is not installed")
+
+    monkeypatch.setattr(preparation, "recipe", recipe)
+    with conducted(tmp_path) as (context, told):
+        with pytest.raises(UserError, match="needs the package"):
+            prepared(context, RACE)
+    assert not told.of(events.TrialStarted)
 
 
 @pytest.mark.parametrize("is_seen", [False, True], ids=["by a write", "by a beat"])
@@ -165,9 +220,9 @@ def test_a_failed_trial_gets_another_chance(tmp_path):
     assert told.of(events.StageStarted)[0].finished == 3
 
 
-@pytest.mark.parametrize("n_deaths", [1, 2])
-def test_a_trial_whose_worker_dies_runs_again_once(tmp_path, n_deaths):
-    died = []
+@pytest.mark.parametrize("n_deaths", [1, stage_run.LOSSES_OF_A_TRIAL + 2])
+def test_a_trial_whose_worker_dies_runs_again_but_not_for_ever(tmp_path, n_deaths):
+    died, fails = [], n_deaths > 1
 
     def script(worker, order):
         if isinstance(order, Train) and order.trial.number == 1 and len(died) < n_deaths:
@@ -179,15 +234,14 @@ def test_a_trial_whose_worker_dies_runs_again_once(tmp_path, n_deaths):
 
     with conducted(tmp_path, script) as (context, told):
         run, trials = prepared(context)
-        assert run.run() == (Progress(4), 5 - n_deaths)
+        assert run.run() == (Progress(4), 3 if fails else 4)
         record = trials.records()[1]
         (worker,) = context.crew.workers
     reason = "the worker process ended with exit code 1"
-    assert told.of(events.TrialBroke) == [events.TrialBroke("coarse", 1, reason)]
-    assert (record.state, record.reason) == (
-        ("complete", "") if n_deaths == 1 else ("failed", reason)
-    )
-    assert len(record.history.epochs) == 3 - n_deaths, "what it had reached is kept"
+    broke = told.of(events.TrialBroke)
+    assert broke == [events.TrialBroke("coarse", 1, reason)] * (n_deaths - fails)
+    assert (record.state, record.reason) == (("failed", reason) if fails else ("complete", ""))
+    assert len(record.history.epochs) == (1 if fails else 2), "what it had reached is kept"
     first, *others = worker.lives
     assert [[type(order) for order in one[:2]] for one in others] == [
         [type(first[0]), Train]
@@ -283,6 +337,23 @@ def test_a_checkpoint_goes_once_its_trial_is_stored_and_stays_where_it_broke(tmp
             False,
             False,
         ]
+
+
+def test_what_a_worker_says_it_can_not_do_is_tried_once_more(tmp_path):
+    tried = []
+
+    def script(worker, order):
+        if isinstance(order, Train) and order.trial.number == 1:
+            tried.append(worker)
+            yield from broken("out of memory")
+        else:
+            yield from obedient(worker, order)
+
+    with conducted(tmp_path, script) as (context, told):
+        run, trials = prepared(context)
+        assert run.run() == (Progress(4), 3)
+    assert len(tried) == 2
+    assert len(told.of(events.TrialBroke)) == 1
 
 
 @pytest.mark.parametrize("n_losses", [1, stage_run.LOSSES_OF_A_TRIAL + 2])

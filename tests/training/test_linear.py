@@ -85,7 +85,11 @@ def tasks_of(optimizer: str) -> list:
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", each_time("SGD", "Adam", of=EVERY), indirect=True)
 def test_fifty_epochs_are_those_of_the_keras_loop(optimizer):
-    """Figures and last weights, to 1e-6 of themselves where they are above 1."""
+    """Figures to 1e-6; last weights to 1e-6 and to 1e-6 of the largest of their layer.
+
+    A small weight may be the difference of large steps: the order in which a processor adds is
+    seen in it (SGD and Lamb, with AVX-512: 1.1e-6).
+    """
     data = blobs()
     trainers = LinearTrainer(data), HeadTrainer(data)
     # A training that is replayed to its end leaves its last weights, not its best.
@@ -96,7 +100,7 @@ def test_fifty_epochs_are_those_of_the_keras_loop(optimizer):
         np.testing.assert_allclose(figures(ours), figures(theirs), rtol=1e-6, atol=1e-6)
         np.testing.assert_allclose(ours.probabilities, theirs.probabilities, rtol=1e-6, atol=1e-6)
         for own, other in zip(ours.weights, theirs.weights, strict=True):
-            np.testing.assert_allclose(own, other, rtol=1e-6, atol=1e-6)
+            np.testing.assert_allclose(own, other, rtol=0, atol=1e-6 * (1 + np.abs(other).max()))
 
 
 @pytest.mark.slow
