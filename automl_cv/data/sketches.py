@@ -134,8 +134,9 @@ def all_distances(ones: Coefficients, others: Coefficients) -> npt.NDArray[np.fl
     first, second = (found.reshape(len(found), -1) for found in (ones, others))
     means = np.abs(first[:, :1] - second[:, 0]) - ROUNDING
     squares = -2 * first[:, 1:] @ second[:, 1:].T
-    squares += contrast(ones)[:, None] ** 2 + contrast(others) ** 2 + np.maximum(means, 0) ** 2
-    lesser = np.minimum(contrast(ones)[:, None], contrast(others))
+    own, other = contrast(ones)[:, None], contrast(others)
+    squares += own**2 + other**2 + np.maximum(means, 0) ** 2
+    lesser = np.minimum(own, other)
     result: npt.NDArray[np.float32] = np.sqrt(np.maximum(squares, 0) / (lesser**2 + NOISE**2))
     return result
 
