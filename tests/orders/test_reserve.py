@@ -36,7 +36,7 @@ def started(monkeypatch):
 
 
 def test_the_first_worker_takes_it_and_tells_it_what_to_load(started):
-    with crew.one_in_reserve():
+    with crew.one_in_reserve([crew.SOLVING]):
         assert [one.loads for one in started] == [[crew.SOLVING]]
         with crew.Crew(2, loads=lambda number: [f"module{number}"]):
             assert [one.loads for one in started] == [[crew.SOLVING], ["module1"]]
@@ -47,14 +47,14 @@ def test_the_first_worker_takes_it_and_tells_it_what_to_load(started):
 
 
 def test_it_ends_where_nobody_took_it(started):
-    with pytest.raises(AutomlError), crew.one_in_reserve():
+    with pytest.raises(AutomlError), crew.one_in_reserve([crew.SOLVING]):
         raise AutomlError("the study is wrong")
     assert [one.has_ended for one in started] == [True]
 
 
 @pytest.mark.slow
 def test_what_it_is_told_is_loaded_before_it_serves():
-    with crew.one_in_reserve():
+    with crew.one_in_reserve([crew.SOLVING]):
         worker = crew.Worker(0, loads=["there_is_no_such_module"])
     assert "No module named 'there_is_no_such_module'" in worker.receive().reason
     worker.close()
