@@ -153,7 +153,8 @@ class Worker:
         self.trained = 0
         if _reserve:
             self._own = _reserve.pop()
-            self._own.connection.send(Load(tuple(self._loads)))
+            with contextlib.suppress(BrokenPipeError):  # a dead one shows when it is read
+                self._own.connection.send(Load(tuple(self._loads)))
         else:
             self._own = _Started.process(self._loads)
         self._process, self.connection = self._own.popen, self._own.connection
