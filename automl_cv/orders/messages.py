@@ -364,6 +364,17 @@ class Failed:
     is_lost: bool = False
 
 
+@dataclass(frozen=True)
+class Load:
+    """Load modules; there is no answer. Sent once, first of all, to a process held in reserve.
+
+    Args:
+        modules: their names.
+    """
+
+    modules: tuple[str, ...]
+
+
 Order = Prepare | Need | Look | Extract | Ask | Survey | Train | Fit
 Answer = (
     Extracting | SpaceNeeded | Prepared | Lacking | Extracted | Needed | Surveyed | Epoch | Trained
