@@ -136,7 +136,7 @@ def features_of(
     try:
         worker.send(
             messages.Prepare(
-                images=images_of(images),
+                images=images_of(images).kept(cache_dir),
                 backbone=backbone,
                 cache_dir=cache_dir.absolute(),
                 seed=0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,10 +74,8 @@ def run(
         UserError: the study, the images, the storage or an option is wrong; one line.
         AutomlError: trials fail one after the other, or another process searches the run.
     """
-    # Optuna and pandas take a second.
-    from automl_cv.results.leaderboard import leaderboard
-    from automl_cv.screen.search_views import watching
-    from automl_cv.search import session
+    from automl_cv.orders.crew import one_in_reserve
+    from automl_cv.search.first_loaded import known_early
 
     chosen = studyfile.overridden(
         library.load(str(study)),
@@ -85,25 +84,33 @@ def run(
         trials=trials,
         preset=preset,
     )
-    todo = session.SearchOptions(
-        storage=storage,
-        cache_dir=cache_folder(cache_dir or os.environ.get(CACHE_VARIABLE)),
-        stage=stage,
-        timeout=timeout,
-        workers=workers,
-        cluster=cluster,
-        new=new,
-        strict=strict,
-        despite_findings=despite_findings,
-    )
-    with watching(quiet=quiet, json_lines=False) as show:
+    cache = cache_folder(cache_dir or os.environ.get(CACHE_VARIABLE))
+    loads = known_early(chosen, stage, cache)
+    with one_in_reserve(loads) if cluster is None else nullcontext():
+        # Optuna and pandas take a second.
+        from automl_cv.results.leaderboard import leaderboard
+        from automl_cv.screen.search_views import watching
+        from automl_cv.search import session
 
-        def tell(event: events.Event) -> None:
-            show(event)
-            if listen is not None:
-                listen(event)
+        todo = session.SearchOptions(
+            storage=storage,
+            cache_dir=cache,
+            stage=stage,
+            timeout=timeout,
+            workers=workers,
+            cluster=cluster,
+            new=new,
+            strict=strict,
+            despite_findings=despite_findings,
+        )
+        with watching(quiet=quiet, json_lines=False) as show:
 
-        outcome = session.search(chosen, todo, tell)
+            def tell(event: events.Event) -> None:
+                show(event)
+                if listen is not None:
+                    listen(event)
+
+            outcome = session.search(chosen, todo, tell)
     found = leaderboard(storage, outcome.run)
     found.attrs |= {
         "run": outcome.run,

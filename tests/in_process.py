@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from automl_cv.cli.app import main
+from automl_cv.orders import crew
 from automl_cv.orders.crew import Worker
 from tests.conftest import checked, environment
 
@@ -49,6 +50,7 @@ def workers_as_threads() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Worker, "_start", _start)
         patch.setattr(Worker, "close", _close)
+        patch.setattr(crew, "one_in_reserve", lambda loads: contextlib.nullcontext())
         yield
 
 

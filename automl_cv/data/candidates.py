@@ -31,7 +31,7 @@ _GLUED = re.compile(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A file that may be an image.
 

@@ -14,7 +14,7 @@ import os
 import stat
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,7 +48,7 @@ MAX_THREADS = 4
 BATCH = 64  # files a thread takes at a time
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Inspected:
     """What came of decoding one file.
 
@@ -179,7 +179,7 @@ def note_wrong_endings(names: Sequence[str], inspected: Sequence[Inspected]) -> 
     ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Row:
     """What is remembered of one file.
 
@@ -336,16 +336,15 @@ def _inspected(fields: Sequence[Any], window: Sequence[float] | None, sketch: st
 
 def _remember(memory: Path, rows: Mapping[str, _Row]) -> None:
     """Write the memory whole and put it in place at once, so that no reader sees half of it."""
-    files = [
+    files = (
         [path, row.stamp, row.bytes_hash, one.reason, one.content_hash]
         + [one.width, one.height, one.format, one.low, one.high, one.depth]
         + [one.window, one.sketch]
         for path, row in rows.items()
         for one in [row.result]
-    ]
-    text = json.dumps({"header": _header(), "files": files}, ensure_ascii=False)
+    )
     try:
-        _write(memory, text)
+        _write(memory, _pieces(files))
     except OSError as error:
         warn(
             f"{memory.parent}: what was read of the images can't be remembered "
@@ -354,12 +353,20 @@ def _remember(memory: Path, rows: Mapping[str, _Row]) -> None:
         )
 
 
-def _write(memory: Path, text: str) -> None:
+def _pieces(files: Iterable[Sequence[Any]]) -> Iterator[str]:
+    """Yield the text of a memory file by file: whole, that of a million takes gigabytes."""
+    yield f'{{"header": {json.dumps(_header())}, "files": ['
+    for number, one in enumerate(files):
+        yield ("" if number == 0 else ", ") + json.dumps(one, ensure_ascii=False)
+    yield "]}"
+
+
+def _write(memory: Path, pieces: Iterable[str]) -> None:
     memory.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=memory.parent, prefix=f".{memory.stem}-")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+            file.writelines(pieces)
         os.replace(temporary, memory)
     except BaseException:
         os.unlink(temporary)

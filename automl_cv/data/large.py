@@ -20,8 +20,8 @@ from automl_cv.data.decoding import deep_part, depth_of, in_window, is_deep, rgb
 LEAST = 2**25
 """Pixels from which a picture is seen in parts: 134 MB as Pillow holds it."""
 
-PART = 2**22
-"""Pixels of a part, about."""
+PART = 2**20
+"""Pixels of a part, about: larger ones take more memory, and save no time."""
 
 Box = tuple[int, int, int, int]
 """Left, top, right and bottom, in pixels."""

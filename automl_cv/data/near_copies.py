@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from automl_cv.data import sketches
 from automl_cv.data.sketches import Coefficients
+from automl_cv.solving.threads import one_thread
 
 if TYPE_CHECKING:
     from scipy.spatial import cKDTree
@@ -232,13 +233,15 @@ def _threshold(found: Coefficients, sizes: npt.NDArray[np.intp]) -> float:
     """
     draw = np.random.default_rng(0).permutation(len(found))[:SAMPLE]
     counts = np.zeros(len(RINGS))
-    for start in range(0, len(draw), BLOCK):
-        rows = draw[start : start + BLOCK]
-        for asked in (found[rows], sketches.mirrored(found[rows])):
-            distances = sketches.all_distances(asked, found)
-            distances[np.arange(len(rows)), rows] = np.inf
-            distances[_may_be_cropped(sizes[rows], sizes)] = np.inf
-            counts += [np.count_nonzero(distances <= radius) for radius in RINGS]
+    with one_thread():  # products as narrow as these; a second thread waits by spinning
+        for start in range(0, len(draw), BLOCK):
+            rows = draw[start : start + BLOCK]
+            excluded = _may_be_cropped(sizes[rows], sizes)
+            excluded[np.arange(len(rows)), rows] = True
+            for asked in (found[rows], sketches.mirrored(found[rows])):
+                distances = sketches.all_distances(asked, found)
+                distances[excluded] = np.inf
+                counts += [np.count_nonzero(distances <= radius) for radius in RINGS]
     inner, outer = np.diff(counts)
     if inner < COUNTED:
         return FURTHEST
@@ -254,6 +257,7 @@ def _may_be_cropped(
     ones: npt.NDArray[np.intp], others: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.bool_]:
     """Tell which images may be others less their edges by their sizes, (ones, others)."""
-    apart = np.abs(ones[:, None] - others)
-    result: npt.NDArray[np.bool_] = (apart <= CROPPED).all(axis=2) & (apart > 0).any(axis=2)
+    wider, higher = (np.abs(ones[:, None, side] - others[:, side]) for side in (0, 1))
+    result: npt.NDArray[np.bool_] = (wider <= CROPPED) & (higher <= CROPPED)
+    result &= (wider > 0) | (higher > 0)
     return result

@@ -32,6 +32,8 @@ NOISE = 4.0
 # Programs that shrink images round up or down: the mean may move by as many levels.
 ROUNDING = 0.75
 
+AT_ONCE = 4096  # sketches that are transformed together
+
 Greys = npt.NDArray[np.uint8]
 Coefficients = npt.NDArray[np.float32]
 
@@ -132,8 +134,9 @@ def all_distances(ones: Coefficients, others: Coefficients) -> npt.NDArray[np.fl
     first, second = (found.reshape(len(found), -1) for found in (ones, others))
     means = np.abs(first[:, :1] - second[:, 0]) - ROUNDING
     squares = -2 * first[:, 1:] @ second[:, 1:].T
-    squares += contrast(ones)[:, None] ** 2 + contrast(others) ** 2 + np.maximum(means, 0) ** 2
-    lesser = np.minimum(contrast(ones)[:, None], contrast(others))
+    own, other = contrast(ones)[:, None], contrast(others)
+    squares += own**2 + other**2 + np.maximum(means, 0) ** 2
+    lesser = np.minimum(own, other)
     result: npt.NDArray[np.float32] = np.sqrt(np.maximum(squares, 0) / (lesser**2 + NOISE**2))
     return result
 
@@ -152,7 +155,10 @@ def shapes(found: Coefficients) -> Coefficients:
 def _transformed(
     greys: Greys, down: npt.NDArray[np.float32], across: npt.NDArray[np.float32]
 ) -> Coefficients:
-    result: Coefficients = (down @ greys.astype(np.float32) @ across.T / SIDE).astype(np.float32)
+    result = np.empty((len(greys), len(down), len(across)), np.float32)
+    for start in range(0, len(greys), AT_ONCE):  # as floats they are four times as large
+        some = slice(start, start + AT_ONCE)
+        result[some] = down @ greys[some].astype(np.float32) @ across.T / SIDE
     return result
 
 

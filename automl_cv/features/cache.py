@@ -34,9 +34,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_cv.data.texts import Texts
 from automl_cv.errors import AutomlError, naming, warn
 from automl_cv.features import arrays
 from automl_cv.features.recipes import Recipe
+from automl_cv.features.wanted import Rows, Wanted
 
 ASSEMBLY_BYTES = 64 * 2**20  # rows held in memory while arrays are joined
 
@@ -135,18 +137,19 @@ class FeatureCache:
 
     def knows_most(self, recipe: Recipe, content_hashes: Sequence[str]) -> bool:
         """Tell whether half of some images' features are there, by what the shards say."""
-        wanted = set(content_hashes)
-        known: set[str] = set()
+        wanted = Wanted(content_hashes)
+        is_known = np.zeros(len(wanted.first), bool)
         for index in (self.folder / self.kept(recipe).key).glob("shards/*/index.json"):
             try:
-                known |= wanted.intersection(arrays.read_index(index.parent)["content_hashes"])
+                hashes = Texts.of(arrays.read_index(index.parent)["content_hashes"])
             except arrays.Damaged:
                 continue
-        return 2 * len(known) >= len(wanted)
+            is_known[wanted.look_up(hashes.fixed())[0]] = True
+        return bool(2 * is_known.sum() >= len(is_known))
 
     def missing(
         self, recipe: Recipe, content_hashes: Sequence[str], features: FeatureSet = "all"
-    ) -> list[str]:
+    ) -> Texts:
         """Return the distinct hashes of images whose features are not there.
 
         Args:
@@ -157,8 +160,17 @@ class FeatureCache:
         Returns:
             Hashes in the order in which they came, each once.
         """
-        found = {known for shard in self._shards(recipe, features) for known in shard.hashes}
-        return [wanted for wanted in dict.fromkeys(content_hashes) if wanted not in found]
+        return Texts.of(content_hashes).take(self.missing_rows(recipe, content_hashes, features))
+
+    def missing_rows(
+        self, recipe: Recipe, content_hashes: Sequence[str], features: FeatureSet = "all"
+    ) -> Rows:
+        """Return where the hashes stand that `missing` returns, ascending: int64 (missing,)."""
+        wanted = Wanted(content_hashes)
+        is_there = np.zeros(len(wanted.first), bool)
+        for _, hashes in self._shards(recipe, features):
+            is_there[wanted.look_up(hashes)[0]] = True
+        return np.sort(wanted.first[~is_there])
 
     def has_some(self, recipe: Recipe) -> bool:
         """Tell whether features of any image are there, without a look into them."""
@@ -231,29 +243,37 @@ class FeatureCache:
         Raises:
             AutomlError: features of some images are not there (see `missing`).
         """
-        wanted = list(content_hashes)
-        if not wanted:
+        names = Texts.of(content_hashes)
+        if not names:
             raise ValueError("features of no images were asked for")
-        order = hashlib.blake2b("\n".join([features, *wanted]).encode(), digest_size=16)
+        order = hashlib.blake2b(features.encode(), digest_size=16)
+        for chunk in names.chunks():
+            order.update("\n".join(["", *chunk]).encode())
         assembled = self.folder / self.kept(recipe).key / "assembled" / order.hexdigest()
         found = _read_assembled(assembled)
         if found is not None:
             return found
-        shards = list(self._shards(recipe, features))
-        places: dict[str, tuple[int, int]] = {}
-        for number, shard in enumerate(shards):
-            if len(shard.names) == 1 and shard.hashes == wanted:
+        wanted = Wanted(names)
+        shards: list[_Shard] = []
+        # Of each distinct hash its shard and its row there; of two copies the older.
+        places = np.full((len(wanted.first), 2), -1)
+        for shard, hashes in self._shards(recipe, features):
+            if len(shard.names) == 1 and np.array_equal(hashes, wanted.names):
                 (block,) = shard.open()
                 return Features(block, (block.shape[1],))
-            for row, content_hash in enumerate(shard.hashes):
-                places.setdefault(content_hash, (number, row))
-        absent = sum(content_hash not in places for content_hash in wanted)
+            known, rows = wanted.look_up(hashes)
+            is_new = places[known, 0] < 0
+            # Of a hash that stands in a shard twice the first counts: it is written last.
+            known, rows = known[is_new][::-1], rows[is_new][::-1]
+            places[known, 0], places[known, 1] = len(shards), rows
+            shards.append(shard)
+        rows = places[wanted.inverse]
+        absent = int((rows[:, 0] < 0).sum())
         if absent:
             raise AutomlError(
-                f"{absent} of {len(wanted)} images have no features in {self.folder}: "
+                f"{absent} of {len(names)} images have no features in {self.folder}: "
                 "they must be extracted first"
             )
-        rows = np.array([places[content_hash] for content_hash in wanted])
         _assemble(assembled, shards, rows)
         found = _read_assembled(assembled)
         if found is None:
@@ -269,8 +289,10 @@ class FeatureCache:
         """Remove everything, leftovers of killed processes too; return the bytes freed."""
         return arrays.remove_folder(self.folder) + arrays.remove_folder(self._refusals)
 
-    def _shards(self, recipe: Recipe, features: FeatureSet) -> Iterator[_Shard]:
-        """Open the undamaged shards; warn of each damaged one, and remove it.
+    def _shards(
+        self, recipe: Recipe, features: FeatureSet
+    ) -> Iterator[tuple[_Shard, NDArray[np.bytes_]]]:
+        """Yield undamaged shards and their hashes; warn of each damaged one, and remove it.
 
         Removing keeps the next run from warning again of images that are back by then.
         """
@@ -293,28 +315,23 @@ class FeatureCache:
 @dataclass(frozen=True)
 class _Shard:
     folder: Path
-    index: dict[str, Any]
+    index: dict[str, Any]  # without the hashes
     names: list[str]  # files of the blocks asked for
-
-    @property
-    def hashes(self) -> list[str]:
-        hashes: list[str] = self.index["content_hashes"]
-        return hashes
 
     def open(self) -> list[Matrix]:
         """Memory-map the blocks: an open file each, so no more than one shard's at a time."""
         return [arrays.open_array(self.folder / name, self.index) for name in self.names]
 
 
-def _checked_shard(folder: Path, features: FeatureSet) -> _Shard:
+def _checked_shard(folder: Path, features: FeatureSet) -> tuple[_Shard, NDArray[np.bytes_]]:
     index = arrays.read_index(folder)
     names = sorted(index["files"])
+    hashes = Texts.of(index.pop("content_hashes", ())).fixed()
     shard = _Shard(folder, index, names[-1:] if features == "last" else names)
-    n_images = len(index.get("content_hashes", []))
     for name, block in zip(shard.names, shard.open(), strict=True):
-        if len(block) != n_images:
-            raise arrays.Damaged(f"{folder / name} has {len(block)} rows for {n_images} images")
-    return shard
+        if len(block) != len(hashes):
+            raise arrays.Damaged(f"{folder / name} has {len(block)} rows for {len(hashes)} images")
+    return shard, hashes
 
 
 def _block_file(number: int) -> str:

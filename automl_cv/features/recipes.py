@@ -13,6 +13,7 @@ from automl_cv.catalog.augmentations import Augmentation, augmentation
 from automl_cv.catalog.backbones import AUTO, BACKBONES
 from automl_cv.catalog.engines import FLOAT32, TENSORFLOW
 from automl_cv.catalog.preprocessing import PREPROCESSINGS, UNCHANGED
+from automl_cv.data.texts import Texts
 from automl_cv.errors import UserError
 from automl_cv.features import weightfile
 from automl_cv.study.studyfile import Backbone
@@ -138,7 +139,7 @@ def view_name(content_hash: str, view: int) -> str:
     return f"{content_hash}/{view}"
 
 
-def view_names(content_hashes: Sequence[str], views: int) -> list[str]:
+def view_names(content_hashes: Sequence[str], views: int) -> Texts:
     """Return the names of the first views of images, those of an image side by side.
 
     Args:
@@ -148,7 +149,7 @@ def view_names(content_hashes: Sequence[str], views: int) -> list[str]:
     Returns:
         Names; that of view v of image i at i * views + v.
     """
-    return [view_name(known, view) for known in content_hashes for view in range(views)]
+    return Texts.of(view_name(known, view) for known in content_hashes for view in range(views))
 
 
 def recipe(backbone: Backbone, augmentation: Augmentation | None = None, seed: int = 0) -> Recipe:

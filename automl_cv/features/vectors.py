@@ -25,7 +25,7 @@ COLUMNS = ("path", "content_hash")
 
 def fill(
     backbone: Backbone,
-    paths: Sequence[Path],
+    paths: Sequence[str],
     content_hashes: Sequence[str],
     cache: FeatureCache,
     recipe: Recipe,
@@ -73,9 +73,7 @@ def _vectors(path: Path) -> Matrix:
     return found  # type: ignore[return-value]
 
 
-def _rows(
-    path: Path, count: int, paths: Sequence[Path], content_hashes: Sequence[str]
-) -> list[int]:
+def _rows(path: Path, count: int, paths: Sequence[str], content_hashes: Sequence[str]) -> list[int]:
     """Return the row of each image's vector."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         table = csv.DictReader(file)
@@ -107,8 +105,8 @@ def _rows(
     return [row for row in found if row is not None]
 
 
-def _place(places: dict[str, int], image: Path) -> int | None:
+def _place(places: dict[str, int], image: str) -> int | None:
     """Return the row of an image, by its whole path or the longest end of it that is named."""
-    parts = image.as_posix().split("/")
+    parts = Path(image).as_posix().split("/")
     ends = ("/".join(parts[start:]) for start in range(len(parts)))
     return next((places[end] for end in ends if end in places), None)

@@ -103,7 +103,7 @@ def fit(options: FitOptions, listen: Listener) -> Manifest:
             worker.send(
                 messages.Fit(
                     given=messages.Prepare(
-                        images=images_of(images),
+                        images=images_of(images).kept(options.cache_dir),
                         backbone=full.backbone,
                         cache_dir=options.cache_dir.absolute(),
                         seed=study.seed,

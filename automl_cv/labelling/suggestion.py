@@ -12,6 +12,7 @@ from automl_cv.catalog.metrics import ACCURACY
 from automl_cv.data import dataset, pool, sources
 from automl_cv.data.images import Window
 from automl_cv.data.pool import Pool
+from automl_cv.data.texts import Texts
 from automl_cv.errors import UserError
 from automl_cv.features import FeatureCache, recipe
 from automl_cv.labelling.choice import Reason, choose
@@ -136,7 +137,7 @@ def suggest(
         paths = dict(zip(found.content_hashes, found.paths, strict=True))
         paths |= {one.content_hash: one.path for one in known if one.content_hash not in paths}
         hashes = tuple(paths)
-        images = _images(paths, found.window)
+        images = _images(paths, found.window).kept(cache_dir)
         _extract(crew, Prepare(images, backbone, cache_dir, seed=0, metric=ACCURACY), listen)
     features = cache.open(made, hashes, backbone.features).array
     rows = {content: row for row, content in enumerate(hashes)}
@@ -223,11 +224,11 @@ def _images(paths: Mapping[str, str], window: Window | None) -> Images:
         window: of deep greys.
     """
     return Images(
-        paths=tuple(paths.values()),
-        content_hashes=tuple(paths),
+        paths=Texts.of(paths.values()),
+        content_hashes=Texts.of(paths),
         labels=np.zeros(len(paths), np.int32),
         splits=np.full(len(paths), "train"),
-        groups=(None,) * len(paths),
+        groups=Texts.of([""] * len(paths)),
         classes=("",),
         window=window,
     )

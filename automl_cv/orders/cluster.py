@@ -20,7 +20,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from automl_cv.errors import AutomlError, UserError, installing, naming, warn
-from automl_cv.orders.crew import TRIALS_BEFORE_REPLACEMENT, Crew, Worker, raise_failure
+from automl_cv.orders.crew import (
+    DEATHS_AT_WORK,
+    TRIALS_BEFORE_REPLACEMENT,
+    Crew,
+    Worker,
+    raise_failure,
+)
 from automl_cv.orders.messages import (
     Answer,
     Ask,
@@ -48,8 +54,6 @@ SECONDS_WITHOUT_WORKERS = 60.0
 """A search whose cluster has no worker for so long ends."""
 SECONDS_BETWEEN_LOOKS = 1.0
 """So often a search looks which of Dask's workers are there."""
-DEATHS_AT_WORK = 3
-"""A process that dies so often before it is ready does so for a reason that stays."""
 
 
 class ClusterCrew(Crew):

@@ -13,9 +13,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 from automl_cv.errors import AutomlError, UserError
 from automl_cv.orders.messages import (
@@ -23,6 +24,7 @@ from automl_cv.orders.messages import (
     Ask,
     Extracting,
     Failed,
+    Load,
     Need,
     Needed,
     Order,
@@ -39,8 +41,13 @@ from automl_cv.study.trial import Inputs
 ENGINE = "automl_cv.engine"
 """The room that loads TensorFlow, by its name: this process never does."""
 
+SOLVING = "automl_cv.worker.exact_heads"
+"""What nearly every search needs and loads longest beside that, for the reference at least."""
+
 # A worker is replaced after so many trials: TensorFlow never gives all its memory back.
 TRIALS_BEFORE_REPLACEMENT = 400
+# A process that dies so often before it is ready does so for a reason that stays.
+DEATHS_AT_WORK = 3
 # A trial that trains a network counts as so many: with the last blocks of `compact` it leaves
 # 10 MB behind.
 TRIALS_OF_A_LONG_ONE = 20
@@ -67,6 +74,64 @@ TEMPORARY = "automl-cv-worker-"
 writes the code that it compiles there, and removes it only where its process ends by itself."""
 
 
+@dataclass(frozen=True)
+class _Started:
+    """A worker process, with what goes when it goes."""
+
+    popen: subprocess.Popen[bytes]
+    connection: Connection
+    log: IO[bytes]
+    temporary: tempfile.TemporaryDirectory[str]
+
+    @classmethod
+    def process(cls, loads: Sequence[str]) -> _Started:
+        """Start one that loads modules at once."""
+        temporary = tempfile.TemporaryDirectory(prefix=TEMPORARY, ignore_cleanup_errors=True)
+        log = tempfile.TemporaryFile(prefix=TEMPORARY)
+        ours, theirs = Pipe()
+        # -P: a random.py in the user's folder must not shadow the library's.
+        command = [sys.executable, "-P", "-m", "automl_cv.worker.process", str(theirs.fileno())]
+        popen = subprocess.Popen(
+            [*command, *loads],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(theirs.fileno(),),
+            env=environment(temporary.name),
+        )
+        theirs.close()
+        return cls(popen, ours, log, temporary)
+
+    def end(self) -> None:
+        """Hang up and end it."""
+        self.connection.close()
+        self.popen.kill()
+        self.popen.wait()
+        self.log.close()
+        self.temporary.cleanup()
+
+
+_reserve: list[_Started] = []
+
+
+@contextlib.contextmanager
+def one_in_reserve(loads: Sequence[str]) -> Iterator[None]:
+    """Have a worker process load what workers need, while this one loads what a search needs.
+
+    The first worker that is started in the block takes it. What this process loads before it
+    knows its first worker takes half a second of the processor, and so does what is loaded there.
+
+    Args:
+        loads: modules, as far as they are known.
+    """
+    _reserve.append(_Started.process(loads))
+    try:
+        yield
+    finally:
+        while _reserve:
+            _reserve.pop().end()
+
+
 class Worker:
     """One process that carries out one order at a time.
 
@@ -86,22 +151,13 @@ class Worker:
     def _start(self) -> None:
         self.is_prepared = False
         self.trained = 0
-        self._temporary = tempfile.TemporaryDirectory(prefix=TEMPORARY, ignore_cleanup_errors=True)
-        self._log = tempfile.TemporaryFile(prefix=TEMPORARY)
-        ours, theirs = Pipe()
-        self.connection: Connection = ours
-        # -P: a random.py in the user's folder must not shadow the library's.
-        command = [sys.executable, "-P", "-m", "automl_cv.worker.process", str(theirs.fileno())]
-        command += self._loads
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            pass_fds=(theirs.fileno(),),
-            env=environment(self._temporary.name),
-        )
-        theirs.close()
+        if _reserve:
+            self._own = _reserve.pop()
+            with contextlib.suppress(BrokenPipeError):  # a dead one shows when it is read
+                self._own.connection.send(Load(tuple(self._loads)))
+        else:
+            self._own = _Started.process(self._loads)
+        self._process, self.connection = self._own.popen, self._own.connection
 
     def send(self, message: Order | Verdict) -> None:
         """Send an order, or the answer to an epoch; a dead worker shows when it is read."""
@@ -117,13 +173,13 @@ class Worker:
             reason = self.epitaph()
             self.close()
             self._start()
-            return Failed(reason=reason, exit_code=1, traceback=reason, is_lost=self.is_lost)
+            return Failed(reason, 1, traceback=reason, is_dead=True, is_lost=self.is_lost)
 
     def epitaph(self) -> str:
         """Say how the process ended, with the last line it printed."""
         status = self._process.wait()
-        self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        self._own.log.seek(0)
+        lines = self._own.log.read().decode(errors="replace").strip().splitlines()
         last = f": {lines[-1][:200]}" if lines else ""
         if status == -9:
             return "the worker process was killed, most likely for want of memory"
@@ -136,11 +192,7 @@ class Worker:
 
     def close(self) -> None:
         """Hang up and end the process."""
-        self.connection.close()
-        self._process.kill()
-        self._process.wait()
-        self._log.close()
-        self._temporary.cleanup()
+        self._own.end()
 
     def replace(self) -> None:
         """End the process and start another in its place."""
@@ -202,7 +254,7 @@ class Crew:
             UserError: the backbone or its weights can't be had.
             AutomlError: extraction failed.
         """
-        prepared = [self._prepare(worker, order, on_progress) for worker in self.workers]
+        prepared = [self._prepare(worker, [order], on_progress)[-1] for worker in self.workers]
         self._orders.append(order)
         self._made.append(prepared[0])
         return prepared[0]
@@ -222,35 +274,62 @@ class Crew:
                 raise AssertionError(f"a worker answered {other}")
 
     def ask(self, order: Ask | Survey) -> Answer:
-        """Have any worker carry out an order while none trains; return what it answers."""
+        """Have any worker carry out an order while none trains; return what it answers.
+
+        Where its process ends meanwhile, the next one does.
+        """
         worker = self.workers[0]
-        self.order(worker, order)
-        return worker.receive()
+        for _ in range(DEATHS_AT_WORK):
+            self.order(worker, order)
+            answer = worker.receive()
+            if not isinstance(answer, Failed) or not answer.is_dead:
+                break
+        return answer
 
     def _prepare(
         self,
         worker: Worker,
+        orders: Sequence[Prepare | Need],
+        on_progress: Callable[[Extracting | SpaceNeeded], None],
+    ) -> list[Prepared]:
+        """Have a worker carry out orders, and those before them where its process is a fresh one.
+
+        Where it ends meanwhile, the next one begins anew.
+        """
+        deaths = 0
+        while True:
+            all_orders = orders if worker.is_prepared else [*self._orders, *orders]
+            prepared: list[Prepared] = []
+            for order in all_orders:
+                match self._carried_out(worker, order, on_progress):
+                    case Prepared() as done:
+                        prepared.append(done)
+                    case Failed() as failed:
+                        deaths += 1
+                        if not failed.is_dead or deaths == DEATHS_AT_WORK:
+                            raise_failure(failed)
+                        break
+            else:
+                worker.is_prepared = True
+                return prepared
+
+    def _carried_out(
+        self,
+        worker: Worker,
         order: Prepare | Need,
         on_progress: Callable[[Extracting | SpaceNeeded], None],
-    ) -> Prepared:
+    ) -> Answer:
         worker.send(order)
-        while True:
-            match worker.receive():
-                case Extracting() | SpaceNeeded() as progress:
-                    on_progress(progress)
-                case Prepared() as prepared:
-                    worker.is_prepared = True
-                    return prepared
-                case Failed() as failed:
-                    raise_failure(failed)
+        while isinstance(answer := worker.receive(), Extracting | SpaceNeeded):
+            on_progress(answer)
+        return answer
 
     def order(self, worker: Worker, order: Ask | Survey | Train) -> None:
         """Send an order to a worker that waits for one; a fresh process is prepared first."""
         if worker.trained >= TRIALS_BEFORE_REPLACEMENT:
             worker.replace()
         if not worker.is_prepared:
-            for earlier in self._orders:
-                self._prepare(worker, earlier, lambda progress: None)
+            self._prepare(worker, [], lambda progress: None)
         worker.send(order)
 
     def replace(self, worker: Worker) -> None:

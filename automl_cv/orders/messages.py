@@ -352,14 +352,27 @@ class Failed:
         exit_code: 2 where the user's input is to blame, else 1.
         traceback: for `--debug`.
         history: what a trial had done.
-        is_lost: the worker's machine was lost, which says nothing of what it carried out.
+        is_dead: the worker's process ended before it could answer: killed, or by what it did.
+        is_lost: its machine was lost, which says nothing of what it carried out.
     """
 
     reason: str
     exit_code: int
     traceback: str
     history: History = field(default_factory=History)
+    is_dead: bool = False
     is_lost: bool = False
+
+
+@dataclass(frozen=True)
+class Load:
+    """Load modules; there is no answer. Sent once, first of all, to a process held in reserve.
+
+    Args:
+        modules: their names.
+    """
+
+    modules: tuple[str, ...]
 
 
 Order = Prepare | Need | Look | Extract | Ask | Survey | Train | Fit

@@ -21,7 +21,7 @@ class Running:
         written: when it was last written, on that clock.
         trained: what the worker ended with, where the trial waits for others.
         broke: whether it broke once.
-        losses: how many machines were lost while they trained it.
+        losses: how many processes and machines were lost beside that while they trained it.
         next_ask: its worker waits at this epoch, and at no earlier one.
     """
 

@@ -12,10 +12,9 @@ from optuna.storages import RDBStorage
 from automl_cv.data.dataset import Dataset
 from automl_cv.drawing.origins import StoredRun
 from automl_cv.drawing.samplers import check_sampler
-from automl_cv.features import FeatureCache, recipe
 from automl_cv.orders import messages
 from automl_cv.orders.cluster import ClusterCrew, scheduler_address
-from automl_cv.orders.crew import ENGINE, Crew, raise_failure
+from automl_cv.orders.crew import Crew, raise_failure
 from automl_cv.orders.images import Images, images_of
 from automl_cv.orders.messages import PrepareFeatures
 from automl_cv.results.ranking import in_order_on_sample
@@ -24,6 +23,7 @@ from automl_cv.search.budget import Budget
 from automl_cv.search.completeness import is_settled, tell_settled
 from automl_cv.search.context import SearchContext
 from automl_cv.search.engine_choice import on_engine, tell_refusal
+from automl_cv.search.first_loaded import first_loaded
 from automl_cv.search.run_choice import expected_run, taken_run
 from automl_cv.search.stages import StageSequence
 from automl_cv.search.study_data import (
@@ -44,7 +44,6 @@ from automl_cv.study.parameters import BACKBONE_PARAMETERS
 from automl_cv.study.space import Value
 from automl_cv.study.stage import Stage
 from automl_cv.study.studyfile import StudyFile, drawn_backbone
-from automl_cv.training import linear
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
     held = [] if options.new else runs(storage, with_planned=True)
     expected = expected_run(held, study, stages)
     count = _first_workers(study, stages, storage, options, expected)
-    with _crew(count, options, _first_loaded(study, stages, options.cache_dir)) as crew:
+    with _crew(count, options, first_loaded(study, stages, options.cache_dir)) as crew:
         images = read_images(
             study,
             cache_dir=options.cache_dir,
@@ -138,7 +137,7 @@ def search(study: StudyFile, options: SearchOptions, listen: events.Listener) ->
                 tell_settled(run, stages, listen)
             else:
                 crew.hire(options.workers or 1)
-                given = images_of(images)
+                given = images_of(images).kept(options.cache_dir)
                 versions = _prepare(crew, study, options, given, listen)
                 facts = replace(facts, versions={**facts.versions, **versions})
                 context = SearchContext(
@@ -203,26 +202,6 @@ def _crew(count: int, options: SearchOptions, loads: Callable[[int], Sequence[st
     )
 
 
-def _first_loaded(
-    study: StudyFile, stages: Sequence[Stage], cache_dir: Path
-) -> Callable[[int], list[str]]:
-    """Return what workers load at once, while this process reads the images.
-
-    Heads that are solved, and heads of one layer, need TensorFlow only to extract their features,
-    which the first worker does for all. Should another need it after all, it is loaded then.
-
-    Returns:
-        Names of modules for the number of a worker.
-    """
-    kinds = dict.fromkeys(stage.training.target.partition(":")[0] for stage in stages)
-    if not all(linear.takes_all(study, stage) for stage in stages):
-        return lambda number: [ENGINE, *kinds]
-    # Vectors of another tool are there already.
-    there = study.backbone.ids is not None
-    extracts = not there and not FeatureCache(cache_dir).has_some(recipe(study.backbone))
-    return lambda number: [ENGINE, *kinds] if extracts and number == 0 else [*kinds]
-
-
 def _tell_data(
     run: StoredRun, other: StudyRun | None, images: Dataset, listen: events.Listener
 ) -> None:
@@ -249,7 +228,7 @@ def _keep_labels(run: StoredRun, study: StudyFile, images: Dataset) -> None:
     splits = ("validation",) if study.validating_folds is None else ("train", "validation")
     known = images_of(images)
     rows = np.flatnonzero(np.isin(known.splits, splits))
-    write_labels(run.storage, run.name, known.labels[rows], [known.groups[row] for row in rows])
+    write_labels(run.storage, run.name, known.labels[rows], [known.group(row) for row in rows])
 
 
 def _prepare(

@@ -30,8 +30,8 @@ from automl_cv.study.trial import method_of, plan
 # So many trials that break one after the other are no accident (KerasTuner's number).
 BROKEN_IN_A_ROW = 3
 
-# A trial whose worker was lost with its machine runs again, so often (Dask's own number): it may
-# be what brings machines down.
+# A trial whose worker was killed, or lost with its machine, runs again, so often (Dask's own
+# number): it may be what brings processes and machines down.
 LOSSES_OF_A_TRIAL = 3
 
 # Longer trials are written while they run, about so often, so that a kill loses no epoch.
@@ -244,17 +244,14 @@ class StageRun:
             case Trained():
                 self._broken = 0
                 self._end(worker, answer)
-            case Failed() if answer.is_lost and running.losses < LOSSES_OF_A_TRIAL:
+            # Trials and stages after it go by it: an accident must not decide.
+            case Failed() if answer.is_dead and running.losses < LOSSES_OF_A_TRIAL:
                 running.losses += 1
-                self._again.append(self._running.pop(worker))
+                self._run_again(worker, answer)
+            case Failed() if not running.broke:
+                running.broke = True
+                self._run_again(worker, answer)
             case Failed():
-                if not running.broke:
-                    # Trials and stages after it go by it: an accident must not decide.
-                    running.broke = True
-                    self._again.append(self._running.pop(worker))
-                    number = running.drawn.trial
-                    self._listen(events.TrialBroke(self._stage.name, number, answer.reason))
-                    return
                 self._broken += 1
                 history = replace(running.history(answer.reason), stop_reason="failed")
                 self._end(worker, Trained(history, {}))
@@ -266,6 +263,13 @@ class StageRun:
                     )
                     error.add_note(answer.traceback)
                     raise error
+
+    def _run_again(self, worker: Worker, failed: Failed) -> None:
+        running = self._running.pop(worker)
+        self._again.append(running)
+        if not failed.is_lost:
+            number = running.drawn.trial
+            self._listen(events.TrialBroke(self._stage.name, number, failed.reason))
 
     def _keep(self, running: Running) -> None:
         """Write a long trial's epochs while it runs; a short one costs one write at its end.

@@ -36,9 +36,12 @@ class KernelHead:
 
     def logits(self, features: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
         """Return logits of features as a backbone gives them; see `linear.Linear`."""
-        near = likeness(formed(self.on, features, rows), self.anchors, self.factor)
-        logits: np.ndarray = near @ self.weights + self.bias
+        logits: np.ndarray = self.inputs(features, rows) @ self.weights + self.bias
         return logits
+
+    def inputs(self, features: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        """Return what logits are linear in: likenesses, float64 (images, anchors)."""
+        return likeness(formed(self.on, features, rows), self.anchors, self.factor)
 
     def times(self, factor: float) -> KernelHead:
         """Return the head whose logits are these times a factor."""
@@ -62,7 +65,7 @@ class Kernel:
         self.anchors = features
         # Half the squared distance of two vectors of length 1 is 1 less their product.
         products = features @ features.T
-        median = 1 - float(np.median(products[np.triu_indices(len(features), 1)]))
+        median = 1 - float(np.median(products[~np.tri(len(features), dtype=bool)]))
         self.factor = reach / max(median, 1e-12)
         targets = np.eye(classes)[labels]
         self._shares = targets.mean(axis=0)  # the kernel is not centred: they are the bias

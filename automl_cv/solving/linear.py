@@ -34,8 +34,12 @@ class Linear:
             features: (images, features); may be memory-mapped.
             rows: of those that are wanted; None for all.
         """
-        logits: np.ndarray = formed(self.on, features, rows) @ self.weights + self.bias
+        logits: np.ndarray = self.inputs(features, rows) @ self.weights + self.bias
         return logits
+
+    def inputs(self, features: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        """Return what logits are linear in: features in their form, float64."""
+        return formed(self.on, features, rows)
 
     def times(self, factor: float) -> Linear:
         """Return the head whose logits are these times a factor."""

@@ -7,11 +7,12 @@ pool, Genest and Zidek 1986, https://doi.org/10.1214/ss/1177013825.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
-from scipy.special import log_softmax
+
+from automl_cv.solving.threads import one_thread
 
 LOWEST, HIGHEST = 0.05, 20.0
 """Between which a temperature is looked for."""
@@ -37,16 +38,9 @@ def fitted(labels: np.ndarray, logits: np.ndarray) -> float:
     """
     if (logits.argmax(axis=1) == labels).all():
         return 1.0
-    exact = logits.astype(np.float64)
     rows = np.arange(len(labels))
-
-    def log_loss(log_temperature: float) -> float:
-        shares = log_softmax(exact / np.exp(log_temperature), axis=1)
-        return -float(shares[rows, labels].mean())
-
     # The loss is convex in 1 / temperature, so it has one lowest place.
-    found = minimize_scalar(log_loss, bounds=np.log([LOWEST, HIGHEST]), method="bounded")
-    return float(np.exp(found.x))
+    return _lowest_between(LOWEST, HIGHEST, logits, lambda below: float(below[rows, labels].mean()))
 
 
 def fitted_to_scores(labels: np.ndarray, scores: np.ndarray) -> float:
@@ -61,20 +55,42 @@ def fitted_to_scores(labels: np.ndarray, scores: np.ndarray) -> float:
         labels: class indices (images,).
         scores: (images, classes).
     """
-    exact = scores.astype(np.float64)
-    images, classes = exact.shape
+    images, classes = scores.shape
     rows = np.arange(images)
     doubt = 1 / (images + 2)
-    targets = np.full((images, classes), doubt / max(classes - 1, 1))
-    targets[rows, labels] = 1 - doubt
-    spread = max(float(exact.std()), 1e-12)
+    other = doubt / max(classes - 1, 1)
+
+    def agreed(below: np.ndarray) -> float:
+        own = below[rows, labels]
+        return float(((1 - doubt) * own + other * (below.sum(axis=1) - own)).mean())
+
+    spread = max(float(scores.std(dtype=np.float64)), 1e-12)
+    return _lowest_between(1e-3 * spread, 1e3 * spread, scores, agreed)
+
+
+def _lowest_between(
+    least: float, most: float, logits: np.ndarray, agreed: Callable[[np.ndarray], float]
+) -> float:
+    """Return the temperature of lowest log loss.
+
+    Args:
+        least: temperature.
+        most: temperature.
+        logits: (images, classes).
+        agreed: returns the mean logit of the true class, of logits whose highest is 0.
+    """
+    # Only what the logits add up to takes all of them at each temperature.
+    below = logits.astype(np.float64)
+    below -= below.max(axis=1, keepdims=True)
+    mean, scaled = agreed(below), np.empty_like(below)
 
     def log_loss(log_temperature: float) -> float:
-        shares = log_softmax(exact / (spread * np.exp(log_temperature)), axis=1)
-        return -float((targets * shares).sum(axis=1).mean())
+        factor = np.exp(-log_temperature)
+        np.exp(np.multiply(below, factor, out=scaled), out=scaled)
+        return float(np.log(scaled.sum(axis=1)).mean() - factor * mean)
 
-    found = minimize_scalar(log_loss, bounds=np.log([1e-3, 1e3]), method="bounded")
-    return spread * float(np.exp(found.x))
+    found = minimize_scalar(log_loss, bounds=np.log([least, most]), method="bounded")
+    return float(np.exp(found.x))
 
 
 def combined(labels: np.ndarray, log_probabilities: Sequence[np.ndarray]) -> np.ndarray:
@@ -112,23 +128,30 @@ def _lowest(labels: np.ndarray, stacked: np.ndarray) -> np.ndarray:
         labels: class indices (images,).
         stacked: log-probabilities (members, images, classes).
     """
-    rows = np.arange(len(labels))
-    said, equal = stacked[:, rows, labels].mean(axis=1), 1 / len(stacked)
+    images, equal = len(labels), 1 / len(stacked)
+    said = stacked[:, np.arange(images), labels].mean(axis=1)
+    flat = stacked.reshape(len(stacked), -1)
 
     def loss_and_gradient(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        logs = log_softmax(np.tensordot(weights, stacked, axes=1), axis=1)
-        expected = np.einsum("mic,ic->m", stacked, np.exp(logs)) / len(labels)
+        shares = (weights @ flat).reshape(stacked.shape[1:])
+        highest = shares.max(axis=1, keepdims=True)
+        shares -= highest
+        np.exp(shares, out=shares)
+        sums = shares.sum(axis=1, keepdims=True)
+        shares /= sums
         away = weights - equal
-        loss = -float(logs[rows, labels].mean()) + PULL * float(away @ away)
-        return loss, expected - said + 2 * PULL * away
+        loss = float((highest + np.log(sums)).mean() - weights @ said) + PULL * float(away @ away)
+        return loss, flat @ shares.ravel() / images - said + 2 * PULL * away
 
-    found = minimize(
-        loss_and_gradient,
-        np.full(len(stacked), 1 / len(stacked)),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(0, None)] * len(stacked),
-        options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-8},
-    )
+    # Products this narrow gain nothing by a second thread, which waits by spinning.
+    with one_thread():
+        found = minimize(
+            loss_and_gradient,
+            np.full(len(stacked), equal),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(0, None)] * len(stacked),
+            options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-8},
+        )
     weights: np.ndarray = found.x
     return weights

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from automl_cv.data.texts import Texts
 from automl_cv.errors import UserError
 from automl_cv.features import FeatureCache, Recipe, recipe, vectors, view_names, weightfile
 from automl_cv.orders.messages import (
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from automl_cv.engine.extract import Loaded, Network
 
 MUCH_SPACE = 10**9  # bytes of the disk that are worth a word
+AT_ONCE = 2**16  # images that are extracted in one go: their paths are held; whole batches
 
 
 class HeldFeatures:
@@ -51,8 +53,8 @@ class HeldFeatures:
         self._arrays: dict[PrepareFeatures, np.ndarray] = {}
         self._networks: dict[Backbone, Network] = {}
         self._parts: dict[tuple[Backbone, int], Cut] = {}
-        # While others extract too: what the cache lacked before that, and the network.
-        self._lacked: dict[PrepareFeatures, list[str]] = {}
+        # While others extract too: rows that the cache lacked before that, and the network.
+        self._lacked: dict[PrepareFeatures, np.ndarray] = {}
         self._loaded: dict[Recipe, Loaded] = {}
 
     def of(self, order: PrepareFeatures) -> np.ndarray:
@@ -91,10 +93,10 @@ class HeldFeatures:
         wanted, names = self.recipe(order), self._names(order)
         extracted = 0
         if weightfile.is_vectors(order.backbone):
-            paths, hashes = self.files(self.rows(order))
-            extracted = vectors.fill(order.backbone, paths, hashes, self._cache, wanted)
-        elif missing := self.lacking(order):
-            extracted = self._extracted(order, missing)
+            paths = self._given.images.paths.take(self.rows(order))
+            extracted = vectors.fill(order.backbone, paths, names, self._cache, wanted)
+        else:
+            extracted = self._extracted(order, self.lacking(order))
         self._lacked.clear()
         features = self._cache.open(wanted, names, order.backbone.features).array
         self._arrays[order] = features
@@ -106,17 +108,17 @@ class HeldFeatures:
             milliseconds=self._cache.speed(wanted),
         )
 
-    def lacking(self, order: PrepareFeatures) -> list[str]:
-        """Return the names of images, or views of them, that have to pass a backbone.
+    def lacking(self, order: PrepareFeatures) -> np.ndarray:
+        """Return which of the images, or views of them, have to pass a backbone, int64.
 
         Raises:
             UserError: the backbone or its weights can't be had, or the disk has no room.
         """
         if order.views == "online" or weightfile.is_vectors(order.backbone):
-            return []
+            return np.empty(0, np.int64)
         names, wanted = self._names(order), self.recipe(order)
-        missing = self._cache.missing(wanted, names, order.backbone.features)
-        if order.n_blocks and missing:
+        missing = self._cache.missing_rows(wanted, names, order.backbone.features)
+        if order.n_blocks and len(missing):
             self._check_space(order, len(missing))
         self._lacked = {order: missing}
         return missing
@@ -131,30 +133,43 @@ class HeldFeatures:
         lacked = None if share.is_begun else self._lacked.get(share.order)
         if lacked is None:
             lacked = self.lacking(share.order)
-        return self._extracted(share.order, [one for one in lacked if is_in_share(one, share)])
+        names = self._names(share.order).take(lacked)
+        own = np.array([is_in_share(one, share) for one in names], bool)
+        return self._extracted(share.order, lacked[own])
 
-    def _extracted(self, order: PrepareFeatures, missing: list[str]) -> int:
+    def _extracted(self, order: PrepareFeatures, missing: np.ndarray) -> int:
         """Run images that are not cached through a backbone; return how many those were."""
+        if not len(missing):
+            return 0
         from automl_cv.engine.extract import extract
 
         assert order.views != "online", "that caches nothing"
-        paths, hashes = self.files(self.rows(order))
-        return extract(
-            order.backbone,
-            paths,
-            hashes,
-            self._cache,
-            self.recipe(order),
-            on_progress=self._report,
-            views=order.views,
-            window=self._given.images.window,
-            missing=missing,
-            loaded=self._loaded,
-        )
+        names, rows, done = self._names(order), self.rows(order), 0
 
-    def _names(self, order: PrepareFeatures) -> list[str]:
+        def report(now: int, total: int, images_per_second: float) -> None:
+            self._report(done + now, len(missing), images_per_second)
+
+        views = order.views if order.augmentation is not None else 1
+        for start in range(0, len(missing), AT_ONCE):
+            some = missing[start : start + AT_ONCE]
+            paths, hashes = self.files(rows[np.unique(some // views)])
+            done += extract(
+                order.backbone,
+                paths,
+                hashes,
+                self._cache,
+                self.recipe(order),
+                on_progress=report,
+                views=views,
+                window=self._given.images.window,
+                missing=names.take(some),
+                loaded=self._loaded,
+            )
+        return done
+
+    def _names(self, order: PrepareFeatures) -> Texts:
         """Return what the rows of an order's features are called in the cache."""
-        _, hashes = self.files(self.rows(order))
+        hashes = self._given.images.content_hashes.take(self.rows(order))
         if order.augmentation is None or order.views == "online":
             return hashes
         return view_names(hashes, order.views)
@@ -183,11 +198,10 @@ class HeldFeatures:
             return np.flatnonzero(np.isin(splits, ("train", "validation")))
         return np.arange(len(splits))
 
-    def files(self, rows: np.ndarray) -> tuple[list[Path], list[str]]:
+    def files(self, rows: np.ndarray) -> tuple[list[Path], Texts]:
         """Return the files of images and the hashes of their content."""
         images = self._given.images
-        paths = [Path(images.paths[row]) for row in rows]
-        return paths, [images.content_hashes[row] for row in rows]
+        return [*map(Path, images.paths.take(rows))], images.content_hashes.take(rows)
 
     def _prepare_online(self, backbone: Backbone) -> Prepared:
         """Load a backbone that runs in each epoch, and measure it."""

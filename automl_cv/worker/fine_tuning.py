@@ -175,7 +175,7 @@ class FineTuning:
         images, features = self._materials.images, self._materials.features
         recipes = [features.recipe(one).as_data() for one in (plain, altered) if one is not None]
         views = 0 if altered is None else altered.views
-        about = [recipes, views, plain.backbone.features, images.content_hashes]
+        about = [recipes, views, plain.backbone.features, [*images.content_hashes]]
         digest = hashlib.blake2b(json.dumps(about).encode(), digest_size=16)
         for numbers in (images.labels, data.train, data.validation):
             digest.update(np.asarray([len(numbers), *numbers], "<i8").tobytes())

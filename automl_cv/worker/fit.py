@@ -101,7 +101,7 @@ def _known(
     materials.prepare(messages.PrepareFeatures(trial.backbone))
     rows = np.flatnonzero(np.isin(images.splits, BOTH))
     features = np.asarray(materials.features.plain(trial.backbone)[rows])
-    units = [images.groups[row] or images.content_hashes[row] for row in rows]
+    units = [images.group(row) or images.content_hashes[row] for row in rows]
     found = threshold(features, units, seed=order.given.seed)
     return None if found is None else (fitted(features), found)
 

@@ -45,7 +45,7 @@ def fold_numbers(images: Images, rows: np.ndarray, folds: int, seed: int) -> np.
     names = splitting.assign(
         [images.classes[images.labels[row]] for row in rows],
         [images.content_hashes[row] for row in rows],
-        [images.groups[row] for row in rows],
+        [images.group(row) for row in rows],
         {str(number): 1 / folds for number in range(folds)},
         seed,
     )

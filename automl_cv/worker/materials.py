@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from automl_cv.catalog.kinds import KINDS
+from automl_cv.data.texts import Texts
 from automl_cv.orders import messages
 from automl_cv.orders.images import sampled
 from automl_cv.orders.messages import (
@@ -152,7 +153,7 @@ class Materials:
             self._of_fold[trial.folds] = numbers
         return division(self.images, self._of_fold[trial.folds], trial.fold)
 
-    def files(self, rows: np.ndarray) -> tuple[list[Path], list[str]]:
+    def files(self, rows: np.ndarray) -> tuple[list[Path], Texts]:
         """Return the files of images and the hashes of their content."""
         return self.features.files(rows)
 
@@ -164,7 +165,7 @@ class Materials:
             train: rows that train.
             validation: rows that validate.
         """
-        labels, hashes = self.images.labels, self.images.content_hashes
+        labels = self.images.labels
         return TrainingData(
             features=features,
             train=train,
@@ -172,7 +173,7 @@ class Materials:
             validation=validation,
             validation_labels=labels[validation],
             classes=len(self.images.classes),
-            content_hashes=[hashes[row] for row in train],
+            content_hashes=self.images.content_hashes.take(train),
         )
 
     def fit_checkpoint(self, order: messages.Fit, trial: Trial) -> Path | None:

@@ -16,6 +16,7 @@ import signal
 import sys
 import tempfile
 import traceback
+from collections.abc import Sequence
 from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -47,6 +48,9 @@ class _Worker:
             order = self._connection.recv()
             if isinstance(order, messages.Verdict):
                 continue  # on a trial that ended meanwhile
+            if isinstance(order, messages.Load):
+                _load(order.modules)
+                continue
             self._epochs = []
             try:
                 self._connection.send(self._carry_out(order))
@@ -117,6 +121,11 @@ def _failure(error: Exception, epochs: tuple[Epoch, ...]) -> messages.Failed:
     )
 
 
+def _load(modules: Sequence[str]) -> None:
+    for module in modules:
+        import_module(module)
+
+
 def main() -> None:
     """Serve the search at the other end of the descriptor named on the command line."""
     # Ctrl-C reaches the whole process group; the search decides what becomes of us.
@@ -127,8 +136,7 @@ def main() -> None:
     if temporary.name.startswith(TEMPORARY):  # where the search was killed, nobody else removes it
         atexit.register(shutil.rmtree, temporary, ignore_errors=True)
     process_is_ours()
-    for module in sys.argv[2:]:
-        import_module(module)
+    _load(sys.argv[2:])
     connection = Connection(int(sys.argv[1]))
     try:
         _Worker(connection).serve()

@@ -1,10 +1,12 @@
 """What memory a search takes: extraction by the number of images, training by the number of heads.
 
-    python tests/benchmarks/memory.py [search|predict]
+    python tests/benchmarks/memory.py [search|predict|large]
 
-And what `automl-cv predict` takes, by the number of files. Each measurement runs in a process of
-its own and prints its peak resident memory. Images of searches are Fashion-MNIST's test images
-(Debian's package dataset-fashion-mnist).
+And what `automl-cv predict` takes, by the number of files; large: what it takes of one PNG file of
+13,000 x 13,000 pixels, and what `data` and `search` take of eight drawings of 10,562 x 16,000. Each
+measurement runs in a process of its own and prints its peak resident memory, or that of its largest
+process. Images of searches are Fashion-MNIST's test images (Debian's package
+dataset-fashion-mnist).
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from automl_cv.data import dataset
 from automl_cv.engine.extract import extract
@@ -90,6 +92,13 @@ def run_heads(count: int) -> None:
     print(resident_megabytes())
 
 
+def run_command(*words: str) -> None:
+    """Run a command of automl-cv; print the memory of its largest process."""
+    command = [sys.executable, "-c", "from automl_cv.cli.app import main; main()", *words]
+    subprocess.run(command, check=True, capture_output=True)
+    print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
+
+
 def run_prediction(model: Path, files: str) -> None:
     """Run `automl-cv predict` on the files that `files` lists."""
     script = str(Path(sys.executable).parent / "automl-cv")
@@ -125,6 +134,42 @@ def predictions() -> None:
             print(f"{about:35} {peak:.0f} MB at most")
 
 
+def drawing(path: Path, size: tuple[int, int], mode: str, seed: int) -> None:
+    """Write lines on white."""
+    image = Image.new(mode, size, "white")
+    lines, draw = np.random.default_rng(seed), ImageDraw.Draw(image)
+    for _ in range(40):
+        ends = [int(end) for end in lines.integers(0, size * 2)]
+        draw.line(ends, fill="black", width=9)
+    image.save(path)
+
+
+def large() -> None:
+    """Measure pictures that are seen in parts."""
+    from tests.benchmarks.predict_speed import make
+
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        make(place, "compact", 1, (28, 28), "png")
+        drawing(place / "large.png", (13_000, 13_000), "RGB", 0)
+        for about, path in {
+            "one file of 28x28 pixels": next((place / "files").iterdir()),
+            "a PNG of 13,000x13,000": place / "large.png",
+        }.items():
+            out = ("--out", str(place / "out.csv"))
+            peak = measured("command", "predict", str(place / "model"), str(path), *out)
+            print(f"predict, {about:28} {peak:.0f} MB at most", flush=True)
+        for number in range(8):
+            folder = place / "drawings" / f"class{number % 2}"
+            folder.mkdir(parents=True, exist_ok=True)
+            drawing(folder / f"{number}.png", (10_562, 16_000), "RGB", number)
+        given = (str(place / "drawings"), "--cache-dir")
+        print(f"data:   {measured('command', 'data', *given, f'{place}/data'):.0f} MB at most")
+        words = ("search", "optimizers", "--stage", "coarse", "--trials", "1", "--data", *given)
+        stored = (f"{place}/cache", "--storage", f"sqlite:///{place}/trials.db", "--quiet")
+        print(f"search: {measured('command', *words, *stored):.0f} MB at most")
+
+
 def searches() -> None:
     """Measure both, at two sizes each, and print what more of them costs."""
     with tempfile.TemporaryDirectory() as name:
@@ -148,8 +193,9 @@ if __name__ == "__main__":
         run_heads(int(sys.argv[2]))
     elif sys.argv[1:2] == ["prediction"]:
         run_prediction(Path(sys.argv[2]), sys.argv[3])
+    elif sys.argv[1:2] == ["command"]:
+        run_command(*sys.argv[2:])
     else:
-        if sys.argv[1:] != ["predict"]:
-            searches()
-        if sys.argv[1:] != ["search"]:
-            predictions()
+        parts = {"search": searches, "predict": predictions, "large": large}
+        for part in sys.argv[1:] or parts:
+            parts[part]()

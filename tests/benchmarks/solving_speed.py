@@ -1,11 +1,15 @@
-"""What a path of penalties out of folds costs, against scikit-learn's solver in a loop.
+"""What paths of penalties out of five folds cost, beside scikit-learn's solver in a loop.
 
     python tests/benchmarks/solving_speed.py [--images 2000] [--features 2048] [--classes 10]
 
-Prints seconds of processor time, and of the wall, and their ratio to scikit-learn's, whose
-`LogisticRegression` is begun from its last solution (`warm_start`) for each fold and penalty, as
-`LogisticRegressionCV` does. Few of its penalties are timed (`--every`), and the rest estimated.
-BLAS has one thread in both: two, on cores that others use too, wait by spinning.
+The penalties are those of the exact heads (22, from 1e4 to 1e-3) or, `--lowest 1`, those of them
+that are no smaller. Each fold is solved as a worker of a search solves it: by itself, two folds
+side by side, and with features that the fold's own images standardise. Prints seconds of
+processor time, and of the wall, what 500 solved heads would take at that rate, and the ratio to
+scikit-learn's, whose `LogisticRegression` is begun from its last solution (`warm_start`) for each
+fold and penalty, as `LogisticRegressionCV` does. Few of its folds are timed (`--every`, 0 for
+none), and the rest estimated. BLAS has one thread in both: two, on cores that others use too, wait
+by spinning.
 """
 
 from __future__ import annotations
@@ -14,28 +18,33 @@ import argparse
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from automl_cv.catalog.exact_heads import EXACT_HEADS, PENALTIES
 from automl_cv.solving.discriminant import Discriminant
-from automl_cv.solving.logistic import Logistic, out_of_fold
+from automl_cv.solving.kernel import Kernel
+from automl_cv.solving.logistic import Logistic
 from automl_cv.solving.ridge import Ridge
+from automl_cv.solving.scaling import unit_length
+from automl_cv.solving.threads import one_thread
+from automl_cv.worker.exact_heads import THREADS
 
-PENALTIES = np.logspace(5, 0, 24)
 FOLDS = 5
+HEADS = 500
 
 
 def drawn(images: int, features: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return features of 60 hidden ones, rectified and standardised, and labels."""
+    """Return features of 60 hidden ones, rectified, and labels."""
     draw = np.random.default_rng(0)
     labels = draw.integers(0, classes, images)
     hidden = draw.normal(size=(images, 60)) * np.linspace(2, 0.3, 60)
     hidden += 0.5 * draw.normal(size=(classes, 60))[labels]
     seen = hidden @ draw.normal(size=(60, features)) / 6
-    seen = np.maximum(seen + 0.5 * draw.normal(size=seen.shape), 0)
-    return (seen - seen.mean(axis=0)) / seen.std(axis=0), labels
+    return np.maximum(seen + 0.5 * draw.normal(size=seen.shape), 0), labels
 
 
 def timed(action: Callable[[], object]) -> tuple[float, float]:
@@ -46,44 +55,72 @@ def timed(action: Callable[[], object]) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Time each."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--features", type=int, default=2048)
     parser.add_argument("--classes", type=int, default=10)
-    parser.add_argument("--every", type=int, default=1, help="fold of scikit-learn's to time")
+    parser.add_argument("--every", type=int, default=1, help="folds of scikit-learn's to time")
+    parser.add_argument("--lowest", type=float, default=0.0, help="penalty")
     given = parser.parse_args()
     features, labels = drawn(given.images, given.features, given.classes)
     folds = np.arange(given.images) % FOLDS
-    rest = folds != 0
+
+    def images(fold: int) -> tuple[np.ndarray, np.ndarray, int]:
+        rest = folds != fold
+        own = features[rest]
+        return (own - own.mean(axis=0)) / own.std(axis=0), labels[rest], given.classes
+
+    def falling(strengths: tuple[float, ...]) -> list[float]:
+        return [one for one in strengths if one >= given.lowest]
+
+    penalties = falling(PENALTIES)
 
     def theirs() -> None:
         for fold in range(given.every):
+            own, classes, _ = images(fold)
             head = LogisticRegression(warm_start=True, max_iter=1000)
-            for penalty in PENALTIES:
-                head.set_params(C=1 / penalty).fit(features[folds != fold], labels[folds != fold])
+            for penalty in penalties:
+                head.set_params(C=1 / penalty).fit(own, classes)
 
-    def ours() -> list[np.ndarray]:
-        return list(out_of_fold(features, labels, given.classes, folds, PENALTIES))
+    def each_fold(path: Callable[[int], object]) -> Callable[[], object]:
+        def all_folds() -> None:
+            with one_thread(), ThreadPoolExecutor(THREADS) as threads:
+                list(threads.map(path, range(FOLDS)))
 
-    with threadpool_limits(1), warnings.catch_warnings(action="ignore"):
-        processor, wall = (FOLDS / given.every * one for one in timed(theirs))
-    print(f"scikit-learn, estimated of all folds: {processor:.2f} s, wall {wall:.2f} s")
-    for _ in range(2):
-        own_processor, own_wall = timed(ours)
-        print(
-            f"out_of_fold: {own_processor:.2f} s, wall {own_wall:.2f} s: "
-            f"{processor / own_processor:.1f} and {wall / own_wall:.1f} times as fast"
-        )
-    one = (features[rest], labels[rest], given.classes)
-    for name, action in {
-        "Logistic, one penalty of 100": lambda: Logistic(*one).solve(100.0),
-        "Discriminant, 8 shrinkages": lambda: list(
-            map(Discriminant(*one).solve, np.linspace(0.01, 1, 8))
+        return all_folds
+
+    processor = wall = 0.0
+    if given.every:
+        with threadpool_limits(1), warnings.catch_warnings(action="ignore"):
+            processor, wall = (FOLDS / given.every * one for one in timed(theirs))
+        print(f"scikit-learn, {len(penalties)} penalties, estimated of all folds: ", end="")
+        print(f"{processor:.2f} s, wall {wall:.2f} s")
+
+    def kernel(fold: int) -> list[object]:
+        own, classes, count = images(fold)
+        strengths = falling(EXACT_HEADS["kernel"].strengths)
+        return list(Kernel(unit_length(own), classes, count, reach=0.3).path(strengths))
+
+    shrinkages = EXACT_HEADS["lda"].strengths
+    ways: dict[str, tuple[int, Callable[[int], object]]] = {
+        "logistic": (len(penalties), lambda fold: list(Logistic(*images(fold)).path(penalties))),
+        "ridge": (len(penalties), lambda fold: list(Ridge(*images(fold)).path(penalties))),
+        "lda": (
+            len(shrinkages),
+            lambda fold: list(Discriminant(*images(fold)).path(shrinkages)),
         ),
-        "Ridge, 24 penalties": lambda: list(map(Ridge(*one).solve, PENALTIES)),
-    }.items():
-        processor, wall = timed(action)
-        print(f"{name}, of {rest.sum()} images: {processor:.2f} s, wall {wall:.2f} s")
+        "kernel": (len(falling(EXACT_HEADS["kernel"].strengths)), kernel),
+    }
+    for name, (strengths, path) in ways.items():
+        own_processor, own_wall = min(timed(each_fold(path)) for _ in range(2))
+        heads = FOLDS * strengths
+        line = f"{name}, {heads} heads: {own_processor:.2f} s, wall {own_wall:.2f} s; "
+        line += f"{HEADS} heads: {own_processor * HEADS / heads:.1f} s, "
+        line += f"wall {own_wall * HEADS / heads:.1f} s"
+        if name == "logistic" and given.every:
+            line += f"; {processor / own_processor:.1f} times as fast as scikit-learn's"
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from automl_cv.cli.app import build
 from automl_cv.features import FeatureCache, Recipe
 from automl_cv.features.pixels import PixelCache
+from automl_cv.orders.images import FOLDER
 
 RECIPE = Recipe(
     backbone="[red]tiny",
@@ -37,6 +38,7 @@ def cache_dir(tmp_path: Path) -> Path:
         "datasets/digits/0/00000.png": "123",
         "datasets/digits/1/00001.png": "1234",
         "inspections/0.json": "{}",
+        f"{FOLDER}/0/index.json": "{}",
         "mine.txt": "not automl-cv's",
     }.items():
         path = folder / name
@@ -67,7 +69,7 @@ def test_the_table_explains_each_entry(cache_dir):
 def test_json_holds_the_whole_recipe(cache_dir):
     listed = json.loads(invoke(cache_dir, "--format", "json").stdout)
     assert listed["folder"] == str(cache_dir)
-    features, _, digits, inspections = listed["entries"]
+    features, _, digits, inspections, lists = listed["entries"]
     assert features["recipe"] == {
         "backbone": "[red]tiny",
         "network": "tests:tiny()",
@@ -81,6 +83,7 @@ def test_json_holds_the_whole_recipe(cache_dir):
     }
     assert (digits["n_items"], digits["n_bytes"], digits["recipe"]) == (2, 7, None)
     assert inspections["folder"] == "inspections"
+    assert lists["folder"] == FOLDER, "as those who write them call it"
 
 
 def test_features_of_another_version_are_listed_too(cache_dir):

@@ -85,6 +85,55 @@ def test_a_worker_that_dies_answers_failed_and_is_another_one_then():
         assert worker.lives == [[before, Survey()], [before, Survey()]]
 
 
+def dying(*deaths: int):
+    """Return a script whose process dies at these orders, counted over all its lives."""
+    heard = []
+
+    def script(worker, order):
+        heard.append(order)
+        yield DEATH if len(heard) - 1 in deaths else next(obedient(worker, order))
+
+    return script
+
+
+def test_a_worker_that_dies_while_it_is_made_ready_begins_anew():
+    with ScriptedCrew(1, dying(1, 3)) as crew:
+        (worker,) = crew.workers
+        first = crew.make_ready()
+        crew.prepare(SMALL, print)
+        assert worker.lives == [[first, SMALL], [first, SMALL], [first, SMALL]]
+        assert worker.is_prepared
+        worker.replace()
+        crew.order(worker, Survey())
+        assert worker.lives[3] == [first, SMALL, Survey()]
+
+
+def test_one_that_died_between_two_stages_is_told_all_of_it():
+    with ScriptedCrew(1, dying(1)) as crew:
+        (worker,) = crew.workers
+        first = crew.make_ready()
+        crew.order(worker, Survey())
+        assert isinstance(worker.receive(), Failed)
+        crew.prepare(SMALL, print)
+        assert worker.lives[1] == [first, SMALL]
+
+
+def test_one_that_dies_again_and_again_ends_the_search():
+    with ScriptedCrew(1, dying(*range(9))) as crew:
+        with pytest.raises(AutomlError, match="ended with exit code 1"):
+            crew.make_ready()
+        assert len(crew.workers[0].lives) == crew_module.DEATHS_AT_WORK + 1
+
+
+@pytest.mark.parametrize("n_deaths", [1, crew_module.DEATHS_AT_WORK])
+def test_what_one_is_asked_that_dies_the_next_process_answers(n_deaths):
+    with ScriptedCrew(1, dying(*range(1, 2 * n_deaths, 2))) as crew:
+        crew.make_ready()
+        answer = crew.ask(Survey())
+        fails = n_deaths == crew_module.DEATHS_AT_WORK
+        assert (isinstance(answer, Failed) and answer.is_dead) if fails else answer == SURVEYED
+
+
 def test_a_worker_is_replaced_after_so_many_trials(monkeypatch):
     monkeypatch.setattr(crew_module, "TRIALS_BEFORE_REPLACEMENT", 3)
     with ScriptedCrew(1, obedient) as crew:

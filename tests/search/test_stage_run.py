@@ -220,9 +220,9 @@ def test_a_failed_trial_gets_another_chance(tmp_path):
     assert told.of(events.StageStarted)[0].finished == 3
 
 
-@pytest.mark.parametrize("n_deaths", [1, 2])
-def test_a_trial_whose_worker_dies_runs_again_once(tmp_path, n_deaths):
-    died = []
+@pytest.mark.parametrize("n_deaths", [1, stage_run.LOSSES_OF_A_TRIAL + 2])
+def test_a_trial_whose_worker_dies_runs_again_but_not_for_ever(tmp_path, n_deaths):
+    died, fails = [], n_deaths > 1
 
     def script(worker, order):
         if isinstance(order, Train) and order.trial.number == 1 and len(died) < n_deaths:
@@ -234,15 +234,14 @@ def test_a_trial_whose_worker_dies_runs_again_once(tmp_path, n_deaths):
 
     with conducted(tmp_path, script) as (context, told):
         run, trials = prepared(context)
-        assert run.run() == (Progress(4), 5 - n_deaths)
+        assert run.run() == (Progress(4), 3 if fails else 4)
         record = trials.records()[1]
         (worker,) = context.crew.workers
     reason = "the worker process ended with exit code 1"
-    assert told.of(events.TrialBroke) == [events.TrialBroke("coarse", 1, reason)]
-    assert (record.state, record.reason) == (
-        ("complete", "") if n_deaths == 1 else ("failed", reason)
-    )
-    assert len(record.history.epochs) == 3 - n_deaths, "what it had reached is kept"
+    broke = told.of(events.TrialBroke)
+    assert broke == [events.TrialBroke("coarse", 1, reason)] * (n_deaths - fails)
+    assert (record.state, record.reason) == (("failed", reason) if fails else ("complete", ""))
+    assert len(record.history.epochs) == (1 if fails else 2), "what it had reached is kept"
     first, *others = worker.lives
     assert [[type(order) for order in one[:2]] for one in others] == [
         [type(first[0]), Train]
@@ -338,6 +337,23 @@ def test_a_checkpoint_goes_once_its_trial_is_stored_and_stays_where_it_broke(tmp
             False,
             False,
         ]
+
+
+def test_what_a_worker_says_it_can_not_do_is_tried_once_more(tmp_path):
+    tried = []
+
+    def script(worker, order):
+        if isinstance(order, Train) and order.trial.number == 1:
+            tried.append(worker)
+            yield from broken("out of memory")
+        else:
+            yield from obedient(worker, order)
+
+    with conducted(tmp_path, script) as (context, told):
+        run, trials = prepared(context)
+        assert run.run() == (Progress(4), 3)
+    assert len(tried) == 2
+    assert len(told.of(events.TrialBroke)) == 1
 
 
 @pytest.mark.parametrize("n_losses", [1, stage_run.LOSSES_OF_A_TRIAL + 2])

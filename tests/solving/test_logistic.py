@@ -7,8 +7,9 @@ import itertools
 import numpy as np
 import pytest
 
+from automl_cv.solving import descent
 from automl_cv.solving.descent import COARSE, FINE
-from automl_cv.solving.logistic import Logistic, out_of_fold
+from automl_cv.solving.logistic import Logistic
 from tests.later import later
 from tests.solving.drawn import CASES, drawn, shares_of
 
@@ -66,17 +67,33 @@ def test_a_solution_depends_on_nothing_solved_before():
 
 @pytest.mark.parametrize(("tolerance", "within"), [(COARSE, 1e-3), (FINE, 1e-4)])
 @pytest.mark.parametrize("case", ["more images", "more features"])
-def test_out_of_fold_logits_are_of_the_other_folds(case, tolerance, within):
+def test_along_a_path_other_images_get_the_probabilities_of_scikit_learn(case, tolerance, within):
     features, labels, classes = drawn(case)
-    folds = np.random.default_rng(1).permutation(len(labels)) % 3
+    rest = np.random.default_rng(1).permutation(len(labels)) % 3 != 0
     penalties = (300.0, 10.0, 0.3)
-    along = out_of_fold(features, labels, classes, folds, penalties, tolerance=tolerance)
-    for penalty, logits in zip(penalties, along, strict=True):
-        for fold in range(3):
-            rest, out = folds != fold, folds == fold
-            expected = reference(features[rest], labels[rest], penalty)
-            expected = expected.predict_proba(features[out])
-            np.testing.assert_allclose(shares_of(logits[out]), expected, atol=within)
+    along = Logistic(features[rest], labels[rest], classes).path(penalties, tolerance=tolerance)
+    for penalty, (weights, bias) in zip(penalties, along, strict=True):
+        expected = reference(features[rest], labels[rest], penalty).predict_proba(features[~rest])
+        np.testing.assert_allclose(
+            shares_of(features[~rest] @ weights + bias), expected, atol=within
+        )
+
+
+@pytest.mark.parametrize("case", ["more images", "more features"])
+def test_a_small_penalty_takes_no_more_than_a_few_iterations(case, monkeypatch):
+    """In float32 slopes were rounding alone there: an iteration was like the one before it."""
+    features, labels, classes = drawn(case)
+    asked = []
+    gradient = descent.Space.gradient
+
+    def counted(space, residuals, point, penalty):
+        asked.append(penalty)
+        return gradient(space, residuals, point, penalty)
+
+    monkeypatch.setattr(descent.Space, "gradient", counted)
+    penalties = (1.0, 0.1, 0.01, 1e-3, 1e-4)
+    list(Logistic(features, labels, classes).path(penalties))
+    assert max(asked.count(penalty) for penalty in penalties) < 200
 
 
 def test_a_penalty_is_solved_when_it_is_asked_for():
@@ -86,7 +103,7 @@ def test_a_penalty_is_solved_when_it_is_asked_for():
         yield from (100.0, 10.0)
         raise AssertionError("nobody asked for a third")
 
-    along = out_of_fold(features, labels, classes, np.arange(60) % 5, penalties())
+    along = Logistic(features, labels, classes).path(penalties())
     assert len(list(itertools.islice(along, 2))) == 2
 
 
@@ -100,15 +117,6 @@ def test_an_absent_class_is_never_chosen_and_moves_no_other():
     assert shares[:, 1].max() < 1e-100
     expected = reference(features[kept], labels[kept], 2.0).predict_proba(features)
     np.testing.assert_allclose(shares[:, [0, 2, 3]], expected, atol=1e-4)
-
-
-def test_a_fold_that_holds_a_class_alone():
-    features, labels, classes = drawn("more images")
-    folds = np.arange(len(labels)) % 3
-    folds[labels == 2] = 0
-    [logits] = out_of_fold(features, labels, classes, folds, [10.0])
-    shares = shares_of(logits)
-    assert (shares[folds == 0, 2] < 1e-30).all() and (shares[folds == 1, 2] > 1e-6).all()
 
 
 def test_one_class_and_features_that_say_nothing():

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from automl_cv.solving import descent
-from automl_cv.solving.logistic import out_of_fold
+from automl_cv.solving.logistic import Logistic
 from tests.solving.drawn import drawn
 
 
@@ -25,6 +24,6 @@ def test_one_thread_while_solving_and_two_between(monkeypatch):
 
     monkeypatch.setattr(descent.Descent, "solved", noted)
     with threadpool_limits(2, user_api="blas"):
-        for _ in out_of_fold(features, labels, classes, np.arange(60) % 5, [10.0, 1.0]):
+        for _ in Logistic(features, labels, classes).path([10.0, 1.0]):
             assert threads() == {2}
-    assert seen == 4 * [{1}]
+    assert seen == 2 * [{1}]

@@ -19,6 +19,8 @@ from automl_cv.screen.console import ruled, say, show
 
 # Folders in the cache folder, beside features.
 DATASETS, INSPECTIONS, CHECKPOINTS = "datasets", "inspections", "checkpoints"
+LISTS = "image-lists"
+OTHERS = (DATASETS, INSPECTIONS, CHECKPOINTS, LISTS)
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,9 @@ class Row:
     """One line of the table.
 
     Args:
-        kind: features, pixels, data set or inspections.
+        kind: features, pixels, data set, inspections, image-lists or checkpoints.
         content: what it is, for people.
-        n_items: images of features, pixels and data sets, sources of inspections.
+        n_items: images of features and pixels, files of others.
         n_bytes: size on disk.
         written: when something was last added, local time, as YYYY-MM-DD HH:MM.
         folder: relative to the cache folder.
@@ -61,6 +63,7 @@ def cache(
         return
     rows = [*_features(folder), *_pixels(folder), *_datasets(folder)]
     rows += _whole_folder(folder, INSPECTIONS, "what `data` and `search` read")
+    rows += _whole_folder(folder, LISTS, "lists of images, as workers map them")
     rows += _whole_folder(
         folder, CHECKPOINTS, "trainings that were broken off; run again, they go on"
     )
@@ -167,9 +170,9 @@ def _clear(folder: Path) -> None:
     from automl_cv.features.pixels import PixelCache
 
     freed = FeatureCache(folder).clear() + PixelCache(folder).clear()
-    freed += sum(remove_folder(folder / name) for name in (DATASETS, INSPECTIONS, CHECKPOINTS))
+    freed += sum(remove_folder(folder / name) for name in OTHERS)
     say(f"freed {decimal(freed)} in {folder}")
-    own = ("features", "pixels", DATASETS, INSPECTIONS, CHECKPOINTS)
+    own = ("features", "pixels", *OTHERS)
     left = sum(folder_size(folder / name) for name in own)
     if left:
         raise AutomlError(f"{folder}: {decimal(left)} can't be removed; check its permissions")

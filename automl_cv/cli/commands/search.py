@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Annotated
 
@@ -142,10 +143,8 @@ def search(
 
     Example: automl-cv search quickstart
     """
-    from automl_cv.listeners.relay import listening
-    from automl_cv.screen.console import say
-    from automl_cv.screen.search_views import watching
-    from automl_cv.search import events, session
+    from automl_cv.orders.crew import one_in_reserve
+    from automl_cv.search.first_loaded import known_early
     from automl_cv.study import library, studyfile
 
     seconds = parse_duration(timeout)
@@ -157,42 +156,50 @@ def search(
         trials=trials,
         preset=preset,
     )
-    todo = session.SearchOptions(
-        storage=storage,
-        cache_dir=options.cache_folder(cache_dir),
-        stage=stage,
-        timeout=seconds,
-        workers=workers,
-        cluster=cluster,
-        new=new,
-        strict=strict,
-        despite_findings=despite_findings,
-    )
-    finished: list[int] = []
-    try:
-        told = [*(listener or ()), *([f"tensorboard={tensorboard}"] if tensorboard else ())]
-        with (
-            listening(told) as hand_on,
-            watching(quiet=quiet, json_lines=json_lines) as listen,
-        ):
+    cache = options.cache_folder(cache_dir)
+    loads = known_early(chosen, stage, cache)
+    with one_in_reserve(loads) if cluster is None else nullcontext():
+        from automl_cv.listeners.relay import listening
+        from automl_cv.screen.console import say
+        from automl_cv.screen.search_views import watching
+        from automl_cv.search import events, session
 
-            def tell(event: events.Event) -> None:
-                if isinstance(event, events.TrialEnded):
-                    finished.append(event.trial)
-                if isinstance(event, events.Surveyed) and not json_lines:
-                    # The leaderboard, which follows at once, has them above it.
-                    event = replace(event, warnings=())
-                listen(event)
-                hand_on(event)
-
-            outcome = session.search(chosen, todo, tell)
-    except KeyboardInterrupt:
-        say(
-            "interrupted; everything finished is kept "
-            f"({counted(len(finished), 'trial')} of this command). The same command again goes on "
-            "from there."
+        todo = session.SearchOptions(
+            storage=storage,
+            cache_dir=cache,
+            stage=stage,
+            timeout=seconds,
+            workers=workers,
+            cluster=cluster,
+            new=new,
+            strict=strict,
+            despite_findings=despite_findings,
         )
-        raise
+        finished: list[int] = []
+        try:
+            told = [*(listener or ()), *([f"tensorboard={tensorboard}"] if tensorboard else ())]
+            with (
+                listening(told) as hand_on,
+                watching(quiet=quiet, json_lines=json_lines) as listen,
+            ):
+
+                def tell(event: events.Event) -> None:
+                    if isinstance(event, events.TrialEnded):
+                        finished.append(event.trial)
+                    if isinstance(event, events.Surveyed) and not json_lines:
+                        # The leaderboard, which follows at once, has them above it.
+                        event = replace(event, warnings=())
+                    listen(event)
+                    hand_on(event)
+
+                outcome = session.search(chosen, todo, tell)
+        except KeyboardInterrupt:
+            say(
+                "interrupted; everything finished is kept "
+                f"({counted(len(finished), 'trial')} of this command). The same command again "
+                "goes on from there."
+            )
+            raise
     if not json_lines:
         _show_leaderboard(storage, outcome.run)
     for name, shortfall in outcome.shortfalls.items():
