@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from automl_cv.catalog.datasets import DATASETS
-from automl_cv.data import findings, greys, inspection, near_copies, sources, splitting
+from automl_cv.data import findings, greys, inspection, near_copies, sketches, sources, splitting
 from automl_cv.data.candidates import Candidate, Listing
 from automl_cv.data.images import Window
 from automl_cv.data.inspection import INSPECTING, Inspected, OnStep
@@ -305,8 +305,8 @@ def _near_copies(table: pd.DataFrame, kept: Sequence[tuple[Candidate, Inspected]
     seen = {candidate.path: one for candidate, one in kept}
     rows = [seen[path] for path in table["path"]]
     return near_copies.find(
-        [one.sketch for one in rows],
-        [(one.width, one.height) for one in rows],
+        sketches.read([one.sketch for one in rows]),
+        np.array([(one.width, one.height) for one in rows], np.int32),
         [one.content_hash for one in rows],
     )
 

@@ -105,7 +105,7 @@ def of_near_copies(table: pd.DataFrame, near: NearCopies, source: str) -> list[F
     """
     names = table["name"].tolist()
     pairs = near.pairs
-    labels, splits = (table[column].to_numpy(dtype=object)[pairs] for column in ("label", "split"))
+    labels, splits = (pd.factorize(table[column])[0][pairs] for column in ("label", "split"))
     torn = pairs[labels[:, 0] != labels[:, 1]]
     found = []
     if len(torn):

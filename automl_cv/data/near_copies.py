@@ -7,9 +7,9 @@ how dense the set is, see `_threshold`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from automl_cv.data import sketches
 from automl_cv.data.sketches import Coefficients
+from automl_cv.data.texts import Texts
 from automl_cv.solving.threads import one_thread
 
 if TYPE_CHECKING:
@@ -35,9 +36,11 @@ SAMPLE = 1000  # images that density is measured around
 RINGS = (0.09, 0.125, 0.175)  # radii of two rings around them; copies hardly ever reach so far
 COUNTED = 10  # neighbours in the inner ring, from which it says something
 LEAST_POWER = 4.0  # of the growth; less is of copies and of images of one film
-BLOCK = 64  # images compared with all others at a time
+BLOCK = 64  # images compared with others at a time
+OTHERS = 4096  # of these so many; a block of distances, 1 MiB, stays in the processor's cache
 NEIGHBOURS = 16  # looked at of each image; of more copies, those are copies of one another
 INDEXED = 3  # frequencies each way by which neighbours are looked for
+ASKED = 16_384  # images whose neighbours are looked for at a time; what is found of each takes 5 kB
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,42 +64,28 @@ def none() -> NearCopies:
 
 
 def find(
-    drawn: Sequence[str], sizes: Sequence[tuple[int, int]], contents: Sequence[str]
+    greys: sketches.Greys, sizes: npt.NDArray[np.integer], contents: Sequence[str]
 ) -> NearCopies:
     """Find near copies, in less than quadratic time.
 
     Args:
-        drawn: sketches of all images, see `sketches.draw`.
-        sizes: width and height of all images, in pixels.
+        greys: sketches of all images, see `sketches.read`.
+        sizes: width and height of all images, in pixels, (images, 2).
         contents: hashes of their pixels; of identical images the first stands for all.
     """
-    first: dict[str, int] = {}
-    for row, content in enumerate(contents):
-        first.setdefault(content, row)
-    if not first:
-        return none()
-    rows = np.fromiter(first.values(), np.intp, len(first))
-    greys = sketches.read([drawn[row] for row in rows])
-    found = sketches.coefficients(greys)
+    _, first = np.unique(Texts.of(contents).fixed(), return_index=True)
+    rows = np.sort(first)
+    found = sketches.coefficients(greys, rows)
     telling = sketches.contrast(found) >= FLAT
-    rows, greys, found = rows[telling], greys[telling], found[telling]
-    shown = np.array([sizes[row] for row in rows], np.intp).reshape(-1, 2)
+    if not telling.all():
+        rows, found = rows[telling], found[telling]
     if len(rows) < 2:
         return none()
+    shown = sizes[rows]
     threshold = _threshold(found, shown)
-    near: dict[tuple[int, int], float] = {}
-    for ones, others, distances in (
-        *_alike(found, threshold),
-        *_cropped(greys, found, shown, threshold),
-    ):
-        for one, other, distance in zip(ones, others, distances, strict=True):
-            pair = (int(min(one, other)), int(max(one, other)))
-            near[pair] = min(near.get(pair, np.inf), float(distance))
-    if not near:
-        return NearCopies(none().pairs, none().distances, threshold)
-    pairs = rows[np.array(sorted(near), np.intp)]
-    lengths = np.array([near[pair] for pair in sorted(near)], np.float32)
-    return NearCopies(pairs, lengths, threshold)
+    near = _nearest(_alike(found, threshold), len(rows))
+    near = _nearest([near, *_cropped(greys, rows, found, shown, threshold)], len(rows))
+    return NearCopies(np.stack([rows[near[0]], rows[near[1]]], axis=1), near[2], threshold)
 
 
 def groups(
@@ -137,43 +126,80 @@ def groups(
 _Found = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float32]]
 
 
+def _nearest(parts: Iterable[_Found], count: int) -> _Found:
+    """Return all pairs once, the lower image first, in their order, at their least distance.
+
+    Args:
+        parts: pairs in any order; once many have come they are put together.
+        count: of the images.
+    """
+    keys, lengths = np.zeros(0, np.int64), np.zeros(0, np.float32)
+    waiting: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]] = []
+    for part in chain(parts, [None]):
+        if part is not None:
+            ones, others, distances = part
+            lower, higher = np.minimum(ones, others), np.maximum(ones, others)
+            waiting.append((lower.astype(np.int64) * count + higher, distances))
+            if sum(len(one) for one, _ in waiting) < max(len(keys), ASKED * NEIGHBOURS):
+                continue
+        keys = np.concatenate([keys, *(one for one, _ in waiting)])
+        lengths = np.concatenate([lengths, *(one for _, one in waiting)])
+        waiting.clear()
+        order = np.lexsort((lengths, keys))
+        keys, lengths = keys[order], lengths[order]
+        is_first = np.diff(keys, prepend=-1) > 0
+        keys, lengths = keys[is_first], lengths[is_first]
+    return keys // count, keys % count, lengths
+
+
 def _alike(found: Coefficients, threshold: float) -> Iterator[_Found]:
     """Yield images that are near one another, as they are and mirrored."""
-    everything = np.arange(len(found))
     tree = _tree(found)
-    for asked in (found, sketches.mirrored(found)):
-        yield from _near(tree, found, everything, asked, threshold)
+    for start in range(0, len(found), ASKED):
+        rows = np.arange(start, min(start + ASKED, len(found)))
+        for asked in (found[rows], sketches.mirrored(found[rows])):
+            ones, others, distances = _near(tree, found, asked, threshold)
+            apart = rows[ones] != others
+            yield rows[ones[apart]], others[apart], distances[apart]
 
 
 def _cropped(
     greys: sketches.Greys,
+    places: npt.NDArray[np.intp],
     found: Coefficients,
-    sizes: npt.NDArray[np.intp],
+    sizes: npt.NDArray[np.integer],
     threshold: float,
 ) -> Iterator[_Found]:
     """Yield images of which one is the other less a pixel or two of its edges.
 
     Only sizes tell them: an image of 28 pixels less one looks as different from itself as from
     others, unless it is laid upon the right part. So nothing is done where sizes are all one.
+
+    Args:
+        greys: sketches of all images.
+        places: of those looked at, among all.
+        found: of those looked at.
+        sizes: of those looked at.
+        threshold: the largest distance that counts.
     """
     by_size = _by_size(sizes)
-    tree: cKDTree | None = None
-    for (width, height), rows in by_size.items():
+    for (width, height), wide in by_size.items():
         for lost in product(range(CROPPED + 1), range(CROPPED + 1)):
             others = by_size.get((width - lost[0], height - lost[1]))
             if lost == (0, 0) or others is None:
                 continue
-            tree = _tree(found[others])
-            for left, top in product(range(lost[0] + 1), range(lost[1] + 1)):
-                part = sketches.cropped(greys[rows], (width, height), left, top, lost)
-                for asked in (part, sketches.mirrored(part)):
-                    for ones, twins, distances in _near(
-                        tree, found[others], rows, asked, threshold
-                    ):
-                        yield ones, others[twins], distances
+            tree, twins = _tree(found[others]), found[others]
+            for start in range(0, len(wide), ASKED):
+                rows = wide[start : start + ASKED]
+                for left, top in product(range(lost[0] + 1), range(lost[1] + 1)):
+                    shown = greys[places[rows]]
+                    part = sketches.cropped(shown, (width, height), left, top, lost)
+                    for asked in (part, sketches.mirrored(part)):
+                        ones, near, distances = _near(tree, twins, asked, threshold)
+                        yield rows[ones], others[near], distances
 
 
-def _by_size(sizes: npt.NDArray[np.intp]) -> Mapping[tuple[int, int], npt.NDArray[np.intp]]:
+def _by_size(sizes: npt.NDArray[np.integer]) -> Mapping[tuple[int, int], npt.NDArray[np.intp]]:
     different, places = np.unique(sizes, axis=0, return_inverse=True)
     order = np.argsort(places, kind="stable")
     parts = np.split(order, np.cumsum(np.bincount(places))[:-1])
@@ -184,7 +210,8 @@ def _by_size(sizes: npt.NDArray[np.intp]) -> Mapping[tuple[int, int], npt.NDArra
 def _tree(found: Coefficients) -> cKDTree:
     from scipy.spatial import cKDTree
 
-    return cKDTree(_indexed(found))
+    blocks = range(0, len(found), ASKED)
+    return cKDTree(np.concatenate([_indexed(found[one : one + ASKED]) for one in blocks]))
 
 
 def _indexed(found: Coefficients) -> npt.NDArray[np.float32]:
@@ -193,20 +220,13 @@ def _indexed(found: Coefficients) -> npt.NDArray[np.float32]:
     return low.reshape(len(found), -1)[:, 1:]
 
 
-def _near(
-    tree: cKDTree,
-    found: Coefficients,
-    rows: npt.NDArray[np.intp],
-    asked: Coefficients,
-    threshold: float,
-) -> Iterator[_Found]:
-    """Yield which of `found` are within the threshold of each of `asked`, itself left out.
+def _near(tree: cKDTree, found: Coefficients, asked: Coefficients, threshold: float) -> _Found:
+    """Return which of `found` are within the threshold of each of `asked`.
 
     Args:
         tree: of `found`.
         found: images.
-        rows: of the images that are asked for, among all.
-        asked: these images, maybe altered.
+        asked: images, maybe altered.
         threshold: the largest distance that counts.
     """
     n_neighbours = min(NEIGHBOURS + 1, len(found))
@@ -215,16 +235,12 @@ def _near(
     )
     ones, column = np.nonzero(places < len(found))
     others = places[ones, column]
-    if not len(ones):
-        return
     distances = sketches.distances(asked[ones], found[others])
     kept = distances <= threshold
-    if len(rows) == len(found):
-        kept &= rows[ones] != others
-    yield rows[ones][kept], others[kept], distances[kept]
+    return ones[kept], others[kept], distances[kept]
 
 
-def _threshold(found: Coefficients, sizes: npt.NDArray[np.intp]) -> float:
+def _threshold(found: Coefficients, sizes: npt.NDArray[np.integer]) -> float:
     """Return the distance at which few images have a neighbour that is no copy.
 
     Neighbours in two rings beyond FURTHEST, where copies hardly ever lie, tell how many there are
@@ -236,12 +252,14 @@ def _threshold(found: Coefficients, sizes: npt.NDArray[np.intp]) -> float:
     with one_thread():  # products as narrow as these; a second thread waits by spinning
         for start in range(0, len(draw), BLOCK):
             rows = draw[start : start + BLOCK]
-            excluded = _may_be_cropped(sizes[rows], sizes)
-            excluded[np.arange(len(rows)), rows] = True
-            for asked in (found[rows], sketches.mirrored(found[rows])):
-                distances = sketches.all_distances(asked, found)
-                distances[excluded] = np.inf
-                counts += [np.count_nonzero(distances <= radius) for radius in RINGS]
+            for first in range(0, len(found), OTHERS):
+                others = slice(first, first + OTHERS)
+                excluded = _may_be_cropped(sizes[rows], sizes[others])
+                excluded |= rows[:, None] == np.arange(len(found))[others]
+                for asked in (found[rows], sketches.mirrored(found[rows])):
+                    distances = sketches.all_distances(asked, found[others])
+                    distances[excluded] = np.inf
+                    counts += [np.count_nonzero(distances <= radius) for radius in RINGS]
     inner, outer = np.diff(counts)
     if inner < COUNTED:
         return FURTHEST
@@ -254,7 +272,7 @@ def _threshold(found: Coefficients, sizes: npt.NDArray[np.intp]) -> float:
 
 
 def _may_be_cropped(
-    ones: npt.NDArray[np.intp], others: npt.NDArray[np.intp]
+    ones: npt.NDArray[np.integer], others: npt.NDArray[np.integer]
 ) -> npt.NDArray[np.bool_]:
     """Tell which images may be others less their edges by their sizes, (ones, others)."""
     wider, higher = (np.abs(ones[:, None, side] - others[:, side]) for side in (0, 1))

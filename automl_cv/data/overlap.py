@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import combinations, islice
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,7 @@ HELD_BLOCKS = 4  # whitened at a time; of 2,048 channels each takes 16 MiB
 BLOCK = 2048  # rows compared at a time: a block of similarities takes 16 MiB
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Twin:
     """Two images of different splits.
 
@@ -145,14 +145,22 @@ def near(
     Returns:
         By (split, earlier split), in the order of SPLITS.
     """
-    found: dict[tuple[str, str], dict[int, Twin]] = {}
-    for (one, other), distance in zip(pairs.tolist(), distances.tolist(), strict=True):
-        twin, row = sorted((one, other), key=lambda row: SPLITS.index(splits[row]))
-        if splits[row] != splits[twin]:
-            known = found.setdefault((splits[row], splits[twin]), {})
-            if row not in known or known[row].similarity < 1 - distance:
-                known[row] = Twin(row, twin, 1 - distance)
-    return {key: list(found[key].values()) for key in sorted(found, key=_order)}
+    order = np.array([SPLITS.index(split) for split in splits], np.int8)
+    is_later = order[pairs[:, 0]] > order[pairs[:, 1]]
+    rows, twins = (pairs[np.arange(len(pairs)), 1 - is_later.astype(int) ^ flip] for flip in (0, 1))
+    found: dict[tuple[str, str], list[Twin]] = {}
+    for split, earlier in combinations(range(len(SPLITS))[::-1], 2):
+        places = np.flatnonzero((order[rows] == split) & (order[twins] == earlier))
+        # Of each image the nearest, the first of equal ones.
+        places = places[np.lexsort((places, distances[places], rows[places]))]
+        places = places[np.diff(rows[places], prepend=-1) > 0]
+        if len(places):
+            some = (rows[places], twins[places], distances[places])
+            found[SPLITS[split], SPLITS[earlier]] = [
+                Twin(row, twin, 1 - distance)
+                for row, twin, distance in zip(*(one.tolist() for one in some), strict=True)
+            ]
+    return {key: found[key] for key in sorted(found, key=_order)}
 
 
 def _order(key: tuple[str, str]) -> list[int]:

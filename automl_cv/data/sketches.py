@@ -63,19 +63,23 @@ def read(sketches: Sequence[str]) -> Greys:
     Args:
         sketches: as `draw` returns them.
     """
-    content = b"".join(base64.b64decode(one) for one in sketches)
-    return np.frombuffer(content, np.uint8).reshape(-1, SIDE, SIDE)
+    result = np.empty((len(sketches), SIDE * SIDE), np.uint8)
+    for row, one in enumerate(sketches):
+        result[row] = np.frombuffer(base64.b64decode(one), np.uint8)
+    return result.reshape(len(sketches), SIDE, SIDE)
 
 
-def coefficients(greys: Greys) -> Coefficients:
+def coefficients(greys: Greys, rows: npt.NDArray[np.intp] | None = None) -> Coefficients:
     """Return the low frequencies of sketches, (images, BAND, BAND), in grey levels.
 
     Their squares sum up to the mean square of what they stand for; the first is the mean grey.
 
     Args:
         greys: (images, SIDE, SIDE).
+        rows: of those that are wanted; None for all.
     """
-    return _transformed(greys, _cosines(), _cosines())
+    wanted = np.arange(len(greys)) if rows is None else rows
+    return _transformed(greys, wanted, _cosines(), _cosines())
 
 
 def cropped(
@@ -92,7 +96,7 @@ def cropped(
     """
     across = _cosines() @ _window(size[0], left, crop[0] - left).T
     down = _cosines() @ _window(size[1], top, crop[1] - top).T
-    return _transformed(greys, down, across)
+    return _transformed(greys, np.arange(len(greys)), down, across)
 
 
 def mirrored(found: Coefficients) -> Coefficients:
@@ -103,7 +107,7 @@ def mirrored(found: Coefficients) -> Coefficients:
 
 def contrast(found: Coefficients) -> npt.NDArray[np.float32]:
     """Return the contrast of sketches in grey levels, (images,), without that of noise."""
-    flat = found.reshape(len(found), -1)[:, 1:]
+    flat = found.reshape(len(found), BAND**2)[:, 1:]
     result: npt.NDArray[np.float32] = np.sqrt((flat**2).sum(axis=1))
     return result
 
@@ -117,7 +121,7 @@ def distances(ones: Coefficients, others: Coefficients) -> npt.NDArray[np.float3
         ones: (pairs, BAND, BAND).
         others: the same.
     """
-    apart = (ones - others).reshape(len(ones), -1)
+    apart = (ones - others).reshape(len(ones), BAND**2)
     apart[:, 0] = np.maximum(np.abs(apart[:, 0]) - ROUNDING, 0)
     lesser = np.minimum(contrast(ones), contrast(others))
     result: npt.NDArray[np.float32] = np.sqrt((apart**2).sum(axis=1) / (lesser**2 + NOISE**2))
@@ -153,12 +157,15 @@ def shapes(found: Coefficients) -> Coefficients:
 
 
 def _transformed(
-    greys: Greys, down: npt.NDArray[np.float32], across: npt.NDArray[np.float32]
+    greys: Greys,
+    rows: npt.NDArray[np.intp],
+    down: npt.NDArray[np.float32],
+    across: npt.NDArray[np.float32],
 ) -> Coefficients:
-    result = np.empty((len(greys), len(down), len(across)), np.float32)
-    for start in range(0, len(greys), AT_ONCE):  # as floats they are four times as large
+    result = np.empty((len(rows), len(down), len(across)), np.float32)
+    for start in range(0, len(rows), AT_ONCE):  # as floats they are four times as large
         some = slice(start, start + AT_ONCE)
-        result[some] = down @ greys[some].astype(np.float32) @ across.T / SIDE
+        result[some] = down @ greys[rows[some]].astype(np.float32) @ across.T / SIDE
     return result
 
 

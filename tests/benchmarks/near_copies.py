@@ -1,7 +1,7 @@
 """How many planted copies are found by looks, how many images are falsely called so, how fast.
 
     python tests/benchmarks/near_copies.py [--root DIR] [--sets digits clothes …] [--libraries]
-    python tests/benchmarks/near_copies.py --search 100000
+    python tests/benchmarks/near_copies.py --search 100000 [--of soft|tiny|alike|same]
 
 Sets are those of `worth_sets`. A tenth of a set's images at a time is altered and laid beside the
 whole set, until each has had its turn; found is one that makes a pair with its own original. A
@@ -11,7 +11,8 @@ one another, textures stored under two names) don't count, and all others are pr
 
 `--libraries` does the same with hashes of ImageHash and pdqhash, if these are installed, at the
 largest distance that leaves one false alarm in 1,000. `--search` times the search for pairs alone,
-on sketches of soft noise.
+on sketches of soft noise, or of images of 4 x 4 pixels: noise, or one image give or take 12 or 2
+levels of grey.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from PIL import Image
 from automl_cv.data import images, near_copies, sketches
 
 TENTHS = 10
+ALIKE = {"alike": 12, "same": 2}  # levels that images of one kind differ by
 LANCZOS, BOX = Image.Resampling.LANCZOS, Image.Resampling.BOX
 
 
@@ -70,7 +72,8 @@ def is_known(one: str, other: str) -> bool:
 
 
 def find(pictures: Sequence[Image.Image], drawn: Sequence[str], contents: Sequence[str]):
-    return near_copies.find(drawn, [one.size for one in pictures], contents)
+    sizes = np.array([one.size for one in pictures])
+    return near_copies.find(sketches.read(drawn), sizes, contents)
 
 
 def measure(name: str, folder: Path, root: Path) -> None:
@@ -153,22 +156,31 @@ def measure_libraries(name: str, folder: Path, root: Path) -> None:
         print(f"  {name}, {title}, {took:.0f} us, below {least} bits: {', '.join(shares)}")
 
 
-def measure_search(count: int) -> None:
-    noise = np.random.default_rng(0)
-    for number in (count // 4, count // 2, count):
-        coarse = noise.integers(0, 256, (number, 5, 5), np.uint8)
-        greys = np.stack(
-            [np.asarray(Image.fromarray(one).resize((16, 16), LANCZOS)) for one in coarse]
-        )
-        drawn = [sketches.base64.b64encode(one.tobytes()).decode() for one in greys]
-        began, busy = time.perf_counter(), time.process_time()
-        found = near_copies.find(drawn, [(64, 64)] * number, [str(n) for n in range(number)])
-        wall, busy = time.perf_counter() - began, time.process_time() - busy
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-        print(
-            f"{number:,} sketches: {wall:.1f} s, {busy:.1f} s of processor time, "
-            f"{len(found.pairs)} pairs; at most {peak:.0f} MiB so far"
-        )
+def drawn_of(kind: str, count: int) -> list[str]:
+    """Return sketches of soft noise, of noise of 4 x 4 pixels, or of one image with a little."""
+    draw = np.random.default_rng(0)
+    side = 5 if kind == "soft" else 4
+    if kind in ALIKE:
+        middle = draw.integers(40, 216, (side, side))
+        levels = ALIKE[kind]
+        coarse = (middle + draw.integers(-levels, levels + 1, (count, side, side))).clip(0, 255)
+    else:
+        coarse = draw.integers(0, 256, (count, side, side), np.uint8)
+    greys = (Image.fromarray(one.astype(np.uint8)).resize((16, 16), LANCZOS) for one in coarse)
+    return [sketches.base64.b64encode(one.tobytes()).decode() for one in greys]
+
+
+def measure_search(kind: str, count: int) -> None:
+    greys = sketches.read(drawn_of(kind, count))
+    sizes, contents = np.full((count, 2), 64), [f"{number:032x}" for number in range(count)]
+    began, busy = time.perf_counter(), time.process_time()
+    found = near_copies.find(greys, sizes, contents)
+    wall, busy = time.perf_counter() - began, time.process_time() - busy
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(
+        f"{count:,} sketches, {kind}: {wall:.1f} s, {busy:.1f} s of processor time, "
+        f"{len(found.pairs):,} pairs within {found.threshold:.3f}; at most {peak:.2f} GiB"
+    )
 
 
 def main() -> None:
@@ -177,10 +189,11 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=["digits", "clothes", "cut-outs", "surfaces"])
     parser.add_argument("--libraries", action="store_true")
     parser.add_argument("--search", type=int)
+    parser.add_argument("--of", choices=["soft", "tiny", *ALIKE], default="soft")
     parser.add_argument("--folder", type=Path, help="Where images are written and kept.")
     chosen = parser.parse_args()
     if chosen.search:
-        measure_search(chosen.search)
+        measure_search(chosen.of, chosen.search)
         return
     with tempfile.TemporaryDirectory() as temporary:
         for name in chosen.sets:

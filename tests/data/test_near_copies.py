@@ -38,8 +38,8 @@ ALTERED = {
 def find(pictures):
     pixels = [np.asarray(one) for one in pictures]
     return near_copies.find(
-        [sketches.draw(one) for one in pixels],
-        [one.size for one in pictures],
+        sketches.read([sketches.draw(one) for one in pixels]),
+        np.array([one.size for one in pictures], np.int32).reshape(-1, 2),
         [images.content_hash(one) for one in pixels],
     )
 
@@ -122,3 +122,22 @@ def test_of_near_copies_in_two_ready_splits_the_later_stays(tmp_path, photos):
     assert lines[0] == "path,label,split,group"
     assert "photos/test/b/11.png,b,test,near 1" in lines
     assert not any("again.jpg" in line for line in lines)
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_crops_are_found_whatever_their_number(photos, lost):
+    crops = [one.crop((0, 0, WIDTH - 1, HEIGHT)) for one in photos[: 20 - lost]]
+    found = find([*photos[:20], *crops])
+    assert found.pairs.tolist() == [[number, 20 + number] for number in range(20 - lost)]
+
+
+def test_blocks_do_not_change_what_is_found(photos, monkeypatch):
+    altered = [alter(photos[number]) for number, alter in enumerate(ALTERED.values())]
+    pictures = [*photos[:30], *altered]
+    whole = find(pictures)
+    assert len(whole.pairs) == len(ALTERED)
+    monkeypatch.setattr(near_copies, "ASKED", 7)
+    monkeypatch.setattr(near_copies, "OTHERS", 5)
+    parts = find(pictures)
+    assert parts.pairs.tolist() == whole.pairs.tolist()
+    assert parts.threshold == whole.threshold
