@@ -92,6 +92,10 @@ TRIALS, EPOCHS, LAG = 64, 10, 8
 KILLED = {"trials": 1000, "epochs": 150}
 """What is killed takes a second or so where eight workers have two cores."""
 
+UNSET = "cma:optimizer"
+"""CMA-ES's state, in which the package leaves some memory as it found it (`_funhist_values`). What
+it draws from the rest are the parameters of later trials."""
+
 COUNTED = "SELECT count(*) FROM trials WHERE state IN ('COMPLETE', 'PRUNED')"
 
 
@@ -200,12 +204,13 @@ class Search:
         for stage in run.stages:
             opened = StageTrials.open(storage, run.name, stage)
             for one in opened.records():
+                own = one.system_attributes.items()
                 found[stage, one.trial] = (
                     one.state,
                     dict(one.parameters),
                     without_seconds(one.history),
                     dict(one.optimizer_config),
-                    dict(one.system_attributes),
+                    {key: kept for key, kept in own if not key.startswith(UNSET)},
                     one.said,
                 )
                 lost += not one.is_done

@@ -300,7 +300,8 @@ def _textures(archive: Path) -> Iterator[Picture]:
             if overlay or content in seen or min(picture.size) < 64:
                 continue
             seen |= {(path.parent.name, found[1]), content}
-            yield found[0], f"{path.stem}.png", picture
+            # Two folders have a "wood001".
+            yield found[0], f"{path.parent.name}-{path.stem}.png", picture
 
 
 def _kind(path: Path) -> tuple[str, str] | None:
@@ -327,6 +328,7 @@ def _written(folder: Path, pictures: Callable[[], Iterator[Picture]]) -> list[Pa
         for kind, name, picture in pictures():
             path = unfinished / kind / name
             path.parent.mkdir(parents=True, exist_ok=True)
+            assert not path.exists(), f"two images of {kind} are called {name}"
             picture.save(path)
         unfinished.rename(folder)
     return sorted(folder.rglob("*.png"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -26,7 +27,7 @@ from automl_cv.orders.messages import Answer, Train, Trained
 from automl_cv.search import stage_run
 from automl_cv.search.budget import Budget
 from automl_cv.search.context import SearchContext
-from automl_cv.search.stage_run import StageRun
+from automl_cv.search.stage_run import LOSSES_OF_A_TRIAL, StageRun
 from automl_cv.store.facts import StageFacts, StudyFacts
 from automl_cv.store.outcome import outcome
 from automl_cv.store.records import TrialRecord
@@ -130,22 +131,23 @@ class UnevenCrew(ScriptedCrew):
 
     Args:
         count: of workers.
-        seed: decides who answers first, and which process dies; at most one a trial.
+        seed: decides who answers first, and which process dies; not too many a trial.
         answers: after so many the search is killed.
     """
 
     def __init__(self, count: int, seed: int, answers: int | None = None) -> None:
         self._random = random.Random(seed)
         self._left = answers
-        self._died: set[int] = set()
+        self._tried: Counter[int] = Counter()
         super().__init__(count, self._answer)
 
     def _answer(self, worker: ScriptedWorker, order: object) -> Iterator[object]:
         if not isinstance(order, Train):
             yield from obedient(worker, order)
             return
-        may_die = order.trial.number not in self._died and self._left is not None
-        self._died.add(order.trial.number)
+        number = order.trial.number
+        may_die = self._left is not None and self._tried[number] <= LOSSES_OF_A_TRIAL
+        self._tried[number] += 1
         yield from train(order, self._random if may_die else None)
 
     def answers(self, timeout: float | None = None) -> Iterator[tuple[ScriptedWorker, Answer]]:
