@@ -12,13 +12,14 @@ import json
 import math
 import os
 import stat
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import PIL
@@ -103,8 +104,8 @@ def inspect(
         row if stamp is not None and (row := remembered.get(path)) and row.stamp == stamp else None
         for path, stamp in zip(paths, taken, strict=True)
     ]
-    by_content = {row.bytes_hash: row.result for row in remembered.values()}
     waiting = [place for place, row in enumerate(rows) if row is None]
+    by_content = {row.bytes_hash: row.result for row in remembered.values()} if waiting else {}
     done = len(paths) - len(waiting)
     report = on_progress or (lambda done, total: None)
     report(done, len(paths))
@@ -133,7 +134,7 @@ def inspect(
                 seen[place] = row
     # A file that could not be opened may be readable next time without having changed.
     kept = {path: row for path, row in zip(paths, seen, strict=True) if row.bytes_hash}
-    if kept != {path: remembered[path] for path in paths if path in remembered}:
+    if any(kept.get(path) != remembered.get(path) for path in paths):
         _remember(memory, kept)
     return [row.result for row in seen]
 
@@ -307,19 +308,17 @@ def _header(layout: int = 4) -> dict[str, Any]:
 
 def _recall(memory: Path) -> dict[str, _Row]:
     try:
-        raw = json.loads(memory.read_text(encoding="utf-8"))
-        if raw["header"] == _header(UNSKETCHED):
+        with memory.open(encoding="utf-8") as file:
+            header, files = _read_pieces(file)
+            if header == _header(UNSKETCHED):
+                known = (row for row in files if row[3])
+                return {row[0]: _Row(_stamp(row[1]), row[2], Inspected(row[3])) for row in known}
+            if header != _header():
+                return {}
             return {
-                row[0]: _Row(_stamp(row[1]), row[2], Inspected(row[3]))
-                for row in raw["files"]
-                if row[3]
+                path: _Row(_stamp(stamp), bytes_hash, _inspected(fields, window, sketch))
+                for path, stamp, bytes_hash, *fields, window, sketch in files
             }
-        if raw["header"] != _header():
-            return {}
-        return {
-            path: _Row(_stamp(stamp), bytes_hash, _inspected(fields, window, sketch))
-            for path, stamp, bytes_hash, *fields, window, sketch in raw["files"]
-        }
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return {}
 
@@ -329,9 +328,10 @@ def _stamp(stored: Sequence[int] | None) -> Stamp | None:
 
 
 def _inspected(fields: Sequence[Any], window: Sequence[float] | None, sketch: str) -> Inspected:
-    return replace(
-        Inspected(*fields), window=None if window is None else images.Window(*window), sketch=sketch
-    )
+    found = None if window is None else images.Window(*window)
+    reason, content_hash, width, height, kind, *values = fields
+    about = (width, height, sys.intern(kind), *values, found, sketch)  # a text a kind, not a file
+    return Inspected(reason, content_hash, *about)
 
 
 def _remember(memory: Path, rows: Mapping[str, _Row]) -> None:
@@ -353,12 +353,37 @@ def _remember(memory: Path, rows: Mapping[str, _Row]) -> None:
         )
 
 
+FILES = ', "files": ['  # what stands at the end of a memory's first line
+END = "]}"
+
+
 def _pieces(files: Iterable[Sequence[Any]]) -> Iterator[str]:
-    """Yield the text of a memory file by file: whole, that of a million takes gigabytes."""
-    yield f'{{"header": {json.dumps(_header())}, "files": ['
+    """Yield the text of a memory, a file a line: whole, that of a million takes gigabytes."""
+    yield f'{{"header": {json.dumps(_header())}{FILES}\n'
     for number, one in enumerate(files):
-        yield ("" if number == 0 else ", ") + json.dumps(one, ensure_ascii=False)
-    yield "]}"
+        yield ("" if number == 0 else ",") + json.dumps(one, ensure_ascii=False) + "\n"
+    yield END
+
+
+def _read_pieces(file: TextIO) -> tuple[Any, Iterable[Sequence[Any]]]:
+    """Return header and files of a memory, read line by line; one of before has a line alone.
+
+    Raises:
+        ValueError: it is no JSON, now or as the files are read.
+    """
+    first = file.readline()
+    if not first.endswith(FILES + "\n"):
+        raw = json.loads(first + file.read())
+        return raw["header"], raw["files"]
+
+    def rows() -> Iterator[Sequence[Any]]:
+        for line in file:
+            if line == END:
+                return
+            yield json.loads(line.removeprefix(","))
+        raise ValueError("cut off")
+
+    return json.loads(first + END)["header"], rows()
 
 
 def _write(memory: Path, pieces: Iterable[str]) -> None:

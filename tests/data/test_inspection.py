@@ -167,6 +167,19 @@ def test_a_damaged_memory_is_replaced(paths, memory, decoded, text):
     assert len(decoded) == 4
 
 
+def test_a_memory_in_one_line_opens_and_one_cut_off_does_not(paths, memory, settled, decoded):
+    first = inspect(paths, memory=memory)
+    text = memory.read_text()
+    assert text.count("\n") == 1 + len(paths)
+    memory.write_text(json.dumps(json.loads(text)))
+    decoded.clear()
+    assert inspect(paths, memory=memory) == first
+    assert decoded == []
+    memory.write_text(text.removesuffix(inspection.END))
+    assert inspect(paths, memory=memory) == first
+    assert len(decoded) == 4
+
+
 def test_a_memory_without_sketches_opens_and_gets_them(paths, memory, settled, decoded):
     first = inspect(paths, memory=memory)
     stored = json.loads(memory.read_text())
