@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from automl_cv.search.stage_run import LOSSES_OF_A_TRIAL
 from tests.conftest import begun
 from tests.in_process import run_here
 from tests.stored import copied
@@ -238,7 +239,7 @@ class TestLongTrials:
     def test_three_broken_trials_in_a_row_stop_the_search(self, study, tmp_path, cache_dir):
         search = Search(tmp_path, cache_dir, study, "--stage", "coarse", "--trials", "3")
         for _ in range(3):
-            for end in ("trial_broke", "trial_ended"):
+            for end in (*["trial_broke"] * (LOSSES_OF_A_TRIAL + 1), "trial_ended"):
                 search.wait_for("epoch_ended")
                 for worker in search.workers():
                     os.kill(worker, signal.SIGKILL)
