@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,8 +73,7 @@ def run(
         UserError: the study, the images, the storage or an option is wrong; one line.
         AutomlError: trials fail one after the other, or another process searches the run.
     """
-    from automl_cv.orders.crew import one_in_reserve
-    from automl_cv.search.first_loaded import known_early
+    from automl_cv.search.first_loaded import loading_early
 
     chosen = studyfile.overridden(
         library.load(str(study)),
@@ -85,8 +83,7 @@ def run(
         preset=preset,
     )
     cache = cache_folder(cache_dir or os.environ.get(CACHE_VARIABLE))
-    loads = known_early(chosen, stage, cache)
-    with one_in_reserve(loads) if cluster is None else nullcontext():
+    with loading_early(chosen, stage, cache, cluster):
         # Optuna and pandas take a second.
         from automl_cv.results.leaderboard import leaderboard
         from automl_cv.screen.search_views import watching

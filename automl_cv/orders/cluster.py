@@ -24,6 +24,7 @@ from automl_cv.orders.crew import (
     DEATHS_AT_WORK,
     TRIALS_BEFORE_REPLACEMENT,
     Crew,
+    OnProgress,
     Worker,
     raise_failure,
 )
@@ -43,7 +44,7 @@ from automl_cv.orders.messages import (
 )
 from automl_cv.orders.post import Terms, refusal, software
 from automl_cv.orders.remote import SECONDS_TO_LEAVE, RemoteWorker
-from automl_cv.orders.spread import OnProgress, spread
+from automl_cv.orders.spread import spread
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -41,6 +41,9 @@ from automl_cv.study.trial import Inputs
 ENGINE = "automl_cv.engine"
 """The room that loads TensorFlow, by its name: this process never does."""
 
+OnProgress = Callable[[Extracting | SpaceNeeded], None]
+"""Is told how far a preparation is, and before a large one what it takes of the disk."""
+
 SOLVING = "automl_cv.worker.exact_heads"
 """What nearly every search needs and loads longest beside that, for the reference at least."""
 
@@ -246,7 +249,7 @@ class Crew:
     def prepare(
         self,
         order: Prepare | Need,
-        on_progress: Callable[[Extracting | SpaceNeeded], None],
+        on_progress: OnProgress,
     ) -> Prepared:
         """Have the features extracted by one worker, then opened by all of them.
 
@@ -290,7 +293,7 @@ class Crew:
         self,
         worker: Worker,
         orders: Sequence[Prepare | Need],
-        on_progress: Callable[[Extracting | SpaceNeeded], None],
+        on_progress: OnProgress,
     ) -> list[Prepared]:
         """Have a worker carry out orders, and those before them where its process is a fresh one.
 
@@ -317,7 +320,7 @@ class Crew:
         self,
         worker: Worker,
         order: Prepare | Need,
-        on_progress: Callable[[Extracting | SpaceNeeded], None],
+        on_progress: OnProgress,
     ) -> Answer:
         worker.send(order)
         while isinstance(answer := worker.receive(), Extracting | SpaceNeeded):

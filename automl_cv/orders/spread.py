@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from automl_cv.orders.crew import DEATHS_AT_WORK, OnProgress
 from automl_cv.orders.messages import (
     Extract,
     Extracted,
@@ -35,10 +35,6 @@ LEAST_IMAGES = 256
 """In a share, unless some workers would have none: between shares the decoders wait."""
 MOST_IMAGES = 4096
 """In a share: what a lost machine costs at most, and what the cache writes at once."""
-DEATHS_AT_A_SHARE = 3
-"""A process that dies so often at one does so for a reason that stays."""
-
-OnProgress = Callable[[Extracting | SpaceNeeded], None]
 
 
 def spread(crew: ClusterCrew, order: PrepareFeatures, on_progress: OnProgress) -> int:
@@ -85,7 +81,7 @@ def spread(crew: ClusterCrew, order: PrepareFeatures, on_progress: OnProgress) -
                 case Failed():
                     share = at_work.pop(worker)
                     deaths[share.share] += not answer.is_lost
-                    if not worker.has_died or deaths[share.share] >= DEATHS_AT_A_SHARE:
+                    if not worker.has_died or deaths[share.share] >= DEATHS_AT_WORK:
                         crew.give_up(answer, worker)
                     waiting.appendleft(replace(share, is_begun=True))
                     del done[worker]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from automl_cv.errors import UserError
 from automl_cv.features import FeatureCache, recipe
+from automl_cv.orders import crew
 from automl_cv.orders.crew import ENGINE, SOLVING
 from automl_cv.study.stage import Stage
 from automl_cv.study.studyfile import StudyFile
@@ -31,6 +33,22 @@ def first_loaded(
     there = study.backbone.ids is not None
     extracts = not there and not FeatureCache(cache_dir).has_some(recipe(study.backbone))
     return lambda number: [ENGINE, *kinds] if extracts and number == 0 else [*kinds]
+
+
+def loading_early(
+    study: StudyFile, stage: str | None, cache_dir: Path, cluster: str | None
+) -> AbstractContextManager[None]:
+    """Have the first worker load while a block imports what a search needs, and searches.
+
+    Args:
+        study: as it was read.
+        stage: name of the only one that is searched; None for all.
+        cache_dir: folder of features.
+        cluster: where workers are, which start by themselves; None for this machine.
+    """
+    if cluster is not None:
+        return nullcontext()
+    return crew.one_in_reserve(known_early(study, stage, cache_dir))
 
 
 def known_early(study: StudyFile, stage: str | None, cache_dir: Path) -> list[str]:

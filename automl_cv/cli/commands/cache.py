@@ -18,9 +18,7 @@ from automl_cv.errors import AutomlError
 from automl_cv.screen.console import ruled, say, show
 
 # Folders in the cache folder, beside features.
-DATASETS, INSPECTIONS, CHECKPOINTS = "datasets", "inspections", "checkpoints"
-LISTS = "image-lists"
-OTHERS = (DATASETS, INSPECTIONS, CHECKPOINTS, LISTS)
+DATASETS, INSPECTIONS = "datasets", "inspections"
 
 
 @dataclass(frozen=True)
@@ -62,11 +60,8 @@ def cache(
         _clear(folder)
         return
     rows = [*_features(folder), *_pixels(folder), *_datasets(folder)]
-    rows += _whole_folder(folder, INSPECTIONS, "what `data` and `search` read")
-    rows += _whole_folder(folder, LISTS, "lists of images, as workers map them")
-    rows += _whole_folder(
-        folder, CHECKPOINTS, "trainings that were broken off; run again, they go on"
-    )
+    for name, content in _whole_folders().items():
+        rows += _whole_folder(folder, name, content)
     if output_format == "json":
         listed = {"folder": str(folder), "entries": [asdict(row) for row in rows]}
         typer.echo(json.dumps(listed, ensure_ascii=False, indent=2))
@@ -131,6 +126,17 @@ def _datasets(folder: Path) -> list[Row]:
     return [_row("data set", path.name, path, folder) for path in paths]
 
 
+def _whole_folders() -> dict[str, str]:
+    """Return what folders that are one line of the table hold, by their names."""
+    from automl_cv.orders import checkpoint_paths, images
+
+    return {
+        INSPECTIONS: "what `data` and `search` read",
+        images.FOLDER: "lists of images, as workers map them",
+        checkpoint_paths.FOLDER: "trainings that were broken off; run again, they go on",
+    }
+
+
 def _whole_folder(folder: Path, name: str, content: str) -> list[Row]:
     path = folder / name
     return [_row(name, content, path, folder)] if path.is_dir() and any(path.iterdir()) else []
@@ -169,10 +175,11 @@ def _clear(folder: Path) -> None:
     from automl_cv.features.arrays import folder_size, remove_folder
     from automl_cv.features.pixels import PixelCache
 
+    others = (DATASETS, *_whole_folders())
     freed = FeatureCache(folder).clear() + PixelCache(folder).clear()
-    freed += sum(remove_folder(folder / name) for name in OTHERS)
+    freed += sum(remove_folder(folder / name) for name in others)
     say(f"freed {decimal(freed)} in {folder}")
-    own = ("features", "pixels", *OTHERS)
+    own = ("features", "pixels", *others)
     left = sum(folder_size(folder / name) for name in own)
     if left:
         raise AutomlError(f"{folder}: {decimal(left)} can't be removed; check its permissions")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Annotated
 
@@ -143,8 +142,7 @@ def search(
 
     Example: automl-cv search quickstart
     """
-    from automl_cv.orders.crew import one_in_reserve
-    from automl_cv.search.first_loaded import known_early
+    from automl_cv.search.first_loaded import loading_early
     from automl_cv.study import library, studyfile
 
     seconds = parse_duration(timeout)
@@ -157,8 +155,7 @@ def search(
         preset=preset,
     )
     cache = options.cache_folder(cache_dir)
-    loads = known_early(chosen, stage, cache)
-    with one_in_reserve(loads) if cluster is None else nullcontext():
+    with loading_early(chosen, stage, cache, cluster):
         from automl_cv.listeners.relay import listening
         from automl_cv.screen.console import say
         from automl_cv.screen.search_views import watching
