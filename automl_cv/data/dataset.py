@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from automl_cv.catalog.datasets import DATASETS
-from automl_cv.data import findings, greys, inspection, near_copies, sketches, sources, splitting
-from automl_cv.data.candidates import Candidate, Listing
+from automl_cv.data import findings, greys, inspection, near_copies, sources, splitting
+from automl_cv.data.candidates import Candidate
 from automl_cv.data.images import Window
-from automl_cv.data.inspection import INSPECTING, Inspected, OnStep
+from automl_cv.data.inspected import Inspections, memory_path
+from automl_cv.data.inspection import INSPECTING, OnStep
 from automl_cv.data.ledger import Finding, Ledger, Skipped, stored_window
 from automl_cv.data.near_copies import NearCopies
 from automl_cv.data.splitting import SPLITS
+from automl_cv.data.texts import Texts
 from automl_cv.errors import UserError
 from automl_cv.study import studyfile
 from automl_cv.study.sections import Reading
@@ -150,16 +152,14 @@ def load(
         UserError: there is no such source, it holds no images, fewer than two classes, or a class
             too small to be in every split.
     """
-    place, found, kept, skipped = _read(
-        source, cache_dir, reading or Reading(), ledger, on_progress
-    )
+    read = _read(source, cache_dir, reading or Reading(), ledger, on_progress)
+    table, found, skipped = read.table, read.found, read.skipped
     if strict and skipped:
         raise UserError(
             f"{source}: {counted(len(skipped), 'file')} can't be used as images: "
             f"{listed([f'{one.path} ({one.reason})' for one in skipped])}; "
             "remove them, or go on without --strict to leave them out"
         )
-    table = _table(kept)
     classes = tuple(sorted(set(table["label"])))
     if len(classes) < 2:
         raise UserError(
@@ -167,22 +167,24 @@ def load(
             + (sources.hint_at_classes(source) or "")
             + "expected a sub-folder for each of two or more classes"
         )
-    unused = greys.note_unused([one for _, one in kept])
+    unused = greys.note_unused(found)
     try:
         of_splits = _divide(source, table, split, seed)
     except UserError as error:
         # Images that come out black are copies of one another.
         raise UserError("; ".join([str(error), *unused])) from None
-    endings = inspection.note_wrong_endings(
-        [candidate.name for candidate, _ in kept], [one for _, one in kept]
+    endings = inspection.note_wrong_endings(table["name"].tolist(), found)
+    near = near_copies.find(
+        found.rows["sketch"],
+        np.stack([found.rows["width"], found.rows["height"]], axis=1),
+        found.content_hashes,
     )
-    near = _near_copies(table, kept)
     known = [
         *findings.of_labels(table),
         *findings.of_overlap(table),
         *findings.of_near_copies(table, near, source),
         *_find_groups(table),
-        *findings.notes("data", [*found.notes, *_note_empty_classes(found, classes), *endings]),
+        *findings.notes("data", [*read.notes, *_note_empty_classes(read, classes), *endings]),
         *findings.of_copies(table),
         *findings.notes("range", unused),
         *findings.notes("data", of_splits),
@@ -192,10 +194,10 @@ def load(
         n_read=len(table),
         skipped=tuple(skipped),
         findings=findings.in_order(known),
-        passed_over=found.passed_over,
-        sizes=inspection.measure(one for _, one in kept),
-        greys=greys.of_images([one for _, one in kept]),
-        place=place,
+        passed_over=read.passed_over,
+        sizes=inspection.measure(found),
+        greys=greys.of_images(found),
+        place=read.place,
     )
     images = table[list(COLUMNS)]
     return Dataset(source, images, classes, about, fingerprint(images), near)
@@ -224,22 +226,43 @@ def load_undivided(
     Raises:
         UserError: there is no such source, or it holds no image that can be read.
     """
-    place, found, kept, skipped = _read(
-        source, cache_dir, reading or Reading(), ledger, on_progress
-    )
-    table = _table(kept)
-    images = table[list(COLUMNS)]
+    read = _read(source, cache_dir, reading or Reading(), ledger, on_progress)
+    images = read.table[list(COLUMNS)]
     about = Ledger(
-        n_read=len(table),
-        skipped=tuple(skipped),
-        findings=tuple(findings.notes("data", found.notes)),
-        passed_over=found.passed_over,
-        sizes=inspection.measure(one for _, one in kept),
-        greys=greys.of_images([one for _, one in kept]),
-        place=place,
+        n_read=len(images),
+        skipped=tuple(read.skipped),
+        findings=tuple(findings.notes("data", read.notes)),
+        passed_over=read.passed_over,
+        sizes=inspection.measure(read.found),
+        greys=greys.of_images(read.found),
+        place=read.place,
     )
-    classes = tuple(sorted(set(table["label"])))
+    classes = tuple(sorted(set(images["label"])))
     return Dataset(source, images, classes, about, fingerprint(images.fillna({"split": ""})))
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """A source of which every file was decoded.
+
+    Args:
+        place: absolute path of the source; empty for built-in data.
+        table: COLUMNS and `name`, one row an image, sorted by label, content and name; the split
+            is missing where the source doesn't say it.
+        found: what came of decoding each of these images.
+        skipped: files that are no images of a class.
+        notes: what a user should know of the source.
+        passed_over: see `Listing`.
+        offered: labels of all files.
+    """
+
+    place: str
+    table: pd.DataFrame
+    found: Inspections
+    skipped: list[Skipped]
+    notes: tuple[str, ...]
+    passed_over: int
+    offered: frozenset[str]
 
 
 def _read(
@@ -248,67 +271,54 @@ def _read(
     reading: Reading,
     ledger: Mapping[str, Any] | None,
     on_progress: OnStep | None,
-) -> tuple[str, Listing, list[tuple[Candidate, Inspected]], list[Skipped]]:
-    """List a source and decode its files; return its place, what was listed, images, the rest."""
+) -> _Read:
+    """List a source and decode its files."""
     tell = on_progress or (lambda what, done, total: None)
     writing = partial(tell, "writing built-in images")
-    root, found = sources.list_source(source, cache_dir, reading, writing)
-    memory = inspection.memory_path(cache_dir, str(root.absolute()))
-    paths = [candidate.path for candidate in found.candidates]
+    root, listing = sources.list_source(source, cache_dir, reading, writing)
+    files, listing = _files(listing.candidates), replace(listing, candidates=())
 
-    def window_of(deep: Sequence[Inspected]) -> Window | None:
+    def window_of(deep: Inspections) -> Window | None:
         if ledger is not None:
             return stored_window(ledger)
         return greys.own_window(deep) if reading.window is None else Window(*reading.window)
 
-    inspecting = partial(tell, INSPECTING)
     inspected = inspection.inspect(
-        paths, memory=memory, window_of=window_of, on_progress=inspecting
+        Texts.of(files["path"]),
+        memory=memory_path(cache_dir, str(root.absolute())),
+        window_of=window_of,
+        on_progress=partial(tell, INSPECTING),
     )
-    kept, skipped = _sort_out(found, inspected)
-    if not kept:
+    files["content_hash"] = [*inspected.content_hashes]
+    is_image = inspected.rows["reason"] == 0
+    is_kept = is_image & files["label"].notna().to_numpy()
+    skipped = [*listing.skipped]
+    for place in np.flatnonzero(~is_kept):
+        reason = inspected[place].reason or "lies in no class folder"
+        skipped.append(Skipped(files["name"].iloc[place], reason))
+    skipped.sort(key=lambda one: one.path)
+    table = files[is_kept].sort_values(["label", "content_hash", "name"])
+    if table.empty:
         raise UserError(
             f"{source}: holds no image that can be read"
             + (f": {listed([f'{one.path} ({one.reason})' for one in skipped])}" if skipped else "")
         )
-    place = "" if source in DATASETS else os.path.abspath(root)
-    return place, found, kept, skipped
-
-
-def _sort_out(
-    found: Listing, inspected: Sequence[Inspected]
-) -> tuple[list[tuple[Candidate, Inspected]], list[Skipped]]:
-    """Part images from findings."""
-    kept, skipped = [], list(found.skipped)
-    for candidate, one in zip(found.candidates, inspected, strict=True):
-        if one.reason:
-            skipped.append(Skipped(candidate.name, one.reason))
-        elif candidate.label is None:
-            skipped.append(Skipped(candidate.name, "lies in no class folder"))
-        else:
-            kept.append((candidate, one))
-    return kept, sorted(skipped, key=lambda finding: finding.path)
-
-
-def _table(kept: Sequence[tuple[Candidate, Inspected]]) -> pd.DataFrame:
-    """Return COLUMNS and `name`; the split is missing where the source doesn't say it."""
-    rows = [
-        (one.path, one.label, one.split, seen.content_hash, one.group, one.name)
-        for one, seen in kept
-    ]
-    table = pd.DataFrame(rows, columns=[*COLUMNS, "name"], dtype="str")
-    return table.sort_values(["label", "content_hash", "name"], ignore_index=True)
-
-
-def _near_copies(table: pd.DataFrame, kept: Sequence[tuple[Candidate, Inspected]]) -> NearCopies:
-    """Find near copies among the rows of a table."""
-    seen = {candidate.path: one for candidate, one in kept}
-    rows = [seen[path] for path in table["path"]]
-    return near_copies.find(
-        sketches.read([one.sketch for one in rows]),
-        np.array([(one.width, one.height) for one in rows], np.int32),
-        [one.content_hash for one in rows],
+    return _Read(
+        place="" if source in DATASETS else os.path.abspath(root),
+        found=inspected.take(table.index.to_numpy()),
+        table=table.reset_index(drop=True),
+        skipped=skipped,
+        notes=listing.notes,
+        passed_over=listing.passed_over,
+        offered=frozenset(files["label"].dropna()),
     )
+
+
+def _files(candidates: Sequence[Candidate]) -> pd.DataFrame:
+    """Return files as columns, in their order; what a source doesn't say of one is missing."""
+    columns = ("path", "label", "split", "group", "name")
+    told = {column: [getattr(one, column) for one in candidates] for column in columns}
+    return pd.DataFrame(told, dtype="str")
 
 
 def _divide(source: str, table: pd.DataFrame, split: studyfile.Split, seed: int) -> list[str]:
@@ -380,9 +390,8 @@ def _find_groups(table: pd.DataFrame) -> list[Finding]:
     return [Finding("groups", "warning", line, tuple(files))]
 
 
-def _note_empty_classes(found: Listing, classes: Sequence[str]) -> list[str]:
-    offered = {one.label for one in found.candidates if one.label is not None}
-    empty = sorted(offered - set(classes))
+def _note_empty_classes(read: _Read, classes: Sequence[str]) -> list[str]:
+    empty = sorted(read.offered - set(classes))
     return [f"class {label!r} was left out: none of its files is an image" for label in empty]
 
 

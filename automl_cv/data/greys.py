@@ -6,17 +6,17 @@ keep within a few hundred values. Scaled from all 65,536 they would come out bla
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import numpy as np
 
 from automl_cv.data.decoding import WHOLE
 from automl_cv.data.images import Window
-from automl_cv.data.inspection import Inspected
+from automl_cv.data.inspected import Inspections
 from automl_cv.data.ledger import Greys
 
 DARK = 16  # 12 bits in 16, of which Pillow keeps the upper 8 where there is colour
 
 
-def own_window(deep: Sequence[Inspected]) -> Window | None:
+def own_window(deep: Inspections) -> Window | None:
     """Return the window that images use themselves.
 
     Whole numbers that span half of the 16 bits or more keep all of them, floats that span half
@@ -25,8 +25,8 @@ def own_window(deep: Sequence[Inspected]) -> Window | None:
     Args:
         deep: what inspection found of them, at least one.
     """
-    low, high = min(one.low for one in deep), max(one.high for one in deep)
-    if all(one.depth == "float" for one in deep):
+    low, high = float(deep.rows["low"].min()), float(deep.rows["high"].max())
+    if (deep.rows["depth"] == b"float").all():
         if low >= 0 and high <= 1 and high - low >= 0.5:
             return Window(0, 1)
     elif low >= 0 and high <= WHOLE and high - low >= (WHOLE + 1) / 2:
@@ -34,31 +34,33 @@ def own_window(deep: Sequence[Inspected]) -> Window | None:
     return Window(low, high if high > low else low + 1)
 
 
-def of_images(inspected: Sequence[Inspected]) -> Greys | None:
+def of_images(found: Inspections) -> Greys | None:
     """Return what deep images of a data set hold; None where there are none."""
-    deep = [one for one in inspected if one.depth]
-    if not deep:
+    places = found.deep
+    if not places.size:
         return None
+    deep = found.rows[places]
     return Greys(
         n_images=len(deep),
-        depths=tuple(sorted({one.depth for one in deep})),
-        low=min(one.low for one in deep),
-        high=max(one.high for one in deep),
-        window=deep[0].window,
+        depths=tuple(one.decode() for one in np.unique(deep["depth"]).tolist()),
+        low=float(deep["low"].min()),
+        high=float(deep["high"].max()),
+        window=found[places[0]].window,
     )
 
 
-def note_unused(inspected: Sequence[Inspected]) -> list[str]:
+def note_unused(found: Inspections) -> list[str]:
     """Note a range that most images, or all, leave unused.
 
     Args:
-        inspected: the images of a data set.
+        found: what inspection found of the images of a data set.
     """
-    greys = of_images(inspected)
+    greys = of_images(found)
     notes = []
+    is_deep = found.rows["depth"] != b""
     if greys is not None:
         low, high = greys.window or (0, WHOLE)
-        tops = sorted(one.high for one in inspected if one.depth)
+        tops = np.sort(found.rows["high"][is_deep])
         usual = tops[len(tops) // 2]
         if usual - low < (high - low) / 8:
             notes.append(
@@ -66,10 +68,10 @@ def note_unused(inspected: Sequence[Inspected]) -> list[str]:
                 f"and come out dark; data.window = [{low:g}, {usual:g}] in the study file would "
                 "spread them"
             )
-    plain = [one.high for one in inspected if not one.depth]
-    if plain and 0 < max(plain) < DARK:
+    brightest = found.rows["high"][~is_deep].max(initial=0)
+    if 0 < brightest < DARK:
         notes.append(
-            f"no image is brighter than {max(plain):g} of 255: images of 16-bit colour that use "
+            f"no image is brighter than {brightest:g} of 255: images of 16-bit colour that use "
             "the lower bits, or masks of labels, look so; save them with their range stretched"
         )
     return notes

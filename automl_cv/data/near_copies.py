@@ -69,7 +69,7 @@ def find(
     """Find near copies, in less than quadratic time.
 
     Args:
-        greys: sketches of all images, see `sketches.read`.
+        greys: sketches of all images, see `sketches.draw`.
         sizes: width and height of all images, in pixels, (images, 2).
         contents: hashes of their pixels; of identical images the first stands for all.
     """

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from automl_cv.catalog import datasets
 from automl_cv.data import greys, inspection
 from automl_cv.data.file_names import is_picture
 from automl_cv.data.images import Window
-from automl_cv.data.inspection import INSPECTING, Inspected, OnStep
+from automl_cv.data.inspected import Inspections, memory_path
+from automl_cv.data.inspection import INSPECTING, OnStep
 from automl_cv.data.ledger import Sizes, Skipped
 from automl_cv.data.paths import expand
 from automl_cv.errors import UserError, suggest
@@ -65,22 +67,23 @@ def read(
     if not paths:
         raise UserError(f"{source}: holds no images; name the folder of those to choose from")
 
-    def window_of(deep: Sequence[Inspected]) -> Window | None:
+    def window_of(deep: Inspections) -> Window | None:
         return greys.own_window(deep) if window is None else window
 
     # Beside the memory of the same folder read as classes: a range of greys may differ there.
-    memory = inspection.memory_path(cache_dir, f"{root} as a pool")
+    memory = memory_path(cache_dir, f"{root} as a pool")
     inspected = inspection.inspect(
         paths, memory=memory, window_of=window_of, on_progress=partial(tell, INSPECTING)
     )
+    is_image = inspected.rows["reason"] == 0
+    skipped = [
+        Skipped(str(Path(paths[place]).relative_to(root)), inspected[place].reason)
+        for place in np.flatnonzero(~is_image)
+    ]
+    kept = inspected.take(is_image)
     found: dict[str, str] = {}
-    skipped, kept = [], []
-    for path, one in zip(paths, inspected, strict=True):
-        if one.reason:
-            skipped.append(Skipped(str(Path(path).relative_to(root)), one.reason))
-        else:
-            kept.append(one)
-            found.setdefault(one.content_hash, path)
+    for place, known in zip(np.flatnonzero(is_image), kept.content_hashes, strict=True):
+        found.setdefault(known, paths[place])
     if not found:
         raise UserError(
             f"{source}: holds no image that can be read: "

@@ -11,8 +11,6 @@ five times as long.
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -38,8 +36,8 @@ Greys = npt.NDArray[np.uint8]
 Coefficients = npt.NDArray[np.float32]
 
 
-def draw(pixels: Greys) -> str:
-    """Return the sketch of an image as text of 344 characters.
+def draw(pixels: Greys) -> bytes:
+    """Return the sketch of an image: its SIDE x SIDE greys, row by row.
 
     Args:
         pixels: uint8, (height, width, 3).
@@ -47,26 +45,14 @@ def draw(pixels: Greys) -> str:
     return of_grey(Image.fromarray(pixels).convert("L"))
 
 
-def of_grey(grey: Image.Image) -> str:
+def of_grey(grey: Image.Image) -> bytes:
     """Return the sketch of a grey picture.
 
     Args:
         grey: of mode "L".
     """
     small = grey.resize((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=REDUCED)
-    return base64.b64encode(small.tobytes()).decode("ascii")
-
-
-def read(sketches: Sequence[str]) -> Greys:
-    """Return sketches as uint8, (images, SIDE, SIDE).
-
-    Args:
-        sketches: as `draw` returns them.
-    """
-    result = np.empty((len(sketches), SIDE * SIDE), np.uint8)
-    for row, one in enumerate(sketches):
-        result[row] = np.frombuffer(base64.b64decode(one), np.uint8)
-    return result.reshape(len(sketches), SIDE, SIDE)
+    return small.tobytes()
 
 
 def coefficients(greys: Greys, rows: npt.NDArray[np.intp] | None = None) -> Coefficients:

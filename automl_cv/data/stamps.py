@@ -18,8 +18,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-Stamp = tuple[int, int, int, int]
-"""Size in bytes, last write and last change in nanoseconds, inode."""
+import numpy as np
+from numpy.typing import NDArray
+
+STAMP_PARTS = 4
+"""Of a stamp, uint64: size in bytes, last write and last change in nanoseconds (before 1970 modulo
+2**64), inode; zeros where only a file's bytes tell."""
 
 RECENT = 2_000_000_000  # nanoseconds; ext3 and HFS+ count whole seconds, FAT every second one
 
@@ -39,7 +43,7 @@ TELLING = frozenset(
 MOUNTS = Path("/proc/self/mountinfo")
 
 
-def take(paths: Sequence[str]) -> list[Stamp | None]:
+def take(paths: Sequence[str]) -> NDArray[np.uint64]:
     """Return what tells each file from any other that may come in its place.
 
     Taken before a file is read, a stamp that comes again says that the file is still that one.
@@ -48,18 +52,17 @@ def take(paths: Sequence[str]) -> list[Stamp | None]:
         paths: absolute paths of files.
 
     Returns:
-        A stamp for each path; None where only the bytes tell: it changed within the last two
-        seconds, its file system can't be trusted, or it is no regular file.
+        A stamp for each path, (paths, 4); zeros where only the bytes tell: it changed within the
+        last two seconds, its file system can't be trusted, or it is no regular file.
     """
     before = time.time_ns()
     mounts = _mounts()
     telling: dict[int, bool] = {}
-    stamps: list[Stamp | None] = []
-    for path in paths:
+    stamps = np.zeros((len(paths), STAMP_PARTS), np.uint64)
+    for place, path in enumerate(paths):
         try:
             status = os.stat(path)
         except OSError:
-            stamps.append(None)
             continue
         device = status.st_dev
         if device not in telling:
@@ -71,11 +74,9 @@ def take(paths: Sequence[str]) -> list[Stamp | None]:
             and status.st_ctime_ns % GRAIN != 0
             and status.st_ctime_ns < before - RECENT
         )
-        stamps.append(
-            (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-            if is_told
-            else None
-        )
+        if is_told:
+            told = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+            stamps[place] = [number % 2**64 for number in told]
     return stamps
 
 

@@ -74,6 +74,9 @@ class Texts(Sequence[str]):
             start = int(ends[-1])
 
     def __eq__(self, other: object) -> bool:
+        if isinstance(other, Texts):
+            same = np.array_equal(self.ends, other.ends)
+            return same and np.array_equal(self.characters, other.characters)
         return isinstance(other, Sequence) and [*self] == [*other]
 
     __hash__ = None  # type: ignore[assignment]

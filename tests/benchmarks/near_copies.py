@@ -71,9 +71,13 @@ def is_known(one: str, other: str) -> bool:
     )
 
 
-def find(pictures: Sequence[Image.Image], drawn: Sequence[str], contents: Sequence[str]):
+def find(pictures: Sequence[Image.Image], drawn: Sequence[bytes], contents: Sequence[str]):
     sizes = np.array([one.size for one in pictures])
-    return near_copies.find(sketches.read(drawn), sizes, contents)
+    return near_copies.find(as_greys(drawn), sizes, contents)
+
+
+def as_greys(drawn: Iterable[bytes]) -> sketches.Greys:
+    return np.frombuffer(b"".join(drawn), np.uint8).reshape(-1, sketches.SIDE, sketches.SIDE)
 
 
 def measure(name: str, folder: Path, root: Path) -> None:
@@ -156,7 +160,7 @@ def measure_libraries(name: str, folder: Path, root: Path) -> None:
         print(f"  {name}, {title}, {took:.0f} us, below {least} bits: {', '.join(shares)}")
 
 
-def drawn_of(kind: str, count: int) -> list[str]:
+def drawn_of(kind: str, count: int) -> sketches.Greys:
     """Return sketches of soft noise, of noise of 4 x 4 pixels, or of one image with a little."""
     draw = np.random.default_rng(0)
     side = 5 if kind == "soft" else 4
@@ -167,11 +171,11 @@ def drawn_of(kind: str, count: int) -> list[str]:
     else:
         coarse = draw.integers(0, 256, (count, side, side), np.uint8)
     greys = (Image.fromarray(one.astype(np.uint8)).resize((16, 16), LANCZOS) for one in coarse)
-    return [sketches.base64.b64encode(one.tobytes()).decode() for one in greys]
+    return as_greys(one.tobytes() for one in greys)
 
 
 def measure_search(kind: str, count: int) -> None:
-    greys = sketches.read(drawn_of(kind, count))
+    greys = drawn_of(kind, count)
     sizes, contents = np.full((count, 2), 64), [f"{number:032x}" for number in range(count)]
     began, busy = time.perf_counter(), time.process_time()
     found = near_copies.find(greys, sizes, contents)

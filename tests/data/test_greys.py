@@ -7,7 +7,7 @@ from PIL import Image
 from automl_cv.data import dataset, images, inspection
 from automl_cv.data.greys import own_window
 from automl_cv.data.images import DamagedImage, Window
-from automl_cv.data.inspection import Inspected
+from automl_cv.data.inspected import Inspected, Inspections
 from automl_cv.data.ledger import Ledger, stored_window
 from automl_cv.errors import UserError
 from automl_cv.study.sections import Reading
@@ -40,7 +40,7 @@ def deep(low, high, depth="16-bit"):
     ],
 )
 def test_the_window_is_the_range_that_is_used(found, window):
-    assert own_window(found) == window
+    assert own_window(Inspections.of(found)) == window
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])

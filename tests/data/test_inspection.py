@@ -1,5 +1,4 @@
 import errno
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -8,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from automl_cv.data import images, inspection, sketches, stamps
-from automl_cv.data.inspection import Inspected, inspect
+from automl_cv.data import images, inspected, inspection, sketches, stamps
+from automl_cv.data.inspected import Inspected, Inspections, memory_path, recall
+from automl_cv.data.inspection import inspect
 from automl_cv.data.ledger import Sizes
 from automl_cv.errors import AutomlWarning
 
@@ -28,7 +28,7 @@ def paths(tmp_path):
 
 @pytest.fixture
 def memory(tmp_path):
-    return tmp_path / "cache" / "inspections" / "source.json"
+    return tmp_path / "cache" / "inspections" / "source.npz"
 
 
 @pytest.fixture
@@ -157,45 +157,36 @@ def test_a_moved_file_is_known_by_its_bytes(paths, memory, settled, decoded):
     assert decoded == []
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"header": {}, "files": []}', '{"files": 3}'])
-def test_a_damaged_memory_is_replaced(paths, memory, decoded, text):
+@pytest.mark.parametrize("content", [b"", b"{}", b"PK\3\4", b"\x93NUMPY"])
+def test_a_damaged_memory_is_replaced(paths, memory, decoded, content):
     memory.parent.mkdir(parents=True)
-    memory.write_text(text)
+    memory.write_bytes(content)
     first = inspect(paths, memory=memory)
     assert len(decoded) == 4
     assert inspect(paths, memory=memory) == first
     assert len(decoded) == 4
 
 
-def test_a_memory_in_one_line_opens_and_one_cut_off_does_not(paths, memory, settled, decoded):
+@pytest.mark.parametrize("per_mille", range(5, 1000, 90))
+def test_a_bit_that_flipped_in_a_memory_changes_nothing(paths, memory, settled, per_mille):
     first = inspect(paths, memory=memory)
-    text = memory.read_text()
-    assert text.count("\n") == 1 + len(paths)
-    memory.write_text(json.dumps(json.loads(text)))
+    content = bytearray(memory.read_bytes())
+    content[len(content) * per_mille // 1000] ^= 16
+    memory.write_bytes(content)
+    assert inspect(paths, memory=memory) == first
+
+
+def test_a_memory_that_is_cut_off_is_replaced(paths, memory, settled, decoded):
+    first = inspect(paths, memory=memory)
+    memory.write_bytes(memory.read_bytes()[:-1])
     decoded.clear()
     assert inspect(paths, memory=memory) == first
-    assert decoded == []
-    memory.write_text(text.removesuffix(inspection.END))
-    assert inspect(paths, memory=memory) == first
     assert len(decoded) == 4
-
-
-def test_a_memory_without_sketches_opens_and_gets_them(paths, memory, settled, decoded):
-    first = inspect(paths, memory=memory)
-    stored = json.loads(memory.read_text())
-    stored["header"]["layout"] = inspection.UNSKETCHED
-    stored["files"] = [row[:-1] for row in stored["files"]]
-    memory.write_text(json.dumps(stored))
-    decoded.clear()
-    assert inspect(paths, memory=memory) == first
-    assert len(decoded) == 3  # the damaged file is known to be one
-    assert inspect(paths, memory=memory) == first
-    assert len(decoded) == 3
 
 
 def test_another_version_of_the_decoder_starts_anew(paths, memory, decoded, monkeypatch):
     inspect(paths, memory=memory)
-    monkeypatch.setattr(inspection, "DECODER_VERSION", inspection.DECODER_VERSION + 1)
+    monkeypatch.setattr(inspected, "DECODER_VERSION", inspected.DECODER_VERSION + 1)
     inspect(paths, memory=memory)
     assert len(decoded) == 8
 
@@ -204,7 +195,7 @@ def test_the_memory_holds_no_files_that_are_gone_and_no_leftovers(paths, memory)
     inspect(paths, memory=memory)
     Image.new("RGB", (5, 5)).save(paths[0])
     inspect(paths[:2], memory=memory)
-    assert len(json.loads(memory.read_text())["files"]) == 2
+    assert recall(memory).paths == paths[:2]
     assert list(memory.parent.iterdir()) == [memory]
 
 
@@ -242,7 +233,7 @@ def test_an_interruption_is_passed_on(paths, memory):
 
 
 def test_each_source_has_a_memory_of_its_own(tmp_path):
-    first, second = (inspection.memory_path(tmp_path, source) for source in ("/a", "/b"))
+    first, second = (memory_path(tmp_path, source) for source in ("/a", "/b"))
     assert first != second
     assert first.parent == tmp_path / "inspections"
 
@@ -251,25 +242,25 @@ def test_sizes_are_ordered_by_area():
     picture = Inspected("", "", 0, 0, "PNG")
     sizes = [(10, 10), (1, 200), (30, 1), (10, 10)]
     found = [replace(picture, width=width, height=height) for width, height in sizes]
-    assert inspection.measure(found) == Sizes((30, 1), (10, 10), (1, 200), 3)
-    assert inspection.measure([]) is None
+    assert inspection.measure(Inspections.of(found)) == Sizes((30, 1), (10, 10), (1, 200), 3)
+    assert inspection.measure(Inspections.of([])) is None
 
 
 def test_wrong_endings_are_counted_by_kind():
     names = ["a.jpg", "b/c.JPG", "d.jpeg", "e.dat", "f", "g.png"]
     formats = ["PNG", "PNG", "JPEG", "GIF", "PNG", "PNG"]
     found = [Inspected("", "", 1, 1, name) for name in formats]
-    assert inspection.note_wrong_endings(names, found) == [
+    assert inspection.note_wrong_endings(names, Inspections.of(found)) == [
         "1 image in GIF format under .dat, read all the same; first e.dat",
         "2 images in PNG format under .jpg, read all the same; first a.jpg",
         "1 image in PNG format under no ending, read all the same; first f",
     ]
 
 
-def test_a_cache_that_cannot_be_written_to_is_warned_of(tmp_path, monkeypatch):
-    def refuse(memory, text):
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(memory))
+def test_a_cache_that_cannot_be_written_to_is_warned_of(paths, memory, monkeypatch):
+    def refuse(path, known):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
 
-    monkeypatch.setattr(inspection, "_write", refuse)
+    monkeypatch.setattr(inspected, "remember", refuse)
     with pytest.warns(AutomlWarning, match="can't be remembered .*reads them again"):
-        inspection._remember(tmp_path / "memory.json", {})
+        assert len(inspect(paths, memory=memory)) == 4
