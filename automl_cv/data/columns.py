@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from automl_cv.data.candidates import split_of
 from automl_cv.data.file_names import is_picture
 from automl_cv.data.tables import Table
+from automl_cv.data.texts import Texts
 from automl_cv.errors import UserError, alike
 
 # As data sets are handed out with, the more telling first; letters and digits alone count.
@@ -31,7 +35,7 @@ class Roles:
 
     Args:
         path: name of the column of paths.
-        label: gives the label of a row's cells; "" where it has none.
+        labels: of the rows; "" where one has none.
         split: name of the column of splits, or None.
         group: name of the column of groups, or None.
         notes: what was taken for what, where the names did not say so themselves.
@@ -39,7 +43,7 @@ class Roles:
     """
 
     path: str
-    label: Callable[[dict[str, str]], str]
+    labels: Sequence[str]
     split: str | None
     group: str | None
     notes: tuple[str, ...] = ()
@@ -98,9 +102,9 @@ def find(
         if name not in (None, role, path_column, label_column)
     ]
     if hot:
-        return Roles(path, _from_one_hot(hot), split, group, tuple(notes), "of labels")
+        return Roles(path, _from_one_hot(table, hot), split, group, tuple(notes), "of labels")
     column = str(label)
-    return Roles(path, lambda cells: cells[column], split, group, tuple(notes), column)
+    return Roles(path, table.cells[column], split, group, tuple(notes), column)
 
 
 def _by_name(role: str, known: Sequence[str], columns: Sequence[str]) -> str | None:
@@ -116,7 +120,7 @@ def _by_endings(table: Table) -> str | None:
     found = [
         name
         for name in dict.fromkeys(table.columns)
-        if table.rows and all(is_picture(row.cells[name]) for row in table.rows)
+        if len(table) and all(map(is_picture, table.cells[name]))
     ]
     return found[0] if len(found) == 1 else None
 
@@ -125,34 +129,38 @@ def _split_column(table: Table, others: Sequence[str | None]) -> str | None:
     """Return the column that names a split in every row."""
     for name in table.columns:
         plain = name.lower()
-        if name not in others and plain in SPLITS and table.rows:
-            if all(split_of(row.cells[name]) for row in table.rows):
+        if name not in others and plain in SPLITS and len(table):
+            if all(map(split_of, table.cells[name])):
                 return name
     return None
 
 
 def _is_one_hot(where: Path, table: Table, columns: Sequence[str]) -> bool:
     """Tell whether columns hold 0 and 1 alone, one 1 a row; refuse several of them."""
-    if len(columns) < 2 or not table.rows:
+    if len(columns) < 2 or not len(table):
         return False
     try:
-        ones = [[float(row.cells[name]) for name in columns] for row in table.rows]
+        values = _numbers(table, columns)
     except ValueError:
         return False
-    if any(value not in (0, 1) for row in ones for value in row):
+    if not np.isin(values, (0, 1)).all():
         return False
-    for row, values in zip(table.rows, ones, strict=True):
-        if sum(values) != 1:
-            raise UserError(
-                f"{where}: {row.where}: {sum(values):.0f} of the columns {', '.join(columns[:3])}, "
-                "… are 1; expected one: an image has one label here. Name the column of labels "
-                "with --label-column if these are none"
-            )
+    sums = values.sum(axis=0)
+    if (wrong := np.flatnonzero(sums != 1)).size:
+        raise UserError(
+            f"{where}: {table.where(wrong[0])}: {sums[wrong[0]]:.0f} of the columns "
+            f"{', '.join(columns[:3])}, … are 1; expected one: an image has one label here. Name "
+            "the column of labels with --label-column if these are none"
+        )
     return True
 
 
-def _from_one_hot(columns: Sequence[str]) -> Callable[[dict[str, str]], str]:
-    return lambda cells: next((name for name in columns if float(cells[name]) == 1), "")
+def _from_one_hot(table: Table, columns: Sequence[str]) -> Texts:
+    return Texts.of(columns[place] for place in _numbers(table, columns).argmax(axis=0))
+
+
+def _numbers(table: Table, columns: Sequence[str]) -> NDArray[np.float64]:
+    return np.array([[float(cell) for cell in table.cells[name]] for name in columns])
 
 
 def _shown(table: Table) -> str:

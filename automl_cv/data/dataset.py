@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +13,25 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from automl_cv.catalog.datasets import DATASETS
-from automl_cv.data import findings, greys, inspection, near_copies, sources, splitting
-from automl_cv.data.candidates import Candidate
+from automl_cv.data import (
+    findings,
+    greys,
+    inspection,
+    near_copies,
+    source_images,
+    sources,
+    splitting,
+)
 from automl_cv.data.images import Window
-from automl_cv.data.inspected import Inspections, memory_path
-from automl_cv.data.inspection import INSPECTING, OnStep
-from automl_cv.data.ledger import Finding, Ledger, Skipped, stored_window
+from automl_cv.data.inspection import OnStep
+from automl_cv.data.ledger import Finding, Ledger
 from automl_cv.data.near_copies import NearCopies
+from automl_cv.data.source_images import COLUMNS, SourceImages
 from automl_cv.data.splitting import SPLITS
-from automl_cv.data.texts import Texts
 from automl_cv.errors import UserError
 from automl_cv.study import studyfile
 from automl_cv.study.sections import Reading
 from automl_cv.words import counted, listed
-
-COLUMNS = ("path", "label", "split", "content_hash", "group")
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +153,7 @@ def load(
         UserError: there is no such source, it holds no images, fewer than two classes, or a class
             too small to be in every split.
     """
-    read = _read(source, cache_dir, reading or Reading(), ledger, on_progress)
+    read = source_images.read(source, cache_dir, reading or Reading(), ledger, on_progress)
     table, found, skipped = read.table, read.found, read.skipped
     if strict and skipped:
         raise UserError(
@@ -226,7 +227,7 @@ def load_undivided(
     Raises:
         UserError: there is no such source, or it holds no image that can be read.
     """
-    read = _read(source, cache_dir, reading or Reading(), ledger, on_progress)
+    read = source_images.read(source, cache_dir, reading or Reading(), ledger, on_progress)
     images = read.table[list(COLUMNS)]
     about = Ledger(
         n_read=len(images),
@@ -239,86 +240,6 @@ def load_undivided(
     )
     classes = tuple(sorted(set(images["label"])))
     return Dataset(source, images, classes, about, fingerprint(images.fillna({"split": ""})))
-
-
-@dataclass(frozen=True, eq=False)
-class _Read:
-    """A source of which every file was decoded.
-
-    Args:
-        place: absolute path of the source; empty for built-in data.
-        table: COLUMNS and `name`, one row an image, sorted by label, content and name; the split
-            is missing where the source doesn't say it.
-        found: what came of decoding each of these images.
-        skipped: files that are no images of a class.
-        notes: what a user should know of the source.
-        passed_over: see `Listing`.
-        offered: labels of all files.
-    """
-
-    place: str
-    table: pd.DataFrame
-    found: Inspections
-    skipped: list[Skipped]
-    notes: tuple[str, ...]
-    passed_over: int
-    offered: frozenset[str]
-
-
-def _read(
-    source: str,
-    cache_dir: Path,
-    reading: Reading,
-    ledger: Mapping[str, Any] | None,
-    on_progress: OnStep | None,
-) -> _Read:
-    """List a source and decode its files."""
-    tell = on_progress or (lambda what, done, total: None)
-    writing = partial(tell, "writing built-in images")
-    root, listing = sources.list_source(source, cache_dir, reading, writing)
-    files, listing = _files(listing.candidates), replace(listing, candidates=())
-
-    def window_of(deep: Inspections) -> Window | None:
-        if ledger is not None:
-            return stored_window(ledger)
-        return greys.own_window(deep) if reading.window is None else Window(*reading.window)
-
-    inspected = inspection.inspect(
-        Texts.of(files["path"]),
-        memory=memory_path(cache_dir, str(root.absolute())),
-        window_of=window_of,
-        on_progress=partial(tell, INSPECTING),
-    )
-    files["content_hash"] = [*inspected.content_hashes]
-    is_image = inspected.rows["reason"] == 0
-    is_kept = is_image & files["label"].notna().to_numpy()
-    skipped = [*listing.skipped]
-    for place in np.flatnonzero(~is_kept):
-        reason = inspected[place].reason or "lies in no class folder"
-        skipped.append(Skipped(files["name"].iloc[place], reason))
-    skipped.sort(key=lambda one: one.path)
-    table = files[is_kept].sort_values(["label", "content_hash", "name"])
-    if table.empty:
-        raise UserError(
-            f"{source}: holds no image that can be read"
-            + (f": {listed([f'{one.path} ({one.reason})' for one in skipped])}" if skipped else "")
-        )
-    return _Read(
-        place="" if source in DATASETS else os.path.abspath(root),
-        found=inspected.take(table.index.to_numpy()),
-        table=table.reset_index(drop=True),
-        skipped=skipped,
-        notes=listing.notes,
-        passed_over=listing.passed_over,
-        offered=frozenset(files["label"].dropna()),
-    )
-
-
-def _files(candidates: Sequence[Candidate]) -> pd.DataFrame:
-    """Return files as columns, in their order; what a source doesn't say of one is missing."""
-    columns = ("path", "label", "split", "group", "name")
-    told = {column: [getattr(one, column) for one in candidates] for column in columns}
-    return pd.DataFrame(told, dtype="str")
 
 
 def _divide(source: str, table: pd.DataFrame, split: studyfile.Split, seed: int) -> list[str]:
@@ -390,7 +311,7 @@ def _find_groups(table: pd.DataFrame) -> list[Finding]:
     return [Finding("groups", "warning", line, tuple(files))]
 
 
-def _note_empty_classes(read: _Read, classes: Sequence[str]) -> list[str]:
+def _note_empty_classes(read: SourceImages, classes: Sequence[str]) -> list[str]:
     empty = sorted(read.offered - set(classes))
     return [f"class {label!r} was left out: none of its files is an image" for label in empty]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+import sys
 from pathlib import Path
 
 from automl_cv.data import columns, locating, tables
@@ -11,17 +11,6 @@ from automl_cv.data.candidates import Candidate, Listing, as_label, split_of
 from automl_cv.errors import UserError, suggest
 from automl_cv.study.sections import Reading
 from automl_cv.words import counted, listed
-
-
-@dataclass(frozen=True)
-class _Row:
-    """One line of a manifest: where it stands, for messages, and its cells; "" for an empty one."""
-
-    where: str
-    path: str
-    label: str
-    split: str
-    group: str
 
 
 def list_manifest(manifest: Path, reading: Reading | None = None) -> Listing:
@@ -44,49 +33,40 @@ def list_manifest(manifest: Path, reading: Reading | None = None) -> Listing:
     roles = columns.find(
         manifest, table, path_column=said.path_column, label_column=said.label_column
     )
-    rows = [
-        _Row(
-            row.where,
-            row.cells[roles.path],
-            roles.label(dict(row.cells)),
-            row.cells[roles.split] if roles.split else "",
-            row.cells[roles.group] if roles.group else "",
-        )
-        for row in table.rows
-    ]
-    if not rows:
+    if not len(table):
         raise UserError(f"{manifest}: has no rows; expected one for each image")
-    _check_cells(manifest, rows, roles)
-    located = locating.locate(manifest, [row.path for row in rows], said.root)
+    has_splits = _check_cells(manifest, table, roles)
+    located = locating.locate(manifest, table.cells[roles.path], said.root)
     folder = manifest.parent.absolute()
-    has_splits = any(row.split for row in rows)
-    seen: dict[str, tuple[_Row, Candidate]] = {}
+    seen: dict[str, Candidate] = {}
     missing = []
-    for row, path in zip(rows, located.paths, strict=True):
+    splits, groups = table.column(roles.split), table.column(roles.group)
+    rows = zip(located.paths, roles.labels, splits, groups, strict=True)
+    for row, (path, label, split, group) in enumerate(rows):
         candidate = Candidate(
             path=path,
             name=_name(Path(path), folder),
-            label=as_label(row.label),
-            split=split_of(row.split) if has_splits else None,
-            group=row.group or None,
+            label=sys.intern(as_label(label)),  # a text for each class, not for each image
+            split=split_of(split) if has_splits else None,
+            group=sys.intern(group) or None,
         )
-        if path in seen:
-            _check_same(manifest, seen[path], (row, candidate))
-        elif not Path(path).is_file():
-            missing.append(f"{row.where}: {row.path}")
-        else:
-            seen[path] = (row, candidate)
+        first = seen.setdefault(path, candidate)
+        if first is not candidate:
+            where = (table.where(located.paths.index(path)), table.where(row))
+            _check_same(manifest, where, table.cells[roles.path][row], first, candidate)
+        elif not os.path.isfile(path):
+            missing.append(f"{table.where(row)}: {table.cells[roles.path][row]}")
     if missing:
         raise UserError(
             f"{manifest}: column {roles.path}: {counted(len(missing), 'file')} not found, "
             f"{listed(missing)}; paths are relative to {located.relative_to}"
             + ("" if said.root else "; name another folder with --root")
         )
-    repeated = len(rows) - len(seen)
+    repeated = len(table) - len(seen)
     notes = [f"{manifest.name}: {note}" for note in (*table.notes, *roles.notes, *located.notes)]
     if repeated:
         notes.append(f"{counted(repeated, 'row')} of the manifest said the same twice")
-    candidates = sorted((one for _, one in seen.values()), key=lambda candidate: candidate.name)
+    candidates = sorted(seen.values(), key=lambda candidate: candidate.name)
     return Listing(tuple(candidates), notes=tuple(notes))
 
 
@@ -94,26 +74,30 @@ def _name(path: Path, folder: Path) -> str:
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
-def _check_cells(manifest: Path, rows: Sequence[_Row], roles: columns.Roles) -> None:
-    has_splits = any(row.split for row in rows)
-    for row in rows:
-        for column, cell in ((roles.path, row.path), (roles.label_name, row.label)):
+def _check_cells(manifest: Path, table: tables.Table, roles: columns.Roles) -> bool:
+    """Refuse cells that are empty or no split; return whether the table says splits."""
+    splits = table.column(roles.split)
+    has_splits = any(splits)
+    rows = zip(table.cells[roles.path], roles.labels, splits, strict=True)
+    for row, (path, label, split) in enumerate(rows):
+        for column, cell in ((roles.path, path), (roles.label_name, label)):
             if not cell:
-                raise UserError(f"{manifest}: {row.where}, column {column}: empty")
-        if has_splits and split_of(row.split) is None:
-            hint = suggest(row.split, ("train", "validation", "test"))
-            shown = repr(row.split) if row.split else "empty, though other rows have a split"
-            raise UserError(f"{manifest}: {row.where}, column {roles.split}: {shown}; {hint}")
+                raise UserError(f"{manifest}: {table.where(row)}, column {column}: empty")
+        if has_splits and split_of(split) is None:
+            hint = suggest(split, ("train", "validation", "test"))
+            shown = repr(split) if split else "empty, though other rows have a split"
+            where = table.where(row)
+            raise UserError(f"{manifest}: {where}, column {roles.split}: {shown}; {hint}")
+    return has_splits
 
 
 def _check_same(
-    manifest: Path, first: tuple[_Row, Candidate], second: tuple[_Row, Candidate]
+    manifest: Path, where: tuple[str, str], cell: str, first: Candidate, second: Candidate
 ) -> None:
-    (row, candidate), (other_row, other) = first, second
     for column in ("label", "split", "group"):
-        was, now = getattr(candidate, column), getattr(other, column)
+        was, now = getattr(first, column), getattr(second, column)
         if was != now:
             raise UserError(
-                f"{manifest}: {other_row.where}, column {column}: {other_row.path} has {now!r} "
-                f"here but {was!r} in {row.where}; give each file once"
+                f"{manifest}: {where[1]}, column {column}: {cell} has {now!r} here but {was!r} in "
+                f"{where[0]}; give each file once"
             )

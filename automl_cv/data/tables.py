@@ -5,13 +5,18 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
+from itertools import islice, repeat
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from automl_cv.data.texts import AT_ONCE, Texts
 from automl_cv.errors import UserError, installing
 from automl_cv.words import counted
 
@@ -21,32 +26,58 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 WINDOWS = "cp1252"
 
 
-@dataclass(frozen=True)
-class TableRow:
-    """One line of a table.
-
-    Args:
-        where: where it stands, for messages: "line 3".
-        cells: its text by column, without blanks around it; "" for an empty cell.
-    """
-
-    where: str
-    cells: Mapping[str, str]
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     """A table of text.
 
     Args:
         columns: their names, in order; one may stand twice.
-        rows: its lines.
+        cells: the text of each column, without blanks around it, "" for an empty cell; of two
+            columns of one name the later's.
+        lines: where each row stands.
+        unit: what is counted there: "line" or "row".
         notes: how it was read, where that is not as CSV is written by the book.
     """
 
     columns: tuple[str, ...]
-    rows: tuple[TableRow, ...]
+    cells: Mapping[str, Texts]
+    lines: NDArray[np.int64]
+    unit: Literal["line", "row"] = "line"
     notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def column(self, name: str | None) -> Texts:
+        """Return the cells of a column; of none, an empty one for each row."""
+        return Texts.of(repeat("", len(self))) if name is None else self.cells[name]
+
+    def where(self, row: int) -> str:
+        """Return where a row stands, for messages: "line 3"."""
+        return f"{self.unit} {self.lines[row]}"
+
+
+Row = tuple[int, Sequence[str]]
+"""Where a row stands, and its cells, one for each column."""
+
+
+def _held(
+    columns: Sequence[str],
+    rows: Iterable[Row],
+    unit: Literal["line", "row"] = "line",
+    notes: Sequence[str] = (),
+) -> Table:
+    """Return rows by column, a million of which as lists of texts would take a gigabyte."""
+    lines: list[int] = []
+    parts: list[list[Texts]] = [[] for _ in columns]
+    given = iter(rows)
+    while some := [*islice(given, AT_ONCE)]:
+        lines += [line for line, _ in some]
+        by_column = zip(*(cells for _, cells in some), strict=True)
+        for part, cells in zip(parts, by_column, strict=True):
+            part.append(Texts.of(cell.strip() for cell in cells))
+    held = dict(zip(columns, map(Texts.joined, parts), strict=True))
+    return Table(tuple(columns), held, np.array(lines, np.int64), unit, tuple(notes))
 
 
 def read(path: Path) -> Table:
@@ -84,21 +115,20 @@ def _text(path: Path) -> Table:
     # The csv module rather than pandas: it knows the line a row ends on, and guesses no types.
     reader = csv.reader(StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
-        columns = tuple(name.strip() for name in next(reader, []))
-        rows = tuple(_text_rows(path, reader, columns, separator, skipped))
+        columns = [name.strip() for name in next(reader, [])]
+        return _held(columns, _text_rows(path, reader, columns, separator, skipped), notes=notes)
     except csv.Error as error:
         line = reader.line_num + skipped
         raise UserError(f"{path}: line {line}: no valid CSV: {error}") from None
-    return Table(columns, rows, tuple(notes))
 
 
 def _text_rows(
     path: Path,
     reader: Iterator[list[str]],
-    columns: tuple[str, ...],
+    columns: Sequence[str],
     separator: str,
     skipped: int,
-) -> Iterator[TableRow]:
+) -> Iterator[Row]:
     for cells in reader:
         line = reader.line_num + skipped  # type: ignore[attr-defined]
         if not any(cells):
@@ -109,10 +139,7 @@ def _text_rows(
                 f"{path}: line {line}: expected {counted(len(columns), 'cell')}, as the first line "
                 f"has; quote cells that hold {what}"
             )
-        yield TableRow(
-            f"line {line}",
-            {name: cell.strip() for name, cell in zip(columns, cells, strict=True)},
-        )
+        yield line, cells
 
 
 def _decoded(path: Path, content: bytes) -> tuple[str, list[str]]:
@@ -147,21 +174,14 @@ def _parquet(path: Path) -> Table:
         raise UserError(f"{path}: reading Parquet needs PyArrow; {installing('parquet')}") from None
     except ValueError as error:  # pyarrow.ArrowInvalid is one
         raise UserError(f"{path}: no valid Parquet file: {error}") from None
-    columns = tuple(str(name) for name in table.columns)
     texts = table.astype("str").where(table.notna(), "")
-    texts.columns = pd.Index(columns)
-    rows = (
-        {str(key): str(cell).strip() for key, cell in row.items()}
-        for row in texts.to_dict("records")
-    )
-    return Table(
-        columns, tuple(TableRow(f"row {number}", cells) for number, cells in enumerate(rows, 1))
-    )
+    rows = ([str(cell) for cell in row] for row in texts.itertuples(index=False, name=None))
+    return _held([str(name) for name in table.columns], enumerate(rows, 1), "row")
 
 
 def _json_lines(path: Path) -> Table:
     text, notes = _decoded(path, path.read_bytes())
-    found: list[tuple[str, dict[str, str]]] = []
+    found: list[tuple[int, dict[str, str]]] = []
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -174,13 +194,10 @@ def _json_lines(path: Path) -> Table:
                 f"{path}: line {number}: expected an object, as "
                 '{"file_name": "1.png", "label": "cat"}'
             )
-        cells = {name.strip(): _as_text(value).strip() for name, value in row.items()}
-        found.append((f"line {number}", cells))
+        found.append((number, {name.strip(): _as_text(value) for name, value in row.items()}))
     columns = tuple(dict.fromkeys(name for _, cells in found for name in cells))
-    rows = (
-        TableRow(where, {name: cells.get(name, "") for name in columns}) for where, cells in found
-    )
-    return Table(columns, tuple(rows), tuple(notes))
+    rows = ((number, [cells.get(name, "") for name in columns]) for number, cells in found)
+    return _held(columns, rows, notes=notes)
 
 
 def _as_text(value: object) -> str:
@@ -205,11 +222,6 @@ def _spreadsheet(path: Path) -> Table:
     except Exception as error:  # Calamine's errors, the archive's, and pandas' own
         raise UserError(f"{path}: no spreadsheet that can be read: {error}") from None
     lines = [[str(cell).strip() for cell in row] for row in cells.itertuples(index=False)]
-    columns = tuple(lines[0]) if lines else ()
-    rows = (
-        TableRow(f"row {number}", dict(zip(columns, line, strict=True)))
-        for number, line in enumerate(lines[1:], 2)
-        if any(line)
-    )
+    rows = ((number, line) for number, line in enumerate(lines[1:], 2) if any(line))
     more = f"its first sheet, {sheets[0]}, was read; it has {len(sheets)}" if sheets[1:] else ""
-    return Table(columns, tuple(rows), (more,) if more else ())
+    return _held(lines[0] if lines else (), rows, "row", [more] if more else ())

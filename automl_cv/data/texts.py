@@ -42,6 +42,14 @@ class Texts(Sequence[str]):
             characters += _encoded(joined)
         return cls(np.frombuffer(characters, np.uint8), np.concatenate(ends))
 
+    @classmethod
+    def joined(cls, parts: Sequence[Texts]) -> Texts:
+        """Return the texts of all parts, one part after the other."""
+        starts = np.cumsum([0, *(part.characters.size for part in parts)])
+        ends = [part.ends + start for part, start in zip(parts, starts[:-1], strict=True)]
+        characters = [np.empty(0, np.uint8), *(part.characters for part in parts)]
+        return cls(np.concatenate(characters), np.concatenate([np.empty(0, np.int64), *ends]))
+
     def __len__(self) -> int:
         return len(self.ends)
 
