@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -267,10 +268,10 @@ def _divide(source: str, table: pd.DataFrame, split: studyfile.Split, seed: int)
 def _assign(table: pd.DataFrame, shares: Mapping[str, float], seed: int) -> None:
     """Divide the training images, or all where the source has no splits, among `shares`."""
     rows = table[table["split"].isna() | (table["split"] == "train")]
-    groups = rows["group"].astype(object).where(rows["group"].notna(), None)
-    chosen = splitting.assign(
-        rows["label"].tolist(), rows["content_hash"].tolist(), groups.tolist(), shares, seed
-    )
+    groups = [None if pd.isna(group) else group for group in rows["group"]]
+    # A text for each class, not for each image.
+    labels = [sys.intern(label) for label in rows["label"]]
+    chosen = splitting.assign(labels, rows["content_hash"].tolist(), groups, shares, seed)
     table.loc[rows.index, "split"] = chosen
 
 

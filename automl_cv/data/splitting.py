@@ -12,6 +12,9 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
 
 from automl_cv.errors import UserError
 from automl_cv.words import counted
@@ -19,7 +22,7 @@ from automl_cv.words import counted
 SPLITS = ("train", "validation", "test")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Unit:
     """Images that must stay together: copies of one image, members of one group.
 
@@ -168,21 +171,25 @@ def _units(
             row = parents[row]
         return row
 
-    first: dict[tuple[str, str], int] = {}
+    of_content: dict[str, int] = {}
+    of_group: dict[str, int] = {}
     for row, (content, group) in enumerate(zip(content_hashes, groups, strict=True)):
-        for tie in (("content", content), *((("group", group),) if group is not None else ())):
-            parents[root(row)] = root(first.setdefault(tie, row))
-    members: dict[int, list[int]] = {}
-    for row in range(len(labels)):
-        members.setdefault(root(row), []).append(row)
-    return [
-        _Unit(
-            rows=tuple(rows),
-            classes=Counter(labels[row] for row in rows),
-            key=min(content_hashes[row] for row in rows),
-        )
-        for rows in members.values()
-    ]
+        parents[root(row)] = root(of_content.setdefault(content, row))
+        if group is not None:
+            parents[root(row)] = root(of_group.setdefault(group, row))
+    roots = np.fromiter(map(root, range(len(labels))), np.intp, len(labels))
+    order = np.argsort(roots, kind="stable")
+    ends = np.flatnonzero(np.diff(roots[order], append=-1)) + 1
+    alone = {label: {label: 1} for label in set(labels)}  # one for all units of one image
+    units = []
+    for start, end in pairwise([0, *ends.tolist()]):
+        rows = tuple(order[start:end].tolist())
+        if len(rows) == 1:
+            units.append(_Unit(rows, alone[labels[rows[0]]], content_hashes[rows[0]]))
+        else:
+            classes = Counter(labels[row] for row in rows)
+            units.append(_Unit(rows, classes, min(content_hashes[row] for row in rows)))
+    return units
 
 
 def _check_enough(
