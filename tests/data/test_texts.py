@@ -53,3 +53,9 @@ def test_numpy_sorts_them(names):
 def test_those_of_one_length_are_not_copied():
     texts = Texts.of(["ab", "cd"])
     assert np.shares_memory(texts.fixed(), texts.characters)
+
+
+@given(st.lists(st.lists(OWN)))
+def test_parts_are_joined(parts):
+    joined = Texts.joined([Texts.of(part) for part in parts])
+    assert joined == [name for part in parts for name in part]
