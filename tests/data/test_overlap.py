@@ -96,6 +96,28 @@ def test_blocks_do_not_change_what_is_found(monkeypatch):
     assert [(pair.row, pair.twin) for pair in parts.examples["validation", "train"]] == [(250, 3)]
 
 
+def shown(found):
+    return [(pair.row, pair.twin) for pair in found.examples["test", "train"]]
+
+
+def test_twins_lie_near_the_same_places(monkeypatch):
+    draw = np.random.default_rng(0)
+    kinds = draw.normal(size=(20, 24))
+    features = np.maximum(kinds[draw.integers(0, 20, 3000)] + draw.normal(size=(3000, 24)), 0)
+    splits = np.array(["train"] * 2000 + ["validation"] * 600 + ["test"] * 400)
+    for copy in range(2000, 3000, 10):
+        features[copy] = features[copy - 2000] + 0.02 * draw.normal(size=24)
+    every = near_duplicates(features, splits)
+    assert every.counts[("validation", "train")] >= 60
+    monkeypatch.setattr(overlap, "ALL_PAIRS", 0)
+    monkeypatch.setattr(overlap, "BLOCK", 50)
+    assert near_duplicates(features, splits).counts == every.counts
+    monkeypatch.setattr(overlap, "PLACES", 3)
+    found = near_duplicates(features, splits)
+    assert shown(found) == shown(every)
+    assert found.counts[("validation", "train")] >= 58  # a few are near another place
+
+
 def test_a_common_offset_and_scale_of_features_does_not_matter():
     features = np.random.default_rng(0).random((200, 8), dtype=np.float32)
     splits = ["train"] * 150 + ["test"] * 50
