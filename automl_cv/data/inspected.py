@@ -138,20 +138,21 @@ class Inspections(Sequence[Inspected]):
     def __getitem__(self, place: int | np.integer[Any] | slice) -> Inspected | Inspections:
         if isinstance(place, slice):
             return Inspections(self.rows[place], self.reasons)
-        row = self.rows[place]
-        known = row["content_hash"].decode()
-        window = row["window"].tolist()
+        # All at once: reading a row field by field takes four times as long.
+        reason, known, width, height, kind, low, high, depth, window, sketch = self.rows[
+            place
+        ].item()
         return Inspected(
-            self.reasons[row["reason"]],
-            known,
-            int(row["width"]),
-            int(row["height"]),
-            row["format"].decode(),
-            float(row["low"]),
-            float(row["high"]),
-            row["depth"].decode(),
-            None if np.isnan(window[0]) else images.Window(*window),
-            row["sketch"].tobytes() if known else b"",
+            self.reasons[reason],
+            known.decode(),
+            width,
+            height,
+            kind.decode(),
+            low,
+            high,
+            depth.decode(),
+            None if not depth or np.isnan(window[0]) else images.Window(*window.tolist()),
+            sketch.tobytes() if known else b"",
         )
 
     def __eq__(self, other: object) -> bool:
