@@ -99,10 +99,10 @@ it draws from the rest are the parameters of later trials."""
 COUNTED = "SELECT count(*) FROM trials WHERE state IN ('COMPLETE', 'PRUNED')"
 
 
-def stages() -> str:
-    """Return a stage for each sampler and pruner, and stages that rest on one."""
+def stages(names: Sequence[str]) -> str:
+    """Return a stage for each of these samplers with each pruner, and stages that rest on one."""
     text = []
-    for sampler in SAMPLERS:
+    for sampler in (SAMPLERS[name] for name in names):
         if not all(map(find_spec, sampler.needs)):
             print(f"{sampler.name} is left out: it needs {' and '.join(sampler.needs)}")
             continue
@@ -113,7 +113,7 @@ def stages() -> str:
             text.append(
                 STAGE.format(name=name, trials=TRIALS, epochs=EPOCHS, sampler=own, pruner=named)
             )
-    return "".join(text) + RESTS.format(name="tpe-median")
+    return "".join(text) + RESTS.format(name=f"{'tpe' if 'tpe' in names else names[0]}-median")
 
 
 def killed_stage() -> str:
@@ -324,6 +324,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", help="of workers, cluster, kills, conductor; all")
     parser.add_argument("--workers", type=int, nargs="+", default=[2, 8, 64])
+    parser.add_argument("--samplers", nargs="+", default=SAMPLERS.names, choices=SAMPLERS.names)
     parser.add_argument("--machines", type=int, nargs="+", default=[2, 8])
     parser.add_argument("--chance", type=float, default=0.03, help="that a worker is killed")
     parser.add_argument("--seconds", type=float, default=1.0, help="between two draws of that")
@@ -336,7 +337,7 @@ def main() -> None:
         folder = Path(name)
         write(folder)
         if {"workers", "cluster", "conductor"} & {*parts}:
-            one = Search(folder, "workers1", stages(), workers=1)
+            one = Search(folder, "workers1", stages(options.samplers), workers=1)
             seconds = one.complete()
             expected, _, _ = one.board()
             tell(f"1 worker, {seconds:.0f} s", one, expected)
