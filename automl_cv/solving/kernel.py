@@ -91,5 +91,7 @@ def likeness(features: np.ndarray, anchors: np.ndarray, factor: float) -> np.nda
 
 def likeness_of(products: np.ndarray, factor: float) -> np.ndarray:
     """Return likenesses of products of features of length 1."""
-    near: np.ndarray = np.exp(factor * (products - 1))
+    near: np.ndarray = products - 1
+    near *= factor
+    np.exp(near, out=near)
     return near

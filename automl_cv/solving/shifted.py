@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import lapack
 
+from automl_cv.solving.unlocked import called
+
 NOTHING = float(np.finfo(np.float64).eps)
 """The least that the diagonal is raised by, as a share of the trace: below, rounding decides."""
 
@@ -24,14 +26,15 @@ class Shifted:
 
     def __init__(self, matrix: np.ndarray, right: np.ndarray) -> None:
         size = len(matrix)
-        room, _ = lapack.dsytrd_lwork(size, lower=1)
-        reduced, self._diagonal, self._beside, self._factors, _ = lapack.dsytrd(
-            matrix, lower=1, lwork=int(room)
-        )
-        # Below the first row the columns hold the reflections whose product is Q.
-        self._reflections = np.asfortranarray(reduced[1:, :-1])
+        room = int(lapack.dsytrd_lwork(size, lower=1)[0])
+        # Below the first row LAPACK's columns, rows here, hold the reflections whose product is Q.
+        self._reflections = np.array(matrix, np.float64, order="C")
+        self._diagonal = np.empty(size)
+        self._beside, self._factors = np.empty(size - 1), np.empty(size - 1)
+        of_matrix = (self._reflections, size, self._diagonal, self._beside, self._factors)
+        called("dsytrd", b"L", size, *of_matrix, np.empty(room), room)
         self._least = NOTHING * float(np.trace(matrix))
-        self._right = self._turned("T", right)
+        self._right = self._turned(b"T", right)
 
     def solve(self, shift: float) -> np.ndarray:
         """Return X, float64 (n, columns).
@@ -40,17 +43,20 @@ class Shifted:
             shift: above 0.
         """
         raised = self._diagonal + max(shift, self._least)
-        found: np.ndarray = self._right / raised[0]
-        if len(raised) > 1:
-            *_, found, _ = lapack.dgtsv(self._beside, raised, self._beside, self._right)
-        return self._turned("N", found)
+        size, columns = self._right.shape
+        found = self._right / raised[0] if size == 1 else self._right.copy(order="F")
+        if size > 1:
+            beside = self._beside.copy(), raised, self._beside.copy()
+            called("dgtsv", size, columns, *beside, found, size)
+        return self._turned(b"N", found)
 
-    def _turned(self, transposed: str, columns: np.ndarray) -> np.ndarray:
+    def _turned(self, transposed: bytes, columns: np.ndarray) -> np.ndarray:
         """Return Q' ("T") or Q ("N") times columns, float64."""
         turned = np.array(columns, np.float64, order="F")
-        if len(turned) > 1:
-            room = max(1, 64 * turned.shape[1])
-            turned[1:], _, _ = lapack.dormqr(
-                "L", transposed, self._reflections, self._factors, turned[1:], room
-            )
+        size, count = turned.shape
+        if size > 1:
+            less, room = size - 1, max(1, 64 * count)
+            reflections = self._reflections, size, self._factors
+            sides = b"L", transposed, less, count, less
+            called("dormqr", *sides, *reflections, turned, size, np.empty(room), room, skipped=1)
         return turned
