@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -256,45 +256,51 @@ class ExactHeads:
         strength = trial.task.head_parameters[entry.strength]
         if strength == 0:
             return self._lowest(trial, divided)
-        return self._judged(
-            trial, strength, divided, [one.solver.solve(strength) for one in divided]
-        )
+        parts = [self._part(trial, one, one.solver.solve(strength)) for one in divided]
+        return self._judged(trial, strength, parts)
 
     def _lowest(self, trial: Trial, divided: Sequence[Divided]) -> Found:
         """Return the heads of lowest log loss on the images that validate.
 
         Strengths fall until the loss has risen RISES times in a row. Divisions take a step each
-        side by side: products of one thread leave a core free.
+        side by side: products of one thread leave a core free. Where one more strength is wanted
+        in any case, it is solved while this one is judged.
         """
         strengths = _entry(trial).strengths
         best, rises = None, 0
+        paths = [one.solver.path(strengths) for one in divided]
+
+        def step(one: Divided, path: Iterator[tuple[np.ndarray, np.ndarray]]) -> Solved | None:
+            solution = next(path, None)
+            return None if solution is None else self._part(trial, one, solution)
+
         with one_thread(), ThreadPoolExecutor(THREADS) as threads:
-            paths = [one.solver.path(strengths) for one in divided]
+            coming = threads.map(step, divided, paths)
             for strength in strengths:
-                found = self._judged(trial, strength, divided, list(threads.map(next, paths)))
+                parts = [part for part in coming if part is not None]
+                is_ahead = rises < RISES - 1
+                if is_ahead:
+                    coming = threads.map(step, divided, paths)
+                found = self._judged(trial, strength, parts)
                 if best is None or found.loss < best.loss:
                     best, rises = found, 0
                 elif (rises := rises + 1) == RISES:
                     break
+                if not is_ahead:
+                    coming = threads.map(step, divided, paths)
         assert best is not None, "a path has strengths"
         return best
 
-    def _judged(
-        self,
-        trial: Trial,
-        strength: float,
-        divided: Sequence[Divided],
-        solutions: Sequence[tuple[np.ndarray, np.ndarray]],
-    ) -> Found:
+    def _part(self, trial: Trial, one: Divided, solution: tuple[np.ndarray, np.ndarray]) -> Solved:
+        """Return a solution as a head, and what it says of the images that validate."""
+        head = _head(one.scaling, one.solver, solution)
+        if not one.inputs:  # the same whatever the strength
+            features = self._materials.features.plain(trial.backbone)
+            one.inputs.append(head.inputs(features, one.validation))
+        return Solved(head, one.train, one.validation, one.inputs[0] @ head.weights + head.bias)
+
+    def _judged(self, trial: Trial, strength: float, parts: list[Solved]) -> Found:
         """Return the heads of one strength, and what they are worth."""
-        features = self._materials.features.plain(trial.backbone)
-        parts = []
-        for one, solution in zip(divided, solutions, strict=True):
-            head = _head(one.scaling, one.solver, solution)
-            if not one.inputs:  # the same whatever the strength
-                one.inputs.append(head.inputs(features, one.validation))
-            logits = one.inputs[0] @ head.weights + head.bias
-            parts.append(Solved(head, one.train, one.validation, logits))
         temperatures = self._temperatures(trial, parts)
         labels = self._materials.images.labels
         pairs = zip(parts, temperatures, strict=True)
