@@ -37,7 +37,7 @@ def test_the_numbers_are_those_of_scipy_to_the_bit():
 
 
 def test_other_threads_run_meanwhile():
-    """SciPy's wrapper let the other thread through in no more than four turns."""
+    """SciPy's wrapper gave another thread 3 to 32 turns, this 179 and more."""
     matrix, times, ended = drawn(900), [], []
 
     def work():
@@ -51,7 +51,7 @@ def test_other_threads_run_meanwhile():
         times.append(time.perf_counter())
         time.sleep(0.0005)
     ((first, last),) = ended
-    assert sum(first < one < last for one in times) > 10
+    assert sum(first < one < last for one in times) > 60
 
 
 def test_what_a_routine_does_not_take_is_told():
