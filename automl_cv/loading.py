@@ -1,4 +1,4 @@
-"""What Keras loads beside itself: plots, tables and wrappers of other libraries.
+"""How modules are loaded in a process of ours: without what is needless, and without collections.
 
 Keras imports `NEEDLESS` as it loads, wherever they are installed: for its galleries of images, for
 tables given to `fit`, for its wrappers of scikit-learn's kind. Nothing here asks Keras for these.
@@ -9,6 +9,7 @@ notebook's, keeps a whole Keras.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ from typing import cast
 
 NEEDLESS = ("matplotlib", "pandas", "sklearn")
 
+CONTAINERS = 50_000
+"""Made between two collections while modules load; Python's own number is 700."""
+
 _is_ours = False
 
 
@@ -24,6 +28,23 @@ def process_is_ours() -> None:
     """Say that this process is a worker or a command: nobody else uses its Keras."""
     global _is_ours
     _is_ours = True
+
+
+@contextmanager
+def seldom_collected() -> Iterator[None]:
+    """Have Python look for garbage seldom while a block loads modules, which are none.
+
+    In a process of ours what was loaded is never looked through again, nor as the process ends:
+    whatever has to be closed by then closes by itself (`store.database` does).
+    """
+    before, known = gc.get_threshold(), len(sys.modules)
+    gc.set_threshold(CONTAINERS, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        if _is_ours and len(sys.modules) > known:
+            gc.freeze()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import pytest
@@ -38,3 +39,24 @@ def test_it_is_absent_in_a_process_of_ours_for_keras_alone(is_ours, tmp_path, mo
     finally:
         for name in ("needless", "like_keras"):
             sys.modules.pop(name, None)
+
+
+def test_collections_are_seldom_while_a_block_loads():
+    before = gc.get_threshold()
+    with pytest.raises(ImportError), loading.seldom_collected():
+        assert gc.get_threshold()[0] == loading.CONTAINERS > before[0]
+        raise ImportError
+    assert gc.get_threshold() == before
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_what_was_loaded_is_left_out_of_collections_in_a_process_of_ours(is_ours, monkeypatch):
+    frozen = []
+    monkeypatch.setattr(loading, "_is_ours", is_ours)
+    monkeypatch.setattr(gc, "freeze", lambda: frozen.append(True))
+    with loading.seldom_collected():
+        pass
+    assert not frozen, "nothing was loaded"
+    with loading.seldom_collected():
+        monkeypatch.setitem(sys.modules, "loaded_by_a_block", loading)
+    assert frozen == [True] * is_ours

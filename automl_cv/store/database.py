@@ -6,6 +6,7 @@ import logging
 import re
 import time
 import warnings
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import optuna
 from alembic.util import CommandError
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, SAWarning, SQLAlchemyError
 
@@ -117,7 +118,15 @@ def open_storage(url: str, *, create: bool, busy_seconds: float = BUSY_SECONDS) 
         _check_tables(storage)
     elif create:
         lengthen_texts(storage)
+    weakref.finalize(storage, _hang_up, weakref.ref(storage.engine))
     return storage
+
+
+def _hang_up(engine: weakref.ref[Engine]) -> None:
+    """Close the connections that wait: SQLite puts its log into the database with the last one."""
+    known = engine()
+    if known is not None:
+        known.dispose()
 
 
 def _made(url: str, arguments: Mapping[str, Any], create: bool) -> RDBStorage:

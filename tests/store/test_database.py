@@ -1,5 +1,7 @@
 import logging
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 
@@ -23,6 +25,21 @@ def test_a_file_has_a_write_ahead_log_and_syncs_normally(tmp_path):
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 5000
+
+
+ENDS = """
+from automl_cv.loading import process_is_ours, seldom_collected
+process_is_ours()
+with seldom_collected():
+    from automl_cv.store.database import open_storage
+kept = open_storage("sqlite:///a.db", create=True)
+kept.get_all_studies()
+"""
+
+
+def test_a_process_that_ends_puts_the_log_into_the_database(tmp_path):
+    subprocess.run([sys.executable, "-c", ENDS], cwd=tmp_path, check=True)
+    assert [one.name for one in tmp_path.iterdir()] == ["a.db"]
 
 
 def test_a_reader_makes_no_file(tmp_path):

@@ -10,6 +10,7 @@ import typer
 
 from automl_cv.catalog.listeners import LISTENERS
 from automl_cv.cli import completion, options
+from automl_cv.loading import seldom_collected
 from automl_cv.places import STORAGE
 from automl_cv.words import counted
 
@@ -142,8 +143,9 @@ def search(
 
     Example: automl-cv search quickstart
     """
-    from automl_cv.search.first_loaded import loading_early
-    from automl_cv.study import library, studyfile
+    with seldom_collected():
+        from automl_cv.search.first_loaded import loading_early
+        from automl_cv.study import library, studyfile
 
     seconds = parse_duration(timeout)
     chosen = studyfile.overridden(
@@ -156,10 +158,11 @@ def search(
     )
     cache = options.cache_folder(cache_dir)
     with loading_early(chosen, stage, cache, cluster):
-        from automl_cv.listeners.relay import listening
-        from automl_cv.screen.console import say
-        from automl_cv.screen.search_views import watching
-        from automl_cv.search import events, session
+        with seldom_collected():
+            from automl_cv.listeners.relay import listening
+            from automl_cv.screen.console import say
+            from automl_cv.screen.search_views import watching
+            from automl_cv.search import events, session
 
         todo = session.SearchOptions(
             storage=storage,
