@@ -7,10 +7,10 @@ how dense the set is, see `_threshold`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, product
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -20,15 +20,15 @@ from automl_cv.data.sketches import Coefficients
 from automl_cv.data.texts import Texts
 from automl_cv.solving.threads import one_thread
 
-if TYPE_CHECKING:
-    from scipy.spatial import cKDTree
-
 Pairs = npt.NDArray[np.intp]
+Numbers = npt.NDArray[np.intp]
+_Within = Callable[[npt.NDArray[np.float32], float], tuple[Numbers, Numbers]]
 
 # Measured on digits, clothes, cut-outs and surfaces (docs/benchmarks.md).
 FURTHEST = 0.065  # distance of a near copy at most
 NEAREST = 0.03  # and where a set is dense; of 70,000 clothes one in 1,000 has such a neighbour
 FALSE_ALARMS = 0.001  # share of the images that may have a neighbour taken for a copy
+ROUNDED = 4e-6  # what float32 may add to the square of a distance between shapes
 FLAT = 0.5  # grey levels of contrast below which sketches say nothing
 
 CROPPED = 2  # pixels of width or height that a crop has lost at most
@@ -40,6 +40,7 @@ BLOCK = 64  # images compared with others at a time
 OTHERS = 4096  # of these so many; a block of distances, 1 MiB, stays in the processor's cache
 NEIGHBOURS = 16  # looked at of each image; of more copies, those are copies of one another
 INDEXED = 3  # frequencies each way by which neighbours are looked for
+COMPARED = 2048  # images of which each is compared with each, which takes less than SciPy's import
 ASKED = 16_384  # images whose neighbours are looked for at a time; what is found of each takes 5 kB
 
 
@@ -154,11 +155,11 @@ def _nearest(parts: Iterable[_Found], count: int) -> _Found:
 
 def _alike(found: Coefficients, threshold: float) -> Iterator[_Found]:
     """Yield images that are near one another, as they are and mirrored."""
-    tree = _tree(found)
+    within = _index(found)
     for start in range(0, len(found), ASKED):
         rows = np.arange(start, min(start + ASKED, len(found)))
         for asked in (found[rows], sketches.mirrored(found[rows])):
-            ones, others, distances = _near(tree, found, asked, threshold)
+            ones, others, distances = _near(within, found, asked, threshold)
             apart = rows[ones] != others
             yield rows[ones[apart]], others[apart], distances[apart]
 
@@ -188,14 +189,14 @@ def _cropped(
             others = by_size.get((width - lost[0], height - lost[1]))
             if lost == (0, 0) or others is None:
                 continue
-            tree, twins = _tree(found[others]), found[others]
+            within, twins = _index(found[others]), found[others]
             for start in range(0, len(wide), ASKED):
                 rows = wide[start : start + ASKED]
                 for left, top in product(range(lost[0] + 1), range(lost[1] + 1)):
                     shown = greys[places[rows]]
                     part = sketches.cropped(shown, (width, height), left, top, lost)
                     for asked in (part, sketches.mirrored(part)):
-                        ones, near, distances = _near(tree, twins, asked, threshold)
+                        ones, near, distances = _near(within, twins, asked, threshold)
                         yield rows[ones], others[near], distances
 
 
@@ -207,11 +208,53 @@ def _by_size(sizes: npt.NDArray[np.integer]) -> Mapping[tuple[int, int], npt.NDA
     return dict(zip(keys, parts, strict=True))
 
 
-def _tree(found: Coefficients) -> cKDTree:
+def _index(found: Coefficients) -> _Within:
+    """Return what tells which images may be within a distance of others.
+
+    It takes the lowest frequencies of others, and the distance. It returns the numbers of these
+    and of the images: of each the NEIGHBOURS + 1 nearest at most.
+    """
+    n_neighbours = min(NEIGHBOURS + 1, len(found))
+    blocks = range(0, len(found), ASKED)
+    places = np.concatenate([_indexed(found[one : one + ASKED]) for one in blocks])
+    if len(found) <= COMPARED:
+        return partial(_compared, places, n_neighbours)
     from scipy.spatial import cKDTree
 
-    blocks = range(0, len(found), ASKED)
-    return cKDTree(np.concatenate([_indexed(found[one : one + ASKED]) for one in blocks]))
+    tree = cKDTree(places)
+
+    def within(asked: npt.NDArray[np.float32], distance: float) -> tuple[Numbers, Numbers]:
+        ranks = np.arange(1, n_neighbours + 1)
+        _, near = tree.query(asked, k=ranks, distance_upper_bound=distance)
+        ones, column = np.nonzero(near < len(found))
+        return ones, near[ones, column]
+
+    return within
+
+
+def _compared(
+    places: npt.NDArray[np.float32],
+    n_neighbours: int,
+    asked: npt.NDArray[np.float32],
+    distance: float,
+) -> tuple[Numbers, Numbers]:
+    """Return what a tree would, see `_index`, or a little beyond the distance."""
+    lengths = np.einsum("ij,ij->i", places, places)
+    found: list[tuple[Numbers, Numbers]] = []
+    with one_thread():  # see `_threshold`
+        for start in range(0, len(asked), BLOCK):
+            block = asked[start : start + BLOCK]
+            own = np.einsum("ij,ij->i", block, block)[:, None]
+            squares = lengths - 2 * block @ places.T + own
+            near = squares < distance**2 + ROUNDED
+            for row in np.flatnonzero(np.count_nonzero(near, axis=1) > n_neighbours):
+                # Of many copies float32's rounding would choose.
+                exact = np.square(places.astype(np.float64) - block[row]).sum(axis=1)
+                near[row, np.argsort(exact, kind="stable")[n_neighbours:]] = False
+            ones, others = np.nonzero(near)
+            found.append((ones + start, others))
+    ones, others = (np.concatenate(part) for part in zip(*found, strict=True))
+    return ones, others
 
 
 def _indexed(found: Coefficients) -> npt.NDArray[np.float32]:
@@ -220,21 +263,16 @@ def _indexed(found: Coefficients) -> npt.NDArray[np.float32]:
     return low.reshape(len(found), -1)[:, 1:]
 
 
-def _near(tree: cKDTree, found: Coefficients, asked: Coefficients, threshold: float) -> _Found:
+def _near(within: _Within, found: Coefficients, asked: Coefficients, threshold: float) -> _Found:
     """Return which of `found` are within the threshold of each of `asked`.
 
     Args:
-        tree: of `found`.
+        within: of `found`, see `_index`.
         found: images.
         asked: images, maybe altered.
         threshold: the largest distance that counts.
     """
-    n_neighbours = min(NEIGHBOURS + 1, len(found))
-    _, places = tree.query(
-        _indexed(asked), k=np.arange(1, n_neighbours + 1), distance_upper_bound=threshold
-    )
-    ones, column = np.nonzero(places < len(found))
-    others = places[ones, column]
+    ones, others = within(_indexed(asked), threshold)
     distances = sketches.distances(asked[ones], found[others])
     kept = distances <= threshold
     return ones[kept], others[kept], distances[kept]

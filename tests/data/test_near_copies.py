@@ -49,6 +49,24 @@ def photos():
     return [photo(number) for number in range(80)]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("many_alike", [False, True], ids=["few", "more than are looked at"])
+def test_a_tree_finds_what_comparing_each_with_each_does(photos, many_alike, monkeypatch):
+    """Which of equally near ones are looked at may differ, so these are apart by grain."""
+    altered = [alter(one) for one in photos[:3] for alter in ALTERED.values()]
+    noise = np.random.default_rng(0).integers(-2, 3, (2 * near_copies.NEIGHBOURS, HEIGHT, WIDTH, 3))
+    pictures = [*photos[:20], *altered]
+    if many_alike:
+        grains = (np.asarray(photos[0], np.int16) + noise).clip(0, 255).astype(np.uint8)
+        pictures += map(Image.fromarray, grains)
+    compared = find(pictures)
+    monkeypatch.setattr(near_copies, "COMPARED", 0)
+    by_tree = find(pictures)
+    assert len(compared.pairs) >= len(altered)
+    np.testing.assert_array_equal(compared.pairs, by_tree.pairs)
+    np.testing.assert_array_equal(compared.distances, by_tree.distances)
+
+
 @pytest.mark.parametrize("kind", ALTERED)
 def test_each_kind_of_copy_is_found_and_nothing_else(photos, kind):
     found = find([*photos, *map(ALTERED[kind], photos[:20])])
