@@ -178,9 +178,10 @@ class ExactHeads:
         order = OutOfFold.of([part.validation for part in found.parts])
         said = order.joined([softmax(part.logits / t, axis=1) for part, t in pairs])
         features = self._materials.features.plain(trial.backbone)
-        trained = np.concatenate(
-            [softmax(part.head.logits(features, part.train) / t, axis=1) for part, t in pairs]
-        )
+        with one_thread():
+            trained = np.concatenate(
+                [softmax(part.head.logits(features, part.train) / t, axis=1) for part, t in pairs]
+            )
         own = accuracy_and_loss(labels[np.concatenate([one.train for one in found.parts])], trained)
         other = accuracy_and_loss(labels[order.rows], said)
         epoch = Epoch(1, own[0], other[0], own[1], other[1], 0.0, time.perf_counter() - started)
@@ -242,12 +243,13 @@ class ExactHeads:
         key = (trial.backbone, trial.folds, trial.fold, trial.task.head, own)
         held = self._found_linear if _entry(trial).is_linear else self._found
         if key not in held:
-            held[key] = self._solved(trial)
+            with one_thread():
+                held[key] = self._solved(trial)
         return held[key]
 
     def _solved(self, trial: Trial) -> Found:
         entry, each = _entry(trial), trial.of_each_fold()
-        with one_thread(), ThreadPoolExecutor(THREADS) as threads:
+        with ThreadPoolExecutor(THREADS) as threads:
             prepared = list(threads.map(self.prepare, each))
         divided = [
             Divided(*self._materials.division(one), *own)
@@ -274,7 +276,7 @@ class ExactHeads:
             solution = next(path, None)
             return None if solution is None else self._part(trial, one, solution)
 
-        with one_thread(), ThreadPoolExecutor(THREADS) as threads:
+        with ThreadPoolExecutor(THREADS) as threads:
             coming = threads.map(step, divided, paths)
             for strength in strengths:
                 parts = [part for part in coming if part is not None]

@@ -39,14 +39,22 @@ class BlobMaterials:
         seed: of features and folds.
         whole: see `Materials`.
         spread: of each class about its centre.
+        shape: of the features; a number of images that 15 divides.
     """
 
-    def __init__(self, seed: int = 0, *, whole: bool = False, spread: float = 2.0) -> None:
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        whole: bool = False,
+        spread: float = 2.0,
+        shape: tuple[int, int] = (120, 12),
+    ) -> None:
         draw = np.random.default_rng(seed)
-        labels = np.arange(120) % 3
-        centres = draw.normal(size=(3, 12))
-        self.array = (centres[labels] + draw.normal(0, spread, (120, 12))).astype(np.float32)
-        splits = np.array((["train"] * 3 + ["validation"] + ["test"]) * 24)
+        labels = np.arange(shape[0]) % 3
+        centres = draw.normal(size=(3, shape[1]))
+        self.array = (centres[labels] + draw.normal(0, spread, shape)).astype(np.float32)
+        splits = np.resize(["train"] * 3 + ["validation"] + ["test"], shape[0])
         self.images = images_of(labels, splits)
         self.given = SimpleNamespace(seed=seed, images=self.images)
         self.features = SimpleNamespace(plain=lambda backbone: self.array)

@@ -22,6 +22,7 @@ with later():
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import log_loss
     from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
 
     from automl_cv.worker.exact_heads import ExactHeads, Held
 
@@ -65,6 +66,18 @@ def test_each_image_is_judged_by_the_fold_that_had_no_part_in_it():
     assert epoch.val_accuracy == (expected.argmax(axis=1) == labels).mean() < 1
     assert epoch.val_loss == pytest.approx(log_loss(labels, expected), abs=1e-4)
     assert result.history.stop_reason == "epochs"
+
+
+def test_numbers_do_not_depend_on_the_threads_of_blas():
+    told = set()
+    for count in (1, 2):
+        materials = BlobMaterials(shape=(405, 360), spread=6.0)
+        one = trial(materials, exact="kernel", reach=1.0, penalty=0.01)
+        with threadpool_limits(count):
+            result = ExactHeads(materials).train(one, go_on)
+        (epoch,) = result.history.epochs
+        told.add((epoch.loss, epoch.val_loss, result.probabilities.tobytes()))
+    assert len(told) == 1
 
 
 @pytest.mark.slow
