@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from automl_cv.data.candidates import split_of
 from automl_cv.data.file_names import is_picture
@@ -81,28 +80,26 @@ def find(
         if table.columns.count(str(name)) > 1:
             raise UserError(f"{where}: has the column {name!r} twice")
     rest = [name for name in table.columns if name not in (path, label, split, group) and name]
-    hot: list[str] = []
+    hot = None
     if label is None and path is not None:
-        hot = rest if _is_one_hot(where, table, rest) else []
+        hot = _from_one_hot(where, table, rest)
         label = rest[0] if len(rest) == 1 else None
-    missing = [
-        role for role, name in (("path", path), ("label", label or hot or None)) if name is None
-    ]
+    missing = [role for role, known in (("path", path), ("label", label or hot)) if known is None]
     if path is None or missing:
         raise UserError(
             f"{where}: lacks the column{'s' if len(missing) > 1 else ''} "
             f"{' and '.join(missing)}; it has {_shown(table)}; {EXPECTED}"
         )
-    if hot:
-        notes.append(f"labels are the columns that hold 1: {', '.join(hot[:3])}, …")
+    if hot is not None:
+        notes.append(f"labels are the columns that hold 1: {', '.join(rest[:3])}, …")
     taken = {"path": path, "label": label, "split": split}
     notes += [
         f"column {name} is taken for the {role}"
         for role, name in taken.items()
         if name not in (None, role, path_column, label_column)
     ]
-    if hot:
-        return Roles(path, _from_one_hot(table, hot), split, group, tuple(notes), "of labels")
+    if hot is not None:
+        return Roles(path, hot, split, group, tuple(notes), "of labels")
     column = str(label)
     return Roles(path, table.cells[column], split, group, tuple(notes), column)
 
@@ -135,16 +132,20 @@ def _split_column(table: Table, others: Sequence[str | None]) -> str | None:
     return None
 
 
-def _is_one_hot(where: Path, table: Table, columns: Sequence[str]) -> bool:
-    """Tell whether columns hold 0 and 1 alone, one 1 a row; refuse several of them."""
+def _from_one_hot(where: Path, table: Table, columns: Sequence[str]) -> Texts | None:
+    """Return the labels of columns that hold 0 and 1 alone; None where some hold anything else.
+
+    Raises:
+        UserError: not one column is 1 in a row.
+    """
     if len(columns) < 2 or not len(table):
-        return False
+        return None
     try:
-        values = _numbers(table, columns)
+        values = np.array([[float(cell) for cell in table.cells[name]] for name in columns])
     except ValueError:
-        return False
+        return None
     if not np.isin(values, (0, 1)).all():
-        return False
+        return None
     sums = values.sum(axis=0)
     if (wrong := np.flatnonzero(sums != 1)).size:
         raise UserError(
@@ -152,15 +153,7 @@ def _is_one_hot(where: Path, table: Table, columns: Sequence[str]) -> bool:
             f"{', '.join(columns[:3])}, … are 1; expected one: an image has one label here. Name "
             "the column of labels with --label-column if these are none"
         )
-    return True
-
-
-def _from_one_hot(table: Table, columns: Sequence[str]) -> Texts:
-    return Texts.of(columns[place] for place in _numbers(table, columns).argmax(axis=0))
-
-
-def _numbers(table: Table, columns: Sequence[str]) -> NDArray[np.float64]:
-    return np.array([[float(cell) for cell in table.cells[name]] for name in columns])
+    return Texts.of(columns[place] for place in values.argmax(axis=0))
 
 
 def _shown(table: Table) -> str:

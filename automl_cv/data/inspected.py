@@ -174,6 +174,12 @@ class Inspections(Sequence[Inspected]):
         return Texts(characters, FOUND["content_hash"].itemsize * np.arange(1, len(self) + 1))
 
     @property
+    def is_image(self) -> NDArray[np.bool_]:
+        """Whether each is an image, (files,)."""
+        result: NDArray[np.bool_] = self.rows["reason"] == 0
+        return result
+
+    @property
     def deep(self) -> NDArray[np.intp]:
         """Places of those of greys of more than 8 bits."""
         return np.flatnonzero(self.rows["depth"] != b"")

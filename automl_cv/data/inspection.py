@@ -131,7 +131,7 @@ def note_wrong_endings(names: Sequence[str], found: Inspections) -> list[str]:
     """Return a line for each kind of image that lies under another kind's ending.
 
     Args:
-        names: of image files, relative to the source.
+        names: of image files, relative to the source, in any order.
         found: what they hold, in the same order.
     """
     known = Image.registered_extensions()
@@ -144,7 +144,7 @@ def note_wrong_endings(names: Sequence[str], found: Inspections) -> list[str]:
         if expected != own and {expected, own} != {"MPO", "JPEG"}:
             kind = (own, ending or "no ending")
             numbers[kind] += 1
-            first.setdefault(kind, name)
+            first[kind] = min(first.get(kind, name), name)
     return [
         f"{counted(number, 'image')} in {image_format} format under {ending}, read all the same; "
         f"first {first[image_format, ending]}"

@@ -248,24 +248,39 @@ class _Directions:
         return directions
 
 
+class _Nearest:
+    """The nearest image that was met yet, for each of so many rows."""
+
+    def __init__(self, count: int) -> None:
+        self.similarity = np.full(count, -1.0, dtype=np.float32)
+        self.twin = np.full(count, -1, dtype=np.intp)
+
+    def keep(
+        self,
+        places: slice | npt.NDArray[np.intp],
+        cosines: npt.NDArray[np.float32],
+        others: npt.NDArray[np.intp],
+    ) -> None:
+        """Compare some of the rows with others, (places, others), and keep what is nearer."""
+        column = cosines.argmax(axis=1)
+        value = cosines[np.arange(len(column)), column]
+        known = self.similarity[places]
+        self.twin[places] = np.where(value > known, others[column], self.twin[places])
+        self.similarity[places] = np.maximum(value, known)
+
+
 def _nearest(
     directions: _Directions, rows: npt.NDArray[np.intp], others: npt.NDArray[np.intp]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp]]:
     """Return the cosine and the row of the nearest of `others`, for each of `rows`."""
-    best = np.full(len(rows), -1.0, dtype=np.float32)
-    twin = np.full(len(rows), -1, dtype=np.intp)
+    nearer = _Nearest(len(rows))
     for held in _batched(_blocks(others), HELD_BLOCKS):
         candidates = [directions(others[one]) for one in held]  # each (block, channels)
         for block in _blocks(rows):
             own = directions(rows[block])  # whitening costs what a comparison does
             for other_block, candidate in zip(held, candidates, strict=True):
-                cosines = own @ candidate.T  # (block, other block)
-                place = cosines.argmax(axis=1)
-                value = cosines[np.arange(len(place)), place]
-                better = value > best[block]
-                best[block] = np.where(better, value, best[block])
-                twin[block] = np.where(better, others[other_block][place], twin[block])
-    return best, twin
+                nearer.keep(block, own @ candidate.T, others[other_block])
+    return nearer.similarity, nearer.twin
 
 
 def _nearest_by_places(
@@ -275,8 +290,7 @@ def _nearest_by_places(
 
     Places are some of `others`, each of which lies in the nearest one.
     """
-    best = np.full(len(rows), -1.0, dtype=np.float32)
-    twin = np.full(len(rows), -1, dtype=np.intp)
+    nearer = _Nearest(len(rows))
     draw = np.random.default_rng(0).permutation(len(others))
     places = directions(others[draw[: math.isqrt(len(others))]])
     residents = _by_place(_nearest_places(directions, others, places, 1))
@@ -287,13 +301,8 @@ def _nearest_by_places(
             there = directions(candidates)
             for block in _blocks(asked):
                 some = asked[block]
-                cosines = directions(rows[some]) @ there.T
-                column = cosines.argmax(axis=1)
-                value = cosines[np.arange(len(column)), column]
-                better = value > best[some]
-                best[some[better]] = value[better]
-                twin[some[better]] = candidates[column[better]]
-    return best, twin
+                nearer.keep(some, directions(rows[some]) @ there.T, candidates)
+    return nearer.similarity, nearer.twin
 
 
 def _nearest_places(

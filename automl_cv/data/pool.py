@@ -75,7 +75,7 @@ def read(
     inspected = inspection.inspect(
         paths, memory=memory, window_of=window_of, on_progress=partial(tell, INSPECTING)
     )
-    is_image = inspected.rows["reason"] == 0
+    is_image = inspected.is_image
     skipped = [
         Skipped(str(Path(paths[place]).relative_to(root)), inspected[place].reason)
         for place in np.flatnonzero(~is_image)

@@ -87,8 +87,7 @@ def read(
         on_progress=partial(tell, INSPECTING),
     )
     files["content_hash"] = [*inspected.content_hashes]
-    is_image = inspected.rows["reason"] == 0
-    is_kept = is_image & files["label"].notna().to_numpy()
+    is_kept = inspected.is_image & files["label"].notna().to_numpy()
     skipped = [*listing.skipped]
     for place in np.flatnonzero(~is_kept):
         reason = inspected[place].reason or "lies in no class folder"

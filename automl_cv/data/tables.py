@@ -25,6 +25,9 @@ ENDINGS = (".csv", ".tsv", ".parquet", ".jsonl", *SPREADSHEETS)
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 WINDOWS = "cp1252"
 
+# Half a pair, as JSON may have it, is no text; the other halves are bytes of names of files.
+_HALF = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+
 
 @dataclass(frozen=True, eq=False)
 class Table:
@@ -203,7 +206,8 @@ def _json_lines(path: Path) -> Table:
 def _as_text(value: object) -> str:
     if value is None:
         return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return _HALF.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _spreadsheet(path: Path) -> Table:

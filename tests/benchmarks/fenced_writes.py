@@ -10,12 +10,8 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import tempfile
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
-
-import pytest
+from contextlib import nullcontext
 
 from automl_cv.store.claims import claim
 from automl_cv.store.database import open_storage
@@ -58,17 +54,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--trials", type=int, default=200)
     n_trials = parser.parse_args().trials
-    kinds: dict[str, Callable] = {"postgresql": servers.postgresql, "mariadb": servers.mariadb}
-    with ExitStack() as begun:
-        folder = begun.enter_context(tempfile.TemporaryDirectory())
-        measure("sqlite", f"sqlite:///{folder}/trials.db", n_trials)
-        for name, serve in kinds.items():
-            try:
-                url = begun.enter_context(serve()).database()
-            except pytest.skip.Exception as lacking:
-                print(f"{name}: {lacking}")
-                continue
-            measure(name, url, n_trials)
+    for name, url in servers.databases():
+        measure(name, url, n_trials)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,8 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import tempfile
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
 from functools import partial
-
-import pytest
 
 from automl_cv.store.claims import claim
 from automl_cv.store.database import open_storage
@@ -67,18 +62,9 @@ def main() -> None:
     parser.add_argument("--writers", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32])
     parser.add_argument("--seconds", type=float, default=10.0)
     given = parser.parse_args()
-    kinds: dict[str, Callable] = {"postgresql": servers.postgresql, "mariadb": servers.mariadb}
     for writers in given.writers:
-        with ExitStack() as begun:
-            folder = begun.enter_context(tempfile.TemporaryDirectory())
-            measure("sqlite", f"sqlite:///{folder}/trials.db", writers, given.seconds)
-            for name, serve in kinds.items():
-                try:
-                    url = begun.enter_context(serve()).database()
-                except pytest.skip.Exception as lacking:
-                    print(f"{name}: {lacking}")
-                    continue
-                measure(name, url, writers, given.seconds)
+        for name, url in servers.databases():
+            measure(name, url, writers, given.seconds)
 
 
 if __name__ == "__main__":

@@ -255,6 +255,8 @@ def test_wrong_endings_are_counted_by_kind():
         "2 images in PNG format under .jpg, read all the same; first a.jpg",
         "1 image in PNG format under no ending, read all the same; first f",
     ]
+    backwards = inspection.note_wrong_endings(names[::-1], Inspections.of(found[::-1]))
+    assert backwards[1] == "2 images in PNG format under .jpg, read all the same; first a.jpg"
 
 
 def test_a_cache_that_cannot_be_written_to_is_warned_of(paths, memory, monkeypatch):

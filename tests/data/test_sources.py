@@ -265,3 +265,10 @@ def test_the_metadata_of_an_image_folder_may_be_json_lines(tmp_path):
     (tmp_path / "metadata.jsonl").write_text('{"file_name": "1.png", "label": 3}\n[1]\n')
     with pytest.raises(UserError, match="metadata.jsonl: line 2: expected an object"):
         listed(tmp_path)
+
+
+def test_half_a_pair_in_json_lines_is_no_harm(tmp_path):
+    grow(tmp_path, "1.png")
+    row = '{"file_name": "1.png", "label": "a\\ud83d", "text": "\\udc00"}\n'
+    (tmp_path / "metadata.jsonl").write_text(row)
+    assert [one.label for one in listed(tmp_path).candidates] == ["a\N{REPLACEMENT CHARACTER}"]

@@ -126,6 +126,20 @@ def mariadb() -> Iterator[Server]:
             yield found
 
 
+def databases() -> Iterator[tuple[str, str]]:
+    """Yield name and address of a new database of each kind; says which server is not here."""
+    with contextlib.ExitStack() as begun:
+        folder = begun.enter_context(tempfile.TemporaryDirectory())
+        yield "sqlite", f"sqlite:///{folder}/trials.db"
+        for serve in (postgresql, mariadb):
+            try:
+                server = begun.enter_context(serve())
+            except pytest.skip.Exception as lacking:
+                print(f"{serve.__name__}: {lacking}")
+            else:
+                yield serve.__name__, server.database()
+
+
 def _program(name: str) -> str | None:
     folders = [str(one) for place in WHERE for one in sorted(Path("/").glob(place[1:]))]
     return shutil.which(name, path=os.pathsep.join([*folders, os.environ.get("PATH", "")]))
